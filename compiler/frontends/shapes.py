@@ -1,0 +1,48 @@
+"""The shapes of a model's inputs: what the model says, and what the user fixes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from paddle_tvm.runtime.errors import UsageError
+
+
+def check_shapes(
+    name: str, declared: Sequence[int], asked: Sequence[int | str] | None
+) -> tuple[int | str, ...]:
+    """Join the declared shape of an input (-1 for unknown) with the asked one.
+
+    Unknown dimensions get the symbol ``<name>_<axis>``; a string in ``asked`` names the symbol.
+
+    Raises
+    ------
+    UsageError
+        ``asked`` has another rank, or another value where the model fixes one.
+    """
+    symbols = [f"{_symbol_stem(name)}_{axis}" for axis in range(len(declared))]
+    if asked is None:
+        asked = [-1] * len(declared)
+    if len(asked) != len(declared):
+        raise UsageError(
+            f"--shape for input '{name}' has {len(asked)} dimensions {list(asked)}, "
+            f"the model has {len(declared)}: {list(declared)}"
+        )
+    shape: list[int | str] = []
+    for axis, (dim, want) in enumerate(zip(declared, asked, strict=True)):
+        if isinstance(want, int) and want < -1:
+            raise UsageError(f"--shape for input '{name}': dimension {axis} is {want}; use -1 for dynamic")
+        if dim >= 0:
+            if want not in (dim, -1):
+                raise UsageError(
+                    f"--shape for input '{name}' asks {want} at dimension {axis}, "
+                    f"but the model fixes it at {dim} (its shape is {list(declared)})"
+                )
+            shape.append(dim)
+        else:
+            shape.append(symbols[axis] if want == -1 else want)
+    return tuple(shape)
+
+
+def _symbol_stem(name: str) -> str:
+    stem = "".join(char if char.isalnum() else "_" for char in name)
+    return stem if stem[:1].isalpha() else f"input_{stem}"

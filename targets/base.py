@@ -1,0 +1,27 @@
+"""What a target must answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import tvm
+
+
+class Target(Protocol):
+    """A kind of machine to compile for."""
+
+    kind: str
+    mcpu: str
+    features: tuple[str, ...]
+    """CPU features that the generated code needs, as /proc/cpuinfo names them."""
+
+    @property
+    def tvm_target(self) -> tvm.target.Target:
+        """The target as TVM's code generator takes it."""
+
+    def legalizations(self) -> Mapping[str, Callable[..., Any]]:
+        """Relax operators that this target lowers itself, by name."""
+
+    def schedule(self, module: tvm.IRModule) -> tvm.IRModule:
+        """Schedule every TIR function of a lowered module."""
