@@ -1,0 +1,104 @@
+"""The compiler: ``compile`` a saved model into an artifact, and ``verify`` an artifact against its model.
+
+Nothing heavy is imported before one of them is called, so that the runtime's commands stay light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from paddle_tvm.compiler.driver import CompileResult, Progress
+    from paddle_tvm.compiler.options import InputShapes
+    from paddle_tvm.compiler.verify import VerificationResult
+
+__all__ = ["compile", "verify"]
+
+
+def compile(
+    model: str | Path,
+    output: str | Path,
+    *,
+    target: str = "x86",
+    mcpu: str | None = None,
+    shapes: InputShapes | Sequence[InputShapes] | None = None,
+    precision: Literal["float32"] = "float32",
+    frontend: Literal["paddle", "onnx"] = "paddle",
+    verify: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> CompileResult:
+    """Compile a saved model into an artifact.
+
+    Parameters
+    ----------
+    model
+        A directory, a path prefix, or a file of a saved model (``.json``, ``.pdmodel``, ``.onnx``).
+    output
+        Directory of the artifact to write. It appears whole or not at all.
+    target
+        Kind of machine to compile for.
+    mcpu
+        The CPU, by LLVM's name; this machine's by default.
+    shapes
+        Dimensions to fix, by input name. Unknown dimensions that it leaves out (or gives as -1) stay
+        dynamic. A sequence of such mappings makes one specialisation each, beside the dynamic form.
+    precision
+        Arithmetic of the compiled model.
+    frontend
+        ``paddle`` reads the Paddle program, ``onnx`` goes through paddle2onnx; an ``.onnx`` file always
+        takes the second road.
+    verify
+        Compare with Paddle before the artifact is written, and record the result in it.
+    force
+        Replace an artifact that is there.
+    progress
+        Told of each stage.
+
+    Returns
+    -------
+    CompileResult
+        Where the artifact is, how long each stage took, and the verification.
+
+    Raises
+    ------
+    UsageError
+        A path, a shape or an option does not fit.
+    UnsupportedModelError
+        The model cannot be read or compiled; missing operators are all named.
+    VerificationError
+        ``verify`` found outputs beyond the tolerance; nothing is written then.
+    """
+    from paddle_tvm.compiler.driver import compile_model
+    from paddle_tvm.compiler.options import CompileOptions
+
+    options = CompileOptions(target, mcpu, shapes, precision, frontend, verify, force)
+    return compile_model(model, output, options, progress)
+
+
+def verify(
+    artifact: str | Path,
+    model: str | Path,
+    *,
+    shapes: Sequence[Mapping[str, Sequence[int]]] | None = None,
+    seed: int = 0,
+    tolerance: float = 1e-3,
+) -> VerificationResult:
+    """Compare an artifact with Paddle on random inputs; see ``paddle_tvm.compiler.verify.verify_artifact``.
+
+    Parameters
+    ----------
+    artifact, model
+        The artifact, and the saved model that it was compiled from.
+    shapes
+        Sets of input shapes to try; by default two, and those of the specialisations.
+    seed
+        Of the random inputs.
+    tolerance
+        Largest error relative to the largest magnitude of an output.
+    """
+    from paddle_tvm.compiler.verify import verify_artifact
+
+    return verify_artifact(artifact, model, shapes=shapes, seed=seed, tolerance=tolerance)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import tvm
+from tvm import tirx
 
 
 @dataclass(frozen=True)
@@ -24,3 +26,8 @@ class ImportedModel:
     inputs: tuple[TensorPort, ...]
     outputs: tuple[TensorPort, ...]
     operators: dict[str, int]
+
+
+def format_dim(dim: tirx.Expr) -> str:
+    """A symbolic dimension as an expression that a person reads, ``(x_2 - 1) // 2 + 1``."""
+    return re.sub(r"T\.int64\((-?\d+)\)", r"\1", str(dim))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
+from paddle_tvm.compiler.passes.fold_scale import fold_scale
 from paddle_tvm.targets.base import Target
 
 
@@ -13,6 +14,7 @@ def optimise(module: tvm.IRModule) -> tvm.IRModule:
     return tvm.transform.Sequential(
         [
             relax.transform.EliminateCommonSubexpr(),
+            tvm.transform.module_pass(lambda module, _: fold_scale(module), opt_level=0, name="FoldScale"),
             relax.transform.DeadCodeElimination(),
         ]
     )(module)

@@ -12,8 +12,10 @@ from .pipeline import TextLine
 
 UPRIGHT = (20, 128, 92)
 TURNED = (206, 92, 0)
-# Lines are drawn larger and shrunk, since Pillow does not smooth their edges.
+# Marks are drawn larger and shrunk, since Pillow does not smooth their edges; on large pictures that would
+# not be seen and take gigabytes.
 SMOOTHING = 3
+LARGE = 2000
 
 
 def annotate(picture: Picture, lines: Sequence[TextLine]) -> Image.Image:
@@ -22,18 +24,19 @@ def annotate(picture: Picture, lines: Sequence[TextLine]) -> Image.Image:
     The text itself stays out: it would need a font with every character that the recogniser knows.
     """
     page = Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1])).convert("RGBA")
-    size = (page.width * SMOOTHING, page.height * SMOOTHING)
+    factor = SMOOTHING if max(page.size) <= LARGE else 1
+    size = (page.width * factor, page.height * factor)
     marks = Image.new("RGBA", size, (255, 255, 255, 0))
     draw = ImageDraw.Draw(marks)
-    unit = max(page.size) / 960 * SMOOTHING
+    unit = max(0.5, max(page.size) / 960) * factor
     font = ImageFont.load_default(15 * unit)
     for number, line in enumerate(lines, start=1):
         colour = TURNED if line.turned else UPRIGHT
-        corners = [tuple(corner) for corner in ((line.box + 0.5) * SMOOTHING).tolist()]
+        corners = [tuple(corner) for corner in ((line.box + 0.5) * factor).tolist()]
         draw.polygon(corners, fill=(*colour, 36))
         draw.line([*corners, corners[0]], fill=colour, width=round(2 * unit), joint="curve")
         radius = 12 * unit
-        middle = (line.box[0] + line.box[3] + 1) / 2 * SMOOTHING - (radius + 4 * unit, 0)
+        middle = (line.box[0] + line.box[3] + 1) / 2 * factor - (radius + 4 * unit, 0)
         x, y = np.clip(middle, radius, np.array(size) - radius).tolist()
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
         draw.text((x, y), str(number), font=font, fill="white", anchor="mm")

@@ -85,10 +85,14 @@ def _measurements_table(result: DemoResult) -> Table:
     add("latency", latency, _milliseconds)
     add("latency, Paddle", paddle, _milliseconds)
     pairs = zip([*latency, sum(latency)], [*paddle, sum(paddle)], strict=True)
-    table.add_row("ours / Paddle", *(f"{ours / other:.2f}" for ours, other in pairs), end_section=True)
+    table.add_row("ours / Paddle", *(_ratio(ours, other) for ours, other in pairs), end_section=True)
     add("artifact", [m.artifact_bytes for m in models], _megabytes)
     add("model, Paddle", [m.model_bytes for m in models], _megabytes)
     return table
+
+
+def _ratio(ours: float, paddle: float) -> str:
+    return f"{ours / paddle:.2f}" if paddle else "-"
 
 
 def _seconds(value: float) -> str:

@@ -28,7 +28,10 @@ class LinePair:
 
 @dataclass(frozen=True)
 class ModelMeasurement:
-    """One model: times in seconds, sizes in bytes; the latency is that of all its calls for the picture."""
+    """One model: times in seconds, sizes in bytes; the latency is that of all its calls for the picture.
+
+    A model that the picture does not need (there is no text in it) has no calls and no latency, 0.
+    """
 
     name: str
     calls: int

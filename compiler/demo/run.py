@@ -69,17 +69,16 @@ def run_demo(
     models = tuple(
         ModelMeasurement(
             name=model,
-            calls=len(recording.inputs[model]),
+            calls=len(recording.inputs.get(model, [])),
             compile_seconds=compile_seconds[model],
             load_seconds=ours.load_seconds[model],
             paddle_load_seconds=paddle.load_seconds[model],
-            latency=latency["ours"][model],
-            paddle_latency=latency["paddle"][model],
+            latency=latency["ours"].get(model, 0.0),
+            paddle_latency=latency["paddle"].get(model, 0.0),
             artifact_bytes=tree_bytes(artifacts[model]),
             model_bytes=tree_bytes(program) + tree_bytes(weights.parameters(model)),
         )
         for model, program in weights.programs.items()
-        if model in recording.inputs
     )
     return DemoResult(
         picture=image or SAMPLE,

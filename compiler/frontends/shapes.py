@@ -8,18 +8,23 @@ from paddle_tvm.runtime.errors import UsageError
 
 
 def check_shapes(
-    name: str, declared: Sequence[int], asked: Sequence[int | str] | None
+    name: str,
+    declared: Sequence[int],
+    asked: Sequence[int | str] | None,
+    symbols: Sequence[str | None] | None = None,
 ) -> tuple[int | str, ...]:
     """Join the declared shape of an input (-1 for unknown) with the asked one.
 
-    Unknown dimensions get the symbol ``<name>_<axis>``; a string in ``asked`` names the symbol.
+    Unknown dimensions get the symbol that ``symbols`` names, else ``<name>_<axis>``; a string in
+    ``asked`` names the symbol.
 
     Raises
     ------
     UsageError
         ``asked`` has another rank, or another value where the model fixes one.
     """
-    symbols = [f"{_symbol_stem(name)}_{axis}" for axis in range(len(declared))]
+    named = symbols or [None] * len(declared)
+    symbols = [symbol or f"{symbol_stem(name)}_{axis}" for axis, symbol in enumerate(named)]
     if asked is None:
         asked = [-1] * len(declared)
     if len(asked) != len(declared):
@@ -43,6 +48,7 @@ def check_shapes(
     return tuple(shape)
 
 
-def _symbol_stem(name: str) -> str:
+def symbol_stem(name: str) -> str:
+    """A name as an identifier."""
     stem = "".join(char if char.isalnum() else "_" for char in name)
     return stem if stem[:1].isalpha() else f"input_{stem}"

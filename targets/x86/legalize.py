@@ -5,4 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-LEGALIZATIONS: Mapping[str, Callable[..., Any]] = {}
+from paddle_tvm.targets.x86.conv2d import legalize_conv2d
+from paddle_tvm.targets.x86.conv2d_transpose import legalize_conv2d_transpose
+from paddle_tvm.targets.x86.matmul import legalize_matmul
+
+
+def legalizations(lanes: int) -> Mapping[str, Callable[..., Any]]:
+    """Relax operator name to its lowering, for vectors of ``lanes`` float32 values."""
+    return {
+        "relax.nn.conv2d": lambda builder, call: legalize_conv2d(builder, call, lanes),
+        "relax.nn.conv2d_transpose": lambda builder, call: legalize_conv2d_transpose(builder, call, lanes),
+        "relax.matmul": lambda builder, call: legalize_matmul(builder, call, lanes),
+    }

@@ -11,8 +11,8 @@ import tvm
 
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
-from paddle_tvm.targets.x86.legalize import LEGALIZATIONS
-from paddle_tvm.targets.x86.schedule import schedule_module
+from paddle_tvm.targets.x86.legalize import legalizations
+from paddle_tvm.targets.x86.schedules import schedule_module
 
 _AVX2 = ("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe")
 _AVX512 = (*_AVX2, "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl")
@@ -50,7 +50,14 @@ class X86Target:
     @cached_property
     def tvm_target(self) -> tvm.target.Target:
         return tvm.target.Target(
-            {"kind": "llvm", "mcpu": self.mcpu, "mtriple": "x86_64-linux-gnu", "num-cores": 2}
+            {
+                "kind": "llvm",
+                "mcpu": self.mcpu,
+                "mtriple": "x86_64-linux-gnu",
+                # Sums may be reordered, so that LLVM vectorises reductions; NaN and Inf keep their meaning.
+                "fast-math-reassoc": True,
+                "fast-math-contract": True,
+            }
         )
 
     @property
@@ -61,10 +68,10 @@ class X86Target:
         return 8 if "avx2" in self.features else 4
 
     def legalizations(self) -> Mapping[str, Callable[..., Any]]:
-        return LEGALIZATIONS
+        return legalizations(self.lanes)
 
     def schedule(self, module: tvm.IRModule) -> tvm.IRModule:
-        return schedule_module(module, self.lanes)
+        return schedule_module(module)
 
 
 def detect() -> str:

@@ -130,6 +130,12 @@ class OpContext:
         """The NumPy dtype name of a tensor operand."""
         return self.value(index).dtype
 
+    def is_known(self, index: int) -> bool:
+        """Whether the value of an operand is known while compiling: ``dims`` can read it."""
+        operand = self._operands[index]
+        parts = operand if isinstance(operand, list) else [self.value(index)]
+        return all(part.array is not None for part in parts)
+
     def constant(self, index: int) -> KnownArray:
         """The value of an operand that must be known while compiling.
 

@@ -23,10 +23,11 @@ from paddle_tvm.compiler.frontends.paddle.registry import (
     KnownArray,
     find_converter,
     find_fold,
+    fold_reads_values,
     is_constant,
 )
 from paddle_tvm.compiler.frontends.shapes import check_shapes
-from paddle_tvm.compiler.imported import ImportedModel, TensorPort
+from paddle_tvm.compiler.imported import ImportedModel, TensorPort, format_dim
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
 
 
@@ -212,7 +213,7 @@ class _Importer:
 
     def _fold(self, operation: Operation, context: OpContext, operands: Sequence[Imported]) -> bool:
         fold = find_fold(operation.name)
-        if fold is None or not _all_known(operands):
+        if fold is None or (fold_reads_values(operation.name) and not _all_known(operands)):
             return False
         folded = fold(context)
         if folded is None:
@@ -254,7 +255,7 @@ def _all_known(operands: Sequence[Imported]) -> bool:
 
 
 def _port_shape(expr: relax.Expr) -> tuple[int | str, ...]:
-    return tuple(dim if isinstance(dim, int) else str(dim) for dim in shape_of(expr))
+    return tuple(dim if isinstance(dim, int) else format_dim(dim) for dim in shape_of(expr))
 
 
 def _identifier(name: str) -> str:

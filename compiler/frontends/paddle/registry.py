@@ -29,6 +29,7 @@ Fold: TypeAlias = "Callable[[OpContext], KnownArray | Sequence[KnownArray] | Non
 
 _converters: dict[str, Converter] = {}
 _folds: dict[str, Fold] = {}
+_shape_folds: set[str] = set()
 
 
 def register(*names: str) -> Callable[[Converter], Converter]:
@@ -44,14 +45,19 @@ def register(*names: str) -> Callable[[Converter], Converter]:
     return decorate
 
 
-def register_fold(*names: str) -> Callable[[Fold], Fold]:
-    """Register a fold. It is called when every tensor input is known; None means "not this time"."""
+def register_fold(*names: str, reads_values: bool = True) -> Callable[[Fold], Fold]:
+    """Register a fold. It is called when every tensor input is known; None means "not this time".
+
+    With ``reads_values=False`` it is always called: it looks at shapes alone, or finds out by itself.
+    """
 
     def decorate(fold: Fold) -> Fold:
         for name in map(_qualified, names):
             if name in _folds:
                 raise ValueError(f"two folds for {name}: {_folds[name]} and {fold}")
             _folds[name] = fold
+            if not reads_values:
+                _shape_folds.add(name)
         return fold
 
     return decorate
@@ -69,6 +75,11 @@ def find_converter(name: str) -> Converter | None:
 def find_fold(name: str) -> Fold | None:
     """The fold of an operator, None where there is none."""
     return _folds.get(name)
+
+
+def fold_reads_values(name: str) -> bool:
+    """Whether the fold of an operator needs the values of its inputs, not their shapes alone."""
+    return name not in _shape_folds
 
 
 def supported_operators() -> list[str]:

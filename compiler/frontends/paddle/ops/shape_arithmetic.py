@@ -32,15 +32,15 @@ def object_array(elements: list[Any], shape: tuple[int, ...]) -> KnownArray:
     return array.reshape(shape)
 
 
-@register_fold("shape", "shape64")
+@register_fold("shape", "shape64", reads_values=False)
 def _shape(ctx: OpContext) -> KnownArray:
-    return _of_dims(ctx, ctx.shape(0))
+    return _known(ctx.shape(0), (ctx.ndim(0),), ctx.output_dtype)
 
 
-def _of_dims(ctx: OpContext, dims: list[Any]) -> KnownArray:
-    if all(isinstance(dim, int) for dim in dims):
-        return np.array(dims, dtype=ctx.output_dtype)
-    return object_array(dims, (len(dims),))
+def _known(elements: list[Any], shape: tuple[int, ...], dtype: str) -> KnownArray:
+    if all(isinstance(element, int) for element in elements):
+        return np.array(elements, dtype=dtype).reshape(shape)
+    return object_array(elements, shape)
 
 
 def _elementwise(
@@ -227,9 +227,12 @@ def _transpose(ctx: OpContext) -> KnownArray:
     return _array(ctx, 0).transpose([axis % max(_array(ctx, 0).ndim, 1) for axis in ctx.attr("perm")])
 
 
-@register_fold("numel")
+@register_fold("numel", reads_values=False)
 def _numel(ctx: OpContext) -> KnownArray:
-    return np.array(_array(ctx, 0).size, dtype="int64")
+    product: Any = 1
+    for dim in ctx.shape(0):
+        product = product * dim
+    return _known([ctx.simplify(product)], (), "int64")
 
 
 @register_fold("gather")

@@ -1,0 +1,221 @@
+"""Writes artifacts: whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tvm
+from tvm.support import cc
+
+from paddle_tvm.compiler.staging import publish, staging_directory, sync
+from paddle_tvm.runtime.artifact import MANIFEST_FILE, encode_manifest, file_sha256
+from paddle_tvm.runtime.errors import PaddleTvmError, UsageError
+from paddle_tvm.runtime.manifest import (
+    ALIGNMENT,
+    ITEM_SIZES,
+    MODEL_FILE,
+    RUNTIME_FILE,
+    WEIGHTS_FILE,
+    FileEntry,
+    FunctionSpec,
+    Manifest,
+    Producer,
+    Source,
+    SymbolRange,
+    TargetSpec,
+    TensorSpec,
+    TuningRecord,
+    Verification,
+    WeightSpec,
+)
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ArtifactDescription:
+    """What the manifest says beyond what the files themselves tell.
+
+    ``functions`` count the weights as they are given to ``write_artifact``.
+    """
+
+    producer: Producer
+    source: Source
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    symbols: Mapping[str, SymbolRange]
+    target: TargetSpec
+    functions: tuple[FunctionSpec, ...]
+    precision: str = "float32"
+    threads: int | None = None
+    tuning: tuple[TuningRecord, ...] = ()
+    verification: Verification | None = None
+
+
+def check_output(output: str | os.PathLike[str], force: bool) -> None:
+    """Refuse a place where no artifact can be written, before anything is compiled for it.
+
+    Raises
+    ------
+    UsageError
+        There is something already and ``force`` is not set, or it is no artifact; or the folder around it does
+        not exist or cannot be written to.
+    """
+    path = Path(output)
+    parent = path.absolute().parent
+    if path.name in {"", ".."}:
+        raise UsageError(f"{path}: name a directory to write the artifact to, such as model.pdtvm")
+    if not parent.is_dir():
+        raise UsageError(f"{path}: there is no directory {parent}; make it first")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{path}: no permission to write in {parent}")
+    if not os.path.lexists(path):
+        return
+    if not force:
+        raise UsageError(f"{path} exists; write to another name, or replace it with --force")
+    if not (path / MANIFEST_FILE).is_file():
+        raise UsageError(f"{path} is no artifact (it has no {MANIFEST_FILE}), so --force does not replace it")
+
+
+def write_artifact(
+    output: str | os.PathLike[str],
+    description: ArtifactDescription,
+    executable: Any,
+    weights: Sequence[Array],
+    *,
+    force: bool = False,
+) -> Manifest:
+    """Write an artifact; equal arguments give equal bytes.
+
+    Everything is written to a directory beside ``output`` that takes its place at the end, so that whatever
+    happens there is the old artifact or the new one.
+
+    Parameters
+    ----------
+    output
+        The artifact's directory.
+    description
+        What the manifest says.
+    executable
+        The ``tvm.relax.VMExecutable``; its functions take the inputs, then their weights.
+    weights
+        Constants, as ``description.functions`` count them; equal ones are stored once.
+    force
+        Whether to replace an artifact that is there.
+
+    Returns
+    -------
+    Manifest
+        The manifest as written.
+
+    Raises
+    ------
+    UsageError
+        ``output`` cannot be written (see ``check_output``), or there is no C compiler to link with.
+    PaddleTvmError
+        The disk is full.
+    """
+    check_output(output, force)
+    compiler = _linker()
+    target = Path(os.path.realpath(output))
+    with _disk_errors(target), staging_directory(target) as staging:
+        (staging / "lib").mkdir()
+        shutil.copyfile(tvm.libinfo.find_libtvm_runtime(), staging / RUNTIME_FILE)
+        _link(executable, staging, compiler)
+        specs, indices = _write_weights(staging / WEIGHTS_FILE, weights)
+        manifest = Manifest(
+            producer=description.producer,
+            source=description.source,
+            inputs=description.inputs,
+            outputs=description.outputs,
+            symbols=dict(sorted(description.symbols.items())),
+            target=description.target,
+            threads=description.threads,
+            precision=description.precision,
+            functions=tuple(
+                function._replace(weights=tuple(indices[i] for i in function.weights))
+                for function in description.functions
+            ),
+            weights=specs,
+            tuning=description.tuning,
+            verification=description.verification,
+            files={name: _entry(staging / name) for name in sorted((MODEL_FILE, RUNTIME_FILE, WEIGHTS_FILE))},
+        )
+        (staging / MANIFEST_FILE).write_bytes(encode_manifest(manifest))
+        sync(staging)
+        publish(staging, target, replace=force)
+    return manifest
+
+
+def _linker() -> str:
+    compiler = cc.get_cc()
+    if not compiler or shutil.which(compiler) is None:
+        raise UsageError(
+            f"linking {MODEL_FILE} needs a C compiler, and "
+            + (f"{compiler} (from CXX or CC) is not there" if compiler else "none is installed")
+            + ": install gcc or clang (Debian: apt install gcc), or set CC"
+        )
+    return str(compiler)
+
+
+def _link(executable: Any, staging: Path, compiler: str) -> None:
+    # Inside the staging directory, so that a killed run leaves nothing elsewhere.
+    workspace = staging / "build"
+    workspace.mkdir()
+    executable.export_library(
+        str(staging / MODEL_FILE), workspace_dir=str(workspace), cc=compiler, options=["-Wl,--strip-all"]
+    )
+    shutil.rmtree(workspace)
+
+
+def _write_weights(path: Path, weights: Sequence[Array]) -> tuple[tuple[WeightSpec, ...], list[int]]:
+    """Write each distinct weight once; return them, and for each given weight the index of its own."""
+    specs: list[WeightSpec] = []
+    indices: list[int] = []
+    known: dict[tuple[str, tuple[int, ...], bytes], int] = {}
+    with path.open("wb") as file:
+        for number, weight in enumerate(weights):
+            array = np.asarray(weight, order="C")
+            if array.dtype.name not in ITEM_SIZES or not array.dtype.isnative:
+                raise TypeError(f"weight {number} has the dtype {array.dtype}, which an artifact cannot hold")
+            data = memoryview(array.reshape(-1).view(np.uint8))
+            key = (array.dtype.name, array.shape, hashlib.sha256(data).digest())
+            if key not in known:
+                known[key] = len(specs)
+                file.write(bytes(-file.tell() % ALIGNMENT))
+                specs.append(WeightSpec(array.dtype.name, array.shape, file.tell(), array.nbytes))
+                file.write(data)
+            indices.append(known[key])
+    return tuple(specs), indices
+
+
+def _entry(path: Path) -> FileEntry:
+    return FileEntry(file_sha256(path), path.stat().st_size)
+
+
+@contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    full = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+    full[errno.EFBIG] = "a file is larger than allowed (see ulimit -f)"
+    message = "{}: {}; nothing was written. Free some space, or write to another disk"
+    try:
+        yield
+    except OSError as error:
+        if error.errno in full:
+            raise PaddleTvmError(message.format(target, full[error.errno])) from error
+        raise
+    except RuntimeError as error:
+        # The linker reports a full disk in its output, which TVM puts into the exception.
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise PaddleTvmError(message.format(target, full[errno.ENOSPC])) from error
+        raise

@@ -1,0 +1,99 @@
+"""``paddle-tvm compile``: a saved model becomes an artifact."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from paddle_tvm.compiler.cli.extras import require_compiler
+from paddle_tvm.compiler.cli.shape_option import parse_shapes, shape_option
+from paddle_tvm.compiler.cli.text_table import format_bytes
+
+if TYPE_CHECKING:
+    from paddle_tvm.compiler.driver import CompileResult
+
+
+@click.command("compile")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The artifact to write.")
+@click.option("--target", default="x86", show_default=True, help="See `paddle-tvm targets`.")
+@click.option("--mcpu", metavar="NAME", help="CPU to compile for; by default this machine's.")
+@shape_option(
+    "Shape of an input; -1 leaves a dimension dynamic. Repeat it for each input. Several sets, separated by "
+    "';', become specialisations beside the dynamic form."
+)
+@click.option("--precision", type=click.Choice(["float32"]), default="float32", show_default=True)
+@click.option(
+    "--frontend",
+    type=click.Choice(["paddle", "onnx"]),
+    default="paddle",
+    show_default=True,
+    help="Read the Paddle program itself, or convert it with paddle2onnx first.",
+)
+@click.option("--verify", is_flag=True, help="Compare with the model's framework, and record the result.")
+@click.option("--force", is_flag=True, help="Replace the output where it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
+def compile(
+    model: Path,
+    output: Path,
+    target: str,
+    mcpu: str | None,
+    shapes: tuple[str, ...],
+    precision: str,
+    frontend: str,
+    verify: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Compile MODEL into an artifact.
+
+    MODEL is a directory, a path prefix, or a file of a saved model: .json (PIR), .pdmodel or .onnx.
+    """
+    sets = parse_shapes(shapes)
+    require_compiler("compile")
+    from paddle_tvm import compiler
+    from paddle_tvm.compiler.cli.console import StageProgress, stderr_console, stdout_console
+
+    fixed = [shape_set for shape_set in sets if shape_set]
+    result = compiler.compile(
+        model,
+        output,
+        target=target,
+        mcpu=mcpu,
+        # An empty set asks for the dynamic form, which several sets have beside them anyway.
+        shapes=None if not fixed else fixed[0] if len(sets) == 1 else fixed,
+        precision=precision,
+        frontend=frontend,
+        verify=verify,
+        force=force,
+        progress=StageProgress(stderr_console()),
+    )
+    if as_json:
+        click.echo(json.dumps(_as_json(result), indent=2))
+        return
+    console = stdout_console()
+    seconds = sum(stage.seconds for stage in result.stages)
+    console.print(
+        f"{result.artifact}: {result.kernels} kernels, {format_bytes(result.artifact_bytes)}, in {seconds:.1f} s",
+        soft_wrap=True,
+    )
+    if result.verification is not None:
+        from paddle_tvm.compiler.cli.verification_table import print_verification
+
+        print_verification(result.verification, console)
+
+
+def _as_json(result: CompileResult) -> dict[str, object]:
+    from paddle_tvm.compiler.cli.verification_table import verification_as_json
+
+    verification = result.verification
+    return {
+        "artifact": str(result.artifact),
+        "kernels": result.kernels,
+        "artifact_bytes": result.artifact_bytes,
+        "stages": [{"name": stage.name, "seconds": round(stage.seconds, 3)} for stage in result.stages],
+        "verification": None if verification is None else verification_as_json(verification),
+    }

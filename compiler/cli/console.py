@@ -1,0 +1,60 @@
+"""Rich's console as the commands use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would exit with 1, which is the code of a bug.
+        raise BrokenPipeError
+
+
+def stdout_console() -> Console:
+    """For results."""
+    return _Console(highlight=False, soft_wrap=False)
+
+
+def stderr_console() -> Console:
+    """For progress, so that the result on stdout can be piped."""
+    return _Console(stderr=True, highlight=False)
+
+
+class StageProgress:
+    """Shows stages as they run and the time of each: live on a terminal, else one line a stage."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """One stage, from entering to leaving."""
+        started = perf_counter()
+        if self._console.is_terminal:
+            with Live(
+                _RunningStage(name, started), console=self._console, transient=True, refresh_per_second=8
+            ):
+                yield
+        else:
+            yield
+        self._console.print(f"  {name:<28}{perf_counter() - started:8.2f} s")
+
+
+class _RunningStage:
+    def __init__(self, name: str, started: float) -> None:
+        self._name = name
+        self._started = started
+        self._spinner = Spinner("dots")
+
+    def __rich__(self) -> Table:
+        row = Table.grid(padding=(0, 1))
+        row.add_row(self._spinner, f"{self._name:<27}", f"{perf_counter() - self._started:7.1f} s")
+        return row

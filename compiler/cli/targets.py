@@ -1,0 +1,44 @@
+"""``paddle-tvm targets``: what can be compiled for."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from paddle_tvm.compiler.cli.extras import require_compiler
+from paddle_tvm.runtime.cpu import cpu_features
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def targets(as_json: bool) -> None:
+    """List targets, the CPU names of each, and which of them this machine can run."""
+    require_compiler("targets")
+    from rich.table import Table
+
+    from paddle_tvm.compiler.cli.console import stdout_console
+    from paddle_tvm.targets.x86.target import CPU_FEATURES, detect
+
+    have, here = cpu_features(), detect()
+    rows = [
+        {
+            "target": "x86",
+            "mcpu": name,
+            "runs_here": have.issuperset(needs),
+            "default": name == here,
+            "features": sorted(needs),
+        }
+        for name, needs in CPU_FEATURES.items()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table()
+    for heading in ("target", "--mcpu", "runs here", "CPU features that the code needs"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        runs = "no" if not row["runs_here"] else "yes, the default" if row["default"] else "yes"
+        needs = " ".join(CPU_FEATURES[str(row["mcpu"])])
+        table.add_row(str(row["target"]), str(row["mcpu"]), runs, needs or "any 64-bit x86")
+    stdout_console().print(table)

@@ -1,0 +1,40 @@
+"""Aligned plain text, for the commands that work without the compiler extra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """Print rows under a header, columns of ``right`` aligned to the right."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    for number, row in enumerate((header, *rows)):
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        line = "  ".join(cells).rstrip()
+        click.echo(click.style(line, bold=True) if number == 0 else line)
+
+
+def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Print names and values, one pair a line."""
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        click.echo(f"{name.ljust(width)}  {value}".rstrip())
+
+
+def format_shape(shape: Sequence[int | str]) -> str:
+    """A shape as ``[1, 3, height, width]``; -1 is shown as ``?``."""
+    return "[" + ", ".join("?" if dim == -1 else str(dim) for dim in shape) + "]"
+
+
+def format_bytes(size: float) -> str:
+    """A size in bytes, kB, MB or GB (powers of ten)."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

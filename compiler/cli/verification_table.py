@@ -1,0 +1,47 @@
+"""A verification's result, for people and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from paddle_tvm.compiler.verify import VerificationResult
+
+
+def print_verification(result: VerificationResult, console: Console) -> None:
+    """Print one row for each run and output, and then the warnings."""
+    table = Table(title=f"against {result.reference}, tolerance {result.tolerance:g}", title_justify="left")
+    for heading in ("shapes", "input scale", "output"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("max abs error", "relative error"):
+        table.add_column(heading, justify="right")
+    table.add_column("", overflow="fold")
+    for check in result.checks:
+        shapes = " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in check.shapes.items())
+        for output in check.outputs:
+            table.add_row(
+                shapes,
+                "given" if check.scale is None else f"{check.scale:g}",
+                output.name,
+                f"{output.max_abs_error:.2e}",
+                f"{output.max_rel_error:.2e}",
+                "[green]equal[/]" if output.passed else f"[red]{output.problem}[/]",
+            )
+    console.print(table)
+    for warning in result.warnings:
+        console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+
+
+def verification_as_json(result: VerificationResult) -> dict[str, Any]:
+    """Everything the result holds; errors that are not finite become null."""
+    content = {**asdict(result), "passed": result.passed}
+    for check in content["checks"]:
+        for output in check["outputs"]:
+            for key in ("max_abs_error", "max_rel_error"):
+                output[key] = output[key] if np.isfinite(output[key]) else None
+            output["passed"] = output["problem"] is None
+    return content

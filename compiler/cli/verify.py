@@ -1,0 +1,75 @@
+"""``paddle-tvm verify``: does an artifact compute what its model does?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from paddle_tvm.compiler.cli.arrays import load_arrays
+from paddle_tvm.compiler.cli.extras import require_compiler
+from paddle_tvm.compiler.cli.shape_option import parse_shapes, require_numbers, shape_option
+from paddle_tvm.runtime.errors import UsageError
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option(
+    "--model", type=click.Path(path_type=Path), required=True, help="The model it was compiled from."
+)
+@click.option(
+    "--inputs", "inputs_file", type=click.Path(path_type=Path), help="A .npz with an array for each input."
+)
+@shape_option("Shape of an input; several sets, separated by ';', are tried one after the other.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs."
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1e-3,
+    show_default=True,
+    help="Largest error allowed, relative to the largest value of the output.",
+)
+@click.option("--bisect/--no-bisect", default=True, help="Look for the first diverging operator on failure.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
+def verify(
+    artifact: Path,
+    model: Path,
+    inputs_file: Path | None,
+    shapes: tuple[str, ...],
+    seed: int,
+    tolerance: float,
+    bisect: bool,
+    as_json: bool,
+) -> None:
+    """Compare ARTIFACT with its model: Paddle's executor, or ONNX Runtime for .onnx.
+
+    Without --shape and --inputs, random inputs of at least two shapes are tried. Exits with 4 where an output
+    differs, and names the first operator that does.
+    """
+    sets = [require_numbers(shape_set) for shape_set in parse_shapes(shapes) if shape_set]
+    if sets and inputs_file is not None:
+        raise UsageError("--inputs and --shape exclude each other: the arrays have their shapes")
+    inputs = None if inputs_file is None else load_arrays(inputs_file)
+    require_compiler("verify")
+    from paddle_tvm.compiler.cli.console import StageProgress, stderr_console, stdout_console
+    from paddle_tvm.compiler.cli.verification_table import print_verification, verification_as_json
+    from paddle_tvm.compiler.verify import verify_artifact
+
+    result = verify_artifact(
+        artifact,
+        model,
+        shapes=sets,
+        inputs=inputs,
+        seed=seed,
+        tolerance=tolerance,
+        bisect=bisect,
+        progress=StageProgress(stderr_console()),
+    )
+    if as_json:
+        click.echo(json.dumps(verification_as_json(result), indent=2))
+    else:
+        print_verification(result, stdout_console())
+    result.require_passed()

@@ -1,0 +1,136 @@
+"""The picture of a program, before it is laid out: boxes of operations that follow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from paddle_tvm.compiler.frontends.paddle.program import Operation, Program, Value
+
+_FAMILIES: dict[str, tuple[str, ...]] = {
+    "convolution": ("conv",),
+    "matrix": ("matmul", "bmm", "mm", "rnn", "embedding", "einsum"),
+    "normalisation": ("batch_norm", "layer_norm", "group_norm", "instance_norm"),
+    "activation": (
+        "relu", "sigmoid", "tanh", "gelu", "silu", "swish", "hard", "leaky", "prelu", "softmax", "elu", "mish",
+    ),
+    "pooling": ("pool", "mean", "max", "min", "sum", "arg", "topk"),
+    "arithmetic": ("add", "subtract", "multiply", "divide", "scale", "pow", "clip", "sqrt", "exp", "rsqrt"),
+    "shape": (
+        "reshape", "transpose", "flatten", "squeeze", "unsqueeze", "concat", "stack", "split", "slice", "expand",
+        "tile", "shape", "cast", "gather", "interp", "nearest", "bilinear", "pad", "strided",
+    ),
+}  # fmt: skip
+
+
+@dataclass
+class Row:
+    """One operation in a box."""
+
+    name: str
+    detail: str
+    family: str
+    supported: bool
+
+
+@dataclass(eq=False)
+class Box:
+    """Operations of which each feeds only the next, or an input or output of the program."""
+
+    rows: list[Row]
+    kind: str = "operations"
+    targets: list[tuple[Box, str]] = field(default_factory=list)
+    """The boxes that read this one, with the shape that goes there."""
+
+
+def build_boxes(program: Program, shapes: Mapping[Value, tuple[int, ...]], missing: set[str]) -> list[Box]:
+    """Boxes in the program's order.
+
+    What does not depend on an input (weights, constants and the arithmetic on them) is left out, and the
+    shape arithmetic that ends in an attribute is drawn as what it is: a side branch.
+    """
+    box_of: dict[Value, Box] = {}
+    boxes: list[Box] = []
+    readers = _count_readers(program)
+    for port in program.inputs:
+        box = Box([Row(port.name, f"{port.value.dtype} {_text(shapes, port.value)}", "port", True)], "input")
+        boxes.append(box)
+        box_of[port.value] = box
+    for operation in program.operations:
+        sources = _distinct(value for value in operation.inputs if value is not None and value in box_of)
+        if not sources:
+            continue
+        row = Row(
+            operation.name.removeprefix("pd_op."),
+            _detail(operation, shapes),
+            _family(operation.name),
+            operation.name not in missing,
+        )
+        source = box_of[sources[0]]
+        if len(sources) == 1 and readers[sources[0]] == 1 and _is_last(source, sources[0], box_of):
+            source.rows.append(row)
+            box = source
+        else:
+            box = Box([row])
+            boxes.append(box)
+            for value in sources:
+                box_of[value].targets.append((box, _text(shapes, value)))
+        for output in operation.outputs:
+            box_of[output] = box
+    for port in program.outputs:
+        box = Box([Row(port.name, f"{port.value.dtype} {_text(shapes, port.value)}", "port", True)], "output")
+        boxes.append(box)
+        if port.value in box_of:
+            box_of[port.value].targets.append((box, _text(shapes, port.value)))
+    return boxes
+
+
+def _is_last(box: Box, value: Value, box_of: dict[Value, Box]) -> bool:
+    """Whether ``value`` is all that leaves the box, so that another operation may join it."""
+    return box.kind == "operations" and not box.targets
+
+
+def _count_readers(program: Program) -> dict[Value, int]:
+    readers: dict[Value, int] = {}
+    for operation in program.operations:
+        for value in {value for value in operation.inputs if value is not None}:
+            readers[value] = readers.get(value, 0) + 1
+        for output in operation.outputs:
+            readers.setdefault(output, 0)
+    for port in program.inputs:
+        readers.setdefault(port.value, 0)
+    for port in program.outputs:
+        # An output has a box of its own, so what makes it must end its box.
+        readers[port.value] = readers.get(port.value, 0) + 1
+    return readers
+
+
+def _distinct(values: object) -> list[Value]:
+    return list(dict.fromkeys(values))  # type: ignore[call-overload, no-any-return]
+
+
+def _family(name: str) -> str:
+    short = name.removeprefix("pd_op.").removeprefix("builtin.").removeprefix("depthwise_")
+    for family, stems in _FAMILIES.items():
+        if short.startswith(stems):
+            return family
+    return "other"
+
+
+def _detail(operation: Operation, shapes: Mapping[Value, tuple[int, ...]]) -> str:
+    parts = []
+    if "conv" in operation.name and len(operation.inputs) > 1 and operation.inputs[1] is not None:
+        weight = operation.inputs[1].shape or ()
+        parts.append("×".join(map(str, weight[2:])))
+        if "strides" in operation.attrs and set(operation.attrs["strides"]) != {1}:
+            parts.append("/" + "×".join(map(str, operation.attrs["strides"])))
+    if operation.outputs:
+        parts.append(_text(shapes, operation.outputs[0]))
+    return " ".join(part for part in parts if part)
+
+
+def _text(shapes: Mapping[Value, tuple[int, ...]], value: Value) -> str:
+    shape = shapes.get(value, value.shape)
+    if shape is None:
+        return ""
+    return "×".join("?" if dim == -1 else str(dim) for dim in shape) or "scalar"

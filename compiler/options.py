@@ -1,0 +1,47 @@
+"""Options of a compilation, passed down unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from paddle_tvm.runtime.errors import UsageError
+
+InputShapes: TypeAlias = "Mapping[str, Sequence[int | str]]"
+"""Input name to dimensions; -1 or a string leaves a dimension dynamic."""
+
+TARGETS = ("x86",)
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What the user asked for; see ``paddle_tvm.compiler.compile``."""
+
+    target: str = "x86"
+    mcpu: str | None = None
+    shapes: InputShapes | Sequence[InputShapes] | None = None
+    precision: Literal["float32"] = "float32"
+    frontend: Literal["paddle", "onnx"] = "paddle"
+    verify: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        for option, value, known in (
+            ("target", self.target, TARGETS),
+            ("precision", self.precision, ("float32",)),
+            ("frontend", self.frontend, ("paddle", "onnx")),
+        ):
+            if value not in known:
+                raise UsageError(f"{option} '{value}' is not known; known are {', '.join(known)}")
+
+    def forms(self) -> dict[str, InputShapes | None]:
+        """The forms of the model to compile, by function name; None leaves every dimension as it is.
+
+        One set of shapes is the only form; several stand beside the dynamic form.
+        """
+        if self.shapes is None or isinstance(self.shapes, Mapping):
+            return {"main": self.shapes}
+        forms: dict[str, InputShapes | None] = {"main": None}
+        forms.update({f"main_{number}": shapes for number, shapes in enumerate(self.shapes, 1)})
+        return forms

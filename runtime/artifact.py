@@ -1,0 +1,191 @@
+"""Reads and checks an artifact, all before native code is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paddle_tvm.runtime.cpu import cpu_features
+from paddle_tvm.runtime.errors import ArtifactError, UsageError
+from paddle_tvm.runtime.manifest import FORMAT_VERSION, WEIGHTS_FILE, Manifest, WeightSpec
+from paddle_tvm.runtime.manifest_reader import manifest_from_json
+
+MANIFEST_FILE = "manifest.json"
+
+_CHUNK = 1 << 20
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Serialise a manifest; the text holds a checksum over itself.
+
+    The form is canonical: equal manifests give equal bytes, and ``read_manifest`` takes no others.
+    """
+    return _encode(manifest.to_json())
+
+
+def _encode(fields: dict[str, Any]) -> bytes:
+    def dump(checksum: str) -> bytes:
+        text = json.dumps({**fields, "checksum": checksum}, indent=1, allow_nan=False, sort_keys=True)
+        return text.encode("ascii") + b"\n"
+
+    return dump(hashlib.sha256(dump("")).hexdigest())
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """Read and check the manifest of an artifact.
+
+    Parameters
+    ----------
+    path
+        The artifact's directory.
+
+    Raises
+    ------
+    UsageError
+        There is no such directory.
+    ArtifactError
+        It is no artifact, its manifest is damaged, or its format is newer than this version reads.
+    """
+    directory = Path(path)
+    if not directory.exists():
+        raise UsageError(f"{directory}: no such artifact")
+    if not (directory / MANIFEST_FILE).is_file():
+        raise ArtifactError(f"{directory}: {_not_an_artifact(directory)}")
+    try:
+        raw = (directory / MANIFEST_FILE).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{directory}: cannot read {MANIFEST_FILE}: {error.strerror}") from error
+    try:
+        return _decode(raw)
+    except ArtifactError as error:
+        raise ArtifactError(f"{directory}: {error}") from None
+
+
+def _not_an_artifact(directory: Path) -> str:
+    models = [directory] if directory.is_file() else sorted(directory.glob("*"))
+    if any(model.suffix in {".pdmodel", ".pdiparams", ".json", ".onnx"} for model in models):
+        return (
+            f"a model that is not compiled; compile it first: paddle-tvm compile {directory} -o model.pdtvm"
+        )
+    return f"not an artifact: it is no directory with a {MANIFEST_FILE}; compile the model again"
+
+
+def _decode(raw: bytes) -> Manifest:
+    try:
+        fields = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{MANIFEST_FILE} is damaged, it is no JSON ({error}); {_AGAIN}") from None
+    if not isinstance(fields, dict):
+        raise ArtifactError(f"{MANIFEST_FILE} is damaged: expected an object; {_AGAIN}")
+    version = fields.get("format_version")
+    # A newer format may count its checksum otherwise, so its version is looked at first.
+    if type(version) is int and version > FORMAT_VERSION:
+        return manifest_from_json(fields)
+    checksum = fields.pop("checksum", None)
+    try:
+        expected = _encode(fields)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{MANIFEST_FILE} is damaged ({error}); {_AGAIN}") from None
+    if raw != expected:
+        computed = json.loads(expected)["checksum"]
+        raise ArtifactError(
+            f"{MANIFEST_FILE} is damaged: expected checksum {computed}, got {checksum!r}"
+            + (" in a text that is not canonical" if checksum == computed else "")
+            + f"; {_AGAIN}"
+        )
+    return manifest_from_json(fields)
+
+
+_AGAIN = "copy the artifact again from its source, or compile the model again"
+
+
+def check_machine(path: str | os.PathLike[str], manifest: Manifest) -> None:
+    """Refuse an artifact whose code this machine's CPU cannot run.
+
+    Raises
+    ------
+    ArtifactError
+        The CPU lacks features; the message names them.
+    """
+    here = cpu_features()
+    missing = [feature for feature in manifest.target.features if feature not in here]
+    if missing:
+        vector = [f for f in sorted(here) if f.startswith(("avx", "sse4", "fma", "f16c", "amx", "vnni"))]
+        raise ArtifactError(
+            f"{Path(path)}: made for {manifest.target.kind} {manifest.target.mcpu}, and this machine's CPU "
+            f"lacks {', '.join(missing)} (it has {', '.join(vector) or 'no vector extensions'}); compile the "
+            "model for this machine: paddle-tvm compile MODEL -o ARTIFACT --mcpu NAME"
+        )
+
+
+def check_files(path: str | os.PathLike[str], manifest: Manifest, *, hashes: bool = True) -> None:
+    """Compare every file of an artifact with the manifest.
+
+    Parameters
+    ----------
+    path
+        The artifact's directory.
+    manifest
+        Its manifest.
+    hashes
+        Whether to compare SHA-256 as well as size.
+
+    Raises
+    ------
+    ArtifactError
+        Files are missing or differ; the message names all of them.
+    """
+    directory = Path(path)
+    problems = []
+    for name, entry in manifest.files.items():
+        try:
+            size = (directory / name).stat().st_size
+            if size != entry.size:
+                problems.append(f"{name}: expected {entry.size} bytes, got {size}")
+            elif hashes and (digest := file_sha256(directory / name)) != entry.sha256:
+                problems.append(f"{name}: expected SHA-256 {entry.sha256}, got {digest}")
+        except FileNotFoundError:
+            problems.append(f"{name}: missing")
+        except OSError as error:
+            problems.append(f"{name}: cannot be read: {error.strerror}")
+    if problems:
+        raise ArtifactError(f"{directory} is damaged: {'; '.join(problems)}; {_AGAIN}")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_CHUNK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+    return digest.hexdigest()
+
+
+def map_weights(path: str | os.PathLike[str], manifest: Manifest) -> list[np.ndarray[Any, Any]]:
+    """Map ``weights.bin`` into memory; processes and predictors share its pages.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        One array for each weight, in the manifest's order. Writing to one changes no file.
+    """
+    if not any(weight.nbytes for weight in manifest.weights):
+        return [np.empty(weight.shape, weight.dtype) for weight in manifest.weights]
+    with (Path(path) / WEIGHTS_FILE).open("rb") as file:
+        # Copy on write, for DLPack takes no read-only memory.
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    return [_weight(mapping, weight) for weight in manifest.weights]
+
+
+def _weight(mapping: mmap.mmap, weight: WeightSpec) -> np.ndarray[Any, Any]:
+    if not weight.nbytes:
+        return np.empty(weight.shape, weight.dtype)
+    count = weight.nbytes // np.dtype(weight.dtype).itemsize
+    return np.frombuffer(mapping, weight.dtype, count, weight.offset).reshape(weight.shape)

@@ -1,0 +1,223 @@
+"""Runs a compiled model, with the methods of Paddle Inference's ``Predictor``."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+
+from paddle_tvm.runtime import memory
+from paddle_tvm.runtime.config import Config
+from paddle_tvm.runtime.errors import ArtifactError, PaddleTvmError, UsageError
+from paddle_tvm.runtime.loader import LoadedModel, load
+from paddle_tvm.runtime.shapes import select_function
+from paddle_tvm.runtime.tensor import Array, InputTensor, OutputTensor, Tensor
+from paddle_tvm.runtime.threads import call_on_one_thread, call_on_threads
+
+
+class Predictor:
+    """A compiled model, ready to run; made by ``create_predictor`` or ``clone``.
+
+    Several threads may call one predictor: calls of ``run`` follow each other. Handles hold its inputs and
+    outputs, so threads that use handles need a predictor each (``clone``, ``PredictorPool``).
+    """
+
+    def __init__(self, model: LoadedModel, config: Config) -> None:
+        manifest = model.manifest
+        self._model = model
+        self._config = config
+        self._vm = model.new_vm()
+        self._lock = threading.Lock()
+        self._forked_while_running = False
+        threads = config.cpu_math_library_num_threads()
+        self._call = call_on_one_thread if threads == 1 else partial(call_on_threads, threads)
+        self._inputs = {
+            spec.name: InputTensor(spec, manifest.symbols, self._unbind) for spec in manifest.inputs
+        }
+        self._outputs = {
+            spec.name: OutputTensor(spec, partial(self._result, i)) for i, spec in enumerate(manifest.outputs)
+        }
+        self._results: Sequence[Any] = ()
+        self._function: Any = None
+        self._arguments: tuple[Any, ...] = ()
+        self._input_addresses: frozenset[int] = frozenset()
+        memory.start_watching()
+        _predictors.add(self)
+
+    def get_input_names(self) -> list[str]:
+        """Return the names of the inputs, in the order that ``run`` takes them."""
+        return list(self._inputs)
+
+    def get_output_names(self) -> list[str]:
+        """Return the names of the outputs, in the order that ``run`` returns them."""
+        return list(self._outputs)
+
+    def get_input_handle(self, name: str) -> Tensor:
+        """Return the handle of an input.
+
+        Raises
+        ------
+        UsageError
+            The model has no input of this name.
+        """
+        if name not in self._inputs:
+            raise UsageError(f"no input {name!r}: the model has {_names(self._inputs)}")
+        return self._inputs[name]
+
+    def get_output_handle(self, name: str) -> Tensor:
+        """Return the handle of an output.
+
+        Raises
+        ------
+        UsageError
+            The model has no output of this name.
+        """
+        if name not in self._outputs:
+            raise UsageError(f"no output {name!r}: the model has {_names(self._outputs)}")
+        return self._outputs[name]
+
+    def run(self, inputs: Sequence[Array] | None = None) -> list[Array] | None:
+        """Run the model.
+
+        Parameters
+        ----------
+        inputs
+            One array for each input, in the order of ``get_input_names``; tensors with a ``numpy()`` method
+            are converted. Without it, the data that the input handles hold.
+
+        Returns
+        -------
+        list of numpy.ndarray or None
+            The outputs, in the order of ``get_output_names``, if ``inputs`` were given.
+
+        Raises
+        ------
+        UsageError
+            An input is missing, or its dtype or shape is not what the model takes.
+        PaddleTvmError
+            The model failed on these inputs, or the process was forked while this predictor ran.
+        """
+        if self._forked_while_running:
+            raise PaddleTvmError(
+                "this process was forked while the predictor ran in another thread, so its state here is "
+                "unknown: create the predictor after the fork, or start the process with spawn"
+            )
+        with self._lock:
+            if inputs is None:
+                self._run()
+                return None
+            self._set_inputs(inputs)
+            self._run()
+            return [handle.copy_to_cpu() for handle in self._outputs.values()]
+
+    def clone(self) -> Predictor:
+        """Return another predictor that shares code and weights with this one."""
+        return Predictor(self._model, self._config)
+
+    def clear_intermediate_tensor(self) -> None:
+        """Do nothing: a run leaves no intermediate tensors."""
+
+    def try_shrink_memory(self) -> int:
+        """Free the memory that is cached for later runs, of all predictors in the process.
+
+        Returns
+        -------
+        int
+            How many bytes of physical memory the process gave back.
+        """
+        return memory.free_cached()
+
+    def _unbind(self) -> None:
+        self._function = None
+
+    def _result(self, index: int) -> Any:
+        # A run in another thread may clear the results between a look and a use.
+        results = self._results
+        return results[index] if results else None
+
+    def _set_inputs(self, inputs: Sequence[Array]) -> None:
+        if not isinstance(inputs, (list, tuple)):
+            raise UsageError(f"run() takes a list of arrays, got {type(inputs).__name__}")
+        if len(inputs) != len(self._inputs):
+            raise UsageError(
+                f"expected {len(self._inputs)} inputs ({_names(self._inputs)}), got {len(inputs)}"
+            )
+        for handle, data in zip(self._inputs.values(), inputs, strict=True):
+            if not isinstance(data, np.ndarray) and hasattr(data, "numpy"):
+                data = data.numpy()
+            handle.copy_from_cpu(data)
+
+    def _bind(self) -> None:
+        tensors = tuple(handle.bound() for handle in self._inputs.values())
+        chosen = select_function(self._model.manifest, [tuple(tensor.shape) for tensor in tensors])
+        self._arguments = (*tensors, *(self._model.weights[i] for i in chosen.weights))
+        self._input_addresses = frozenset(tensor.data_ptr() for tensor in tensors)
+        try:
+            self._function = self._vm[chosen.name]
+        except AttributeError as error:
+            raise ArtifactError(f"{self._model.path}: model.so has no function {chosen.name!r}") from error
+
+    def _run(self) -> None:
+        rebound = self._function is None
+        if rebound:
+            self._bind()
+        # Gone before the run, so that it can use their memory again.
+        self._results = ()
+        try:
+            results = list(self._call(self._function, self._arguments))
+        except PaddleTvmError:
+            raise
+        except Exception as error:
+            shapes = ", ".join(f"{name} {handle.shape()}" for name, handle in self._inputs.items())
+            raise PaddleTvmError(f"{self._model.path}: the model failed on {shapes}: {error}") from error
+        if len(results) != len(self._outputs):
+            raise ArtifactError(
+                f"{self._model.path}: expected {len(self._outputs)} outputs from model.so, got {len(results)}"
+            )
+        # An output may be an input passed through, whose memory the next copy_from_cpu overwrites.
+        for i, result in enumerate(results):
+            if result.data_ptr() in self._input_addresses:
+                results[i] = np.from_dlpack(result).copy()
+        self._results = results
+        if rebound:
+            memory.free_above(self._config.cached_memory_limit_mb() << 20)
+
+
+_predictors: WeakSet[Predictor] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for predictor in _predictors:
+        if predictor._lock.locked():
+            predictor._forked_while_running = True
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _names(tensors: Iterable[str]) -> str:
+    return ", ".join(map(repr, tensors)) or "none"
+
+
+def create_predictor(config: Config) -> Predictor:
+    """Load the artifact that a configuration names.
+
+    Parameters
+    ----------
+    config
+        Where the artifact is, and how to run it. It is copied: changing it later changes nothing here.
+
+    Raises
+    ------
+    UsageError
+        The configuration names no artifact, or a directory that does not exist.
+    ArtifactError
+        The artifact is damaged, too new, or made for another machine.
+    """
+    config = Config(config)
+    return Predictor(load(config.artifact(), hashes=config.integrity_check_enabled()), config)

@@ -1,0 +1,248 @@
+"""Handles of a predictor's inputs and outputs, with the methods of Paddle Inference's ``Tensor``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from paddle_tvm.runtime.data_type import DataType
+from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.ffi import tvm_ffi
+from paddle_tvm.runtime.loader import new_tensor
+from paddle_tvm.runtime.manifest import ALIGNMENT, SymbolRange, TensorSpec
+from paddle_tvm.runtime.shapes import check_shape
+
+Array = np.ndarray[Any, Any]
+
+
+class Tensor:
+    """An input or output of a predictor."""
+
+    def __init__(self, spec: TensorSpec) -> None:
+        self._spec = spec
+        self._dtype = np.dtype(spec.dtype)
+
+    def name(self) -> str:
+        """Return the tensor's name."""
+        return self._spec.name
+
+    def type(self) -> DataType:
+        """Return the type of the elements."""
+        try:
+            return DataType[self._spec.dtype.upper()]
+        except KeyError:
+            raise UsageError(f"Paddle has no DataType for {self._spec.dtype} ({self._spec.name!r})") from None
+
+    def shape(self) -> list[int]:
+        """Return the shape; before there is data, -1 stands for dynamic dimensions."""
+        return [size if isinstance(size, int) else -1 for size in self._spec.shape]
+
+    def lod(self) -> list[list[int]]:
+        """Return the level of detail: always empty."""
+        return []
+
+    def set_lod(self, lod: Sequence[Sequence[int]]) -> None:
+        """Accept an empty level of detail, and refuse any other: compiled models take dense tensors."""
+        if lod:
+            raise UsageError(f"{self._spec.name!r}: compiled models take dense tensors, got the LoD {lod!r}")
+
+    def reshape(self, shape: Sequence[int] | int) -> None:
+        """Set an input's shape."""
+        raise self._wrong_direction("output", "reshape")
+
+    def copy_from_cpu(self, data: Array) -> None:
+        """Copy an array into an input."""
+        raise self._wrong_direction("output", "copy_from_cpu")
+
+    def share_external_data(self, data: object) -> None:
+        """Let an input read memory of the caller's."""
+        raise self._wrong_direction("output", "share_external_data")
+
+    def copy_to_cpu(self) -> Array:
+        """Copy an output into a new array."""
+        raise self._wrong_direction("input", "copy_to_cpu")
+
+    def _wrong_direction(self, kind: str, method: str) -> UsageError:
+        return UsageError(f"{self._spec.name!r} is an {kind}: it has no {method}()")
+
+
+class InputTensor(Tensor):
+    """An input; ``rebound`` is called when its memory or shape has changed."""
+
+    def __init__(
+        self, spec: TensorSpec, symbols: Mapping[str, SymbolRange], rebound: Callable[[], None]
+    ) -> None:
+        super().__init__(spec)
+        self._symbols = symbols
+        self._rebound = rebound
+        self._shape: tuple[int, ...] | None = None
+        # The VM's tensor, and NumPy's view of it; the view is None where the memory is the caller's.
+        self._tensor: Any = None
+        self._view: Array | None = None
+
+    def shape(self) -> list[int]:
+        """Return the shape; before one is set, -1 stands for dynamic dimensions."""
+        return super().shape() if self._shape is None else list(self._shape)
+
+    def reshape(self, shape: Sequence[int] | int) -> None:
+        """Set the shape.
+
+        Data that are there stay if their number fits; else ``copy_from_cpu`` must follow.
+
+        Parameters
+        ----------
+        shape
+            All dimensions, none of them -1.
+
+        Raises
+        ------
+        UsageError
+            The model does not take this shape.
+        """
+        dims = (int(shape),) if np.isscalar(shape) else tuple(int(size) for size in shape)  # type: ignore[union-attr, arg-type]
+        check_shape(self._spec, self._symbols, dims)
+        if dims == self._shape:
+            return
+        data = None
+        if self._tensor is not None and prod(self._tensor.shape) == prod(dims):
+            data = np.from_dlpack(self._tensor).reshape(dims)
+        self._tensor = self._view = None
+        self._shape = dims
+        self._rebound()
+        if data is not None:
+            self.copy_from_cpu(data)
+
+    def copy_from_cpu(self, data: Array) -> None:
+        """Copy an array into this input; changing the array later changes nothing here.
+
+        Parameters
+        ----------
+        data
+            Of the input's dtype, in either byte order, any strides, read-only or not.
+
+        Raises
+        ------
+        UsageError
+            The dtype or the shape is not what the model takes.
+        """
+        view = self._view
+        if (
+            view is None
+            or not isinstance(data, np.ndarray)
+            or data.dtype != self._dtype
+            or data.shape != self._shape
+        ):
+            view = self._new_view(data)
+        np.copyto(view, data)
+
+    def _new_view(self, data: object) -> Array:
+        if not isinstance(data, np.ndarray):
+            raise UsageError(
+                f"input {self._spec.name!r}: expected a numpy.ndarray, got {type(data).__name__}: convert it "
+                f"with numpy.asarray(x, dtype={self._spec.dtype!r})"
+            )
+        if data.dtype.newbyteorder("=") != self._dtype:
+            raise UsageError(
+                f"input {self._spec.name!r}: expected {self._spec.dtype}, got {data.dtype}: convert it with "
+                f"x.astype({self._spec.dtype!r})"
+            )
+        if self._view is None or data.shape != self._shape:
+            check_shape(self._spec, self._symbols, data.shape)
+            self._tensor = new_tensor(data.shape, self._dtype)
+            self._view = np.from_dlpack(self._tensor)
+            self._shape = data.shape
+            self._rebound()
+        return self._view
+
+    def share_external_data(self, data: object) -> None:
+        """Let the input read memory of the caller's, without a copy; later changes to it count.
+
+        Parameters
+        ----------
+        data
+            An array or anything else with ``__dlpack__``, on the CPU, C-contiguous, writable and aligned to
+            64 bytes (``paddle_tvm.runtime.aligned_empty`` makes such arrays).
+
+        Raises
+        ------
+        UsageError
+            It is not such a tensor, or its dtype or shape is not what the model takes.
+        """
+        try:
+            tensor = tvm_ffi.from_dlpack(data, require_alignment=ALIGNMENT, require_contiguous=True)
+        except Exception as error:
+            raise UsageError(
+                f"input {self._spec.name!r}: this {type(data).__name__} cannot be shared ({error}): use "
+                "copy_from_cpu(), or make it with paddle_tvm.runtime.aligned_empty()"
+            ) from error
+        if str(tensor.dtype) != self._spec.dtype or str(tensor.device) != "cpu:0":
+            raise UsageError(
+                f"input {self._spec.name!r}: expected {self._spec.dtype} on cpu:0, got {tensor.dtype} on "
+                f"{tensor.device}"
+            )
+        shape = tuple(tensor.shape)
+        check_shape(self._spec, self._symbols, shape)
+        # NumPy gives arrays without elements strides of 0, which kernels refuse; there is nothing to share.
+        self._tensor = tensor if prod(shape) else new_tensor(shape, self._dtype)
+        self._view = None
+        self._shape = shape
+        self._rebound()
+
+    def bound(self) -> Any:
+        """Return the tensor that the VM reads.
+
+        Raises
+        ------
+        UsageError
+            No data were given.
+        """
+        if self._tensor is None:
+            given = "no data" if self._shape is None else f"the shape {list(self._shape)} and no data"
+            raise UsageError(f"input {self._spec.name!r} has {given}: call copy_from_cpu() before run()")
+        return self._tensor
+
+
+class OutputTensor(Tensor):
+    """An output; ``result`` gives the tensor of the latest run."""
+
+    def __init__(self, spec: TensorSpec, result: Callable[[], Any]) -> None:
+        super().__init__(spec)
+        self._result = result
+
+    def shape(self) -> list[int]:
+        """Return the shape after the latest run; before the first, -1 stands for dynamic dimensions."""
+        result = self._result()
+        return super().shape() if result is None else [int(size) for size in result.shape]
+
+    def copy_to_cpu(self) -> Array:
+        """Copy this output of the latest run into a new array, which is the caller's.
+
+        Raises
+        ------
+        UsageError
+            The predictor has not run.
+        """
+        result = self._result()
+        if result is None:
+            raise UsageError(f"output {self._spec.name!r} has no data: call run() first")
+        copied: Array = np.array(np.from_dlpack(result))
+        return copied
+
+
+def aligned_empty(shape: Sequence[int], dtype: str | np.dtype[Any] | type) -> Array:
+    """Return a new array, not initialised, that ``share_external_data`` takes.
+
+    Parameters
+    ----------
+    shape
+        Its dimensions.
+    dtype
+        Its dtype.
+    """
+    itemsize = np.dtype(dtype).itemsize
+    memory = np.empty(prod(shape) * itemsize + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + prod(shape) * itemsize].view(dtype).reshape(tuple(shape))

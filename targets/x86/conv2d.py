@@ -1,0 +1,178 @@
+"""Lowers conv2d to register-tiled kernels over weights packed by output channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import relax, te, tirx
+
+from paddle_tvm.targets.x86.packing import (
+    ceil_div,
+    constant_array,
+    extent,
+    pack_conv_weight,
+    te_pack_conv_weight,
+)
+from paddle_tvm.targets.x86.tile import BLOCKS, RULE, TILE, choose_tile
+
+# TVM's fusion takes what comes after a function of this kind into it: "out elementwise fusable".
+FUSES_WHAT_FOLLOWS = {"op_pattern": 4}
+
+
+def legalize_conv2d(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -> relax.Expr:
+    """A ``relax.nn.conv2d`` in NCHW / OIHW as one fusable function."""
+    attrs = call.attrs
+    if attrs.data_layout != "NCHW" or attrs.kernel_layout != "OIHW":
+        raise ValueError(f"conv2d in {attrs.data_layout}/{attrs.kernel_layout}: NCHW/OIHW expected")
+    data, weight = call.args
+    groups = int(attrs.groups)
+    channels = extent(data.ty.shape[1])
+    total = extent(weight.ty.shape[0])
+    top, left, bottom, right = (int(pad) for pad in attrs.padding)
+    window = Window(
+        kernel=(extent(weight.ty.shape[2]), extent(weight.ty.shape[3])),
+        strides=tuple(int(stride) for stride in attrs.strides),
+        dilation=tuple(int(step) for step in attrs.dilation),
+        before=(top, left),
+        after=(bottom, right),
+    )
+    if groups == channels == total:
+        return builder.call_te(
+            lambda x, w: depthwise(x, w, window),
+            data,
+            weight,
+            primfunc_name_hint="depthwise_conv2d",
+            primfunc_attrs=FUSES_WHAT_FOLLOWS,
+        )
+    array = constant_array(weight)
+    # Few channels in a group do not fill a wide vector.
+    while lanes > 4 and total // groups <= lanes // 2:
+        lanes //= 2
+    if array is not None:
+        packed = relax.const(pack_conv_weight(array, groups, lanes))
+    else:
+        packed = builder.emit(
+            builder.call_te(te_pack_conv_weight, weight, groups, lanes, primfunc_name_hint="pack_weight")
+        )
+    return builder.call_te(
+        lambda x, w: direct(x, w, window, total),
+        data,
+        packed,
+        primfunc_name_hint="conv2d",
+        primfunc_attrs=FUSES_WHAT_FOLLOWS,
+    )
+
+
+class Window:
+    """Kernel size, strides, dilation and padding, each (height, width)."""
+
+    def __init__(self, kernel: Any, strides: Any, dilation: Any, before: Any, after: Any) -> None:
+        self.kernel = kernel
+        self.strides = strides
+        self.dilation = dilation
+        self.before = before
+        self.after = after
+
+    def output(self, size: Any, axis: int) -> Any:
+        """Output positions for an input of ``size`` along an axis."""
+        reach = self.dilation[axis] * (self.kernel[axis] - 1)
+        room = size + (self.before[axis] + self.after[axis] - reach - 1)
+        stride = self.strides[axis]
+        return room // stride + 1 if isinstance(room, int) else tirx.floordiv(room, stride) + 1
+
+    def is_pointwise(self) -> bool:
+        """Whether every output position reads the one input position of the same place."""
+        return (
+            tuple(self.kernel) == (1, 1)
+            and tuple(self.strides) == (1, 1)
+            and not any((*self.before, *self.after))
+        )
+
+
+def pad_input(data: te.Tensor, window: Window, width: Any) -> te.Tensor:
+    """The input with its zero padding, ``width`` columns wide."""
+    batch, channels, rows, columns = (extent(dim) for dim in data.shape)
+    top, left = window.before
+    return te.compute(
+        (batch, channels, rows + (top + window.after[0]), width),
+        lambda n, c, y, x: tirx.if_then_else(
+            tirx.all(y >= top, y < rows + top, x >= left, x < columns + left),
+            data[n, c, y - top, x - left],
+            tirx.const(0, data.dtype),
+        ),
+        name="pad",
+    )
+
+
+def direct(data: te.Tensor, weight: te.Tensor, window: Window, total: int) -> te.Tensor:
+    """Direct convolution over packed weights [group, block, input channel, height, width, lane].
+
+    The tile's positions go up to a multiple of the tile; those beyond the row are computed from clamped
+    or padded columns and not written.
+    """
+    batch, _, rows, columns = (extent(dim) for dim in data.shape)
+    groups, blocks, depth, height, width, lanes = (extent(dim) for dim in weight.shape)
+    out_rows, out_columns = window.output(rows, 0), window.output(columns, 1)
+    flat = window.is_pointwise() and isinstance(rows, int) and isinstance(columns, int)
+    points = out_rows * out_columns if flat else out_columns
+    tile = choose_tile(points, blocks, lanes)
+    tiled = ceil_div(points, tile.points) * tile.points
+    exact = isinstance(points, int) and points == tiled
+    if any((*window.before, *window.after)):
+        reach = (tiled - 1) * window.strides[1] + window.dilation[1] * (width - 1) + 1
+        data = pad_input(data, window, reach)
+        limit = None
+    else:
+        limit = None if exact else columns - 1
+
+    c = te.reduce_axis((0, depth), "c")
+    i = te.reduce_axis((0, height), "i")
+    j = te.reduce_axis((0, width), "j")
+
+    def read(n: Any, g: Any, y: Any, x: Any) -> tirx.Expr:
+        if flat:
+            place = x if exact else tirx.min(x, points - 1)
+            return data[n, g * depth + c, place // columns, place % columns]
+        column = x * window.strides[1] + j * window.dilation[1]
+        if limit is not None:
+            column = tirx.min(column, limit)
+        return data[n, g * depth + c, y * window.strides[0] + i * window.dilation[0], column]
+
+    sums = te.compute(
+        (batch, groups, 1 if flat else out_rows, blocks, tiled, lanes),
+        lambda n, g, y, o, x, lane: te.sum(read(n, g, y, x) * weight[g, o, c, i, j, lane], axis=[c, i, j]),
+        name="conv2d",
+        attrs={RULE: "register_tile", TILE: tile.points, BLOCKS: tile.blocks},
+    )
+    per_group = total // groups
+
+    def unpack(n: Any, o: Any, y: Any, x: Any) -> tirx.Expr:
+        group, inner = (0, o) if groups == 1 else (o // per_group, o % per_group)
+        row, place = (0, y * out_columns + x) if flat else (y, x)
+        return sums[n, group, row, inner // lanes, place, inner % lanes]
+
+    return te.compute((batch, total, out_rows, out_columns), unpack, name="unpack")
+
+
+def depthwise(data: te.Tensor, weight: te.Tensor, window: Window) -> te.Tensor:
+    """One filter for each channel; vectorised along the row."""
+    batch, channels, rows, columns = (extent(dim) for dim in data.shape)
+    height, width = window.kernel
+    if any((*window.before, *window.after)):
+        data = pad_input(data, window, columns + (window.before[1] + window.after[1]))
+    i = te.reduce_axis((0, height), "i")
+    j = te.reduce_axis((0, width), "j")
+    return te.compute(
+        (batch, channels, window.output(rows, 0), window.output(columns, 1)),
+        lambda n, c, y, x: te.sum(
+            data[
+                n,
+                c,
+                y * window.strides[0] + i * window.dilation[0],
+                x * window.strides[1] + j * window.dilation[1],
+            ]
+            * weight[c, 0, i, j],
+            axis=[i, j],
+        ),
+        name="depthwise_conv2d",
+    )

@@ -1,0 +1,60 @@
+"""Questions about the blocks of a TIR function that schedules ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm_ffi
+from tvm import ir, s_tir, tirx
+from tvm.tirx import IterVar
+
+
+def root_blocks(schedule: s_tir.Schedule) -> list[Any]:
+    """The blocks of the function in the order in which they run."""
+    return list(schedule.get_child_blocks(schedule.get_sblock("root")))
+
+
+def constant_extent(schedule: s_tir.Schedule, loop: Any) -> int | None:
+    """The extent of a loop, None where it depends on the input's shape."""
+    extent = schedule.get(loop).extent
+    return int(extent.value) if isinstance(extent, tirx.IntImm) else None
+
+
+def reduces(schedule: s_tir.Schedule, block: Any) -> bool:
+    """Whether a block has reduction axes."""
+    return any(_is_reduction(var) for var in schedule.get(block).iter_vars)
+
+
+def _is_reduction(var: IterVar) -> bool:
+    return int(var.iter_type) == IterVar.CommReduce
+
+
+def reduction_flags(schedule: s_tir.Schedule, block: Any) -> list[bool]:
+    """For each axis of a block whether it is a reduction."""
+    return [_is_reduction(var) for var in schedule.get(block).iter_vars]
+
+
+def contiguous_axes(schedule: s_tir.Schedule, block: Any) -> set[int]:
+    """Axes of a block that step through the last dimension of something it reads."""
+    body = schedule.get(block)
+    axes: set[int] = set()
+    written: list[tirx.Buffer] = []
+    tvm_ffi.structural_walk(body.body, (tirx.BufferStore, lambda store: written.append(store.buffer)))
+
+    def visit(load: ir.TensorLoad) -> None:
+        if len(load.indices) and not any(load.source.same_as(buffer) for buffer in written):
+            used = _variables(load.indices[-1])
+            axes.update(
+                axis
+                for axis, axis_var in enumerate(body.iter_vars)
+                if any(variable.same_as(axis_var.var) for variable in used)
+            )
+
+    tvm_ffi.structural_walk(body.body, (ir.TensorLoad, visit), order="post")
+    return axes
+
+
+def _variables(expression: tirx.Expr) -> list[tirx.Var]:
+    found: list[tirx.Var] = []
+    tvm_ffi.structural_walk(expression, (tirx.Var, found.append), order="post")
+    return found

@@ -1,0 +1,39 @@
+"""Gives every TIR function of a module its schedule."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import s_tir, tirx
+
+from paddle_tvm.targets.x86.schedules.generic import schedule_loops
+from paddle_tvm.targets.x86.schedules.register_tile import find_register_tile, schedule_register_tile
+
+SCHEDULED = "tirx.is_scheduled"
+
+
+def schedule_module(module: tvm.IRModule) -> tvm.IRModule:
+    """Schedule every TIR function that does not say that it is scheduled already."""
+    functions = {
+        name: schedule_function(function)
+        if isinstance(function, tirx.PrimFunc) and not _is_scheduled(function)
+        else function
+        for name, function in module.functions.items()
+    }
+    return tvm.IRModule(functions, attrs=module.attrs)
+
+
+def _is_scheduled(function: tirx.PrimFunc) -> bool:
+    return function.attrs is not None and SCHEDULED in function.attrs and bool(function.attrs[SCHEDULED])
+
+
+def schedule_function(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """One TIR function, parallel and vectorised."""
+    schedule = s_tir.Schedule(tvm.IRModule({"main": function.with_attr("global_symbol", "main")}))
+    if find_register_tile(schedule) is None:
+        schedule_loops(schedule)
+    else:
+        schedule_register_tile(schedule)
+    result = schedule.mod["main"].with_attr(SCHEDULED, True)
+    if function.attrs is not None and "global_symbol" in function.attrs:
+        return result.with_attr("global_symbol", function.attrs["global_symbol"])
+    return result.without_attr("global_symbol")

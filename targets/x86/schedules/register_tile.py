@@ -1,0 +1,102 @@
+"""The schedule of convolutions and matrix products: a tile of the output in registers.
+
+The block marked by the legalization computes [..., block, row, position, lane]. Its accumulators stay in
+registers over the whole reduction; what follows (bias, residual, activation) runs on the tile when it is
+done.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from tvm import s_tir
+from tvm.s_tir.schedule import ScheduleError
+
+from paddle_tvm.targets.x86.schedules.blocks import (
+    constant_extent,
+    reduces,
+    reduction_flags,
+    root_blocks,
+)
+from paddle_tvm.targets.x86.schedules.generic import schedule_block
+from paddle_tvm.targets.x86.tile import BLOCKS, RULE, TILE
+
+# Fewer parallel units than this do not spread evenly over cores: tiles become the units.
+_FEW_UNITS = 64
+
+
+def find_register_tile(schedule: s_tir.Schedule) -> Any | None:
+    """The block to tile, None where there is none."""
+    for block in root_blocks(schedule):
+        annotations = schedule.get(block).annotations
+        if RULE in annotations and str(annotations[RULE]) == "register_tile":
+            return block
+    return None
+
+
+def schedule_register_tile(schedule: s_tir.Schedule) -> None:
+    """Schedule a function that holds a block to tile."""
+    main = find_register_tile(schedule)
+    assert main is not None
+    blocks = root_blocks(schedule)
+    position = [schedule.get(block).name_hint for block in blocks].index(schedule.get(main).name_hint)
+    stages = _inline_epilogue(schedule, blocks[position + 1 :])
+    in_tile = not reduces(schedule, stages[0])
+    tile_loop = _tile(schedule, main)
+    if in_tile:
+        schedule.reverse_compute_at(stages[0], tile_loop, preserve_unit_loops=True)
+        schedule.set_scope(main, 0, "local")
+        stages = stages[1:]
+    _registers(schedule, main)
+    for block in [*blocks[:position], *stages]:
+        schedule_block(schedule, block)
+
+
+def _inline_epilogue(schedule: s_tir.Schedule, blocks: list[Any]) -> list[Any]:
+    """Join what follows into as few stages as can be; the first of them reads the tile."""
+    remaining = []
+    for block in blocks[:-1]:
+        try:
+            schedule.compute_inline(block)
+        except ScheduleError:
+            # A sum over the products (conv2d_transpose), or an output of the function.
+            remaining.append(block)
+    return [*remaining, blocks[-1]]
+
+
+def _tile(schedule: s_tir.Schedule, main: Any) -> Any:
+    """Split and order the loops, run tiles in parallel; returns the loop over tiles."""
+    annotations = schedule.get(main).annotations
+    loops = schedule.get_loops(main)
+    flags = reduction_flags(schedule, main)
+    *outer, block, position, lane = (loop for loop, flag in zip(loops, flags, strict=True) if not flag)
+    reduction = [loop for loop, flag in zip(loops, flags, strict=True) if flag]
+    block_outer, block_inner = schedule.split(block, [None, int(annotations[BLOCKS])])
+    tile_loop, position_inner = schedule.split(position, [None, int(annotations[TILE])])
+    # Weights of a block are used for all rows before the next block's are read.
+    units = [*outer[:-1], block_outer, *outer[-1:]]
+    # Positions outside, blocks inside: LLVM spills accumulators in the other order.
+    schedule.reorder(*units, tile_loop, *reduction, position_inner, block_inner, lane)
+    extents = [constant_extent(schedule, loop) for loop in units]
+    if None not in extents and prod(extent for extent in extents if extent is not None) < _FEW_UNITS:
+        tile_loop = schedule.fuse(*units, tile_loop)
+        schedule.parallel(tile_loop)
+    else:
+        schedule.parallel(schedule.fuse(*units))
+    return tile_loop
+
+
+def _registers(schedule: s_tir.Schedule, main: Any) -> None:
+    """Unroll the tile, so that its accumulators become registers."""
+    flags = reduction_flags(schedule, main)
+    loops = schedule.get_loops(main)
+    for loop in loops[-3:-1]:
+        schedule.unroll(loop)
+    schedule.vectorize(loops[-1])
+    first_reduction = loops[len(loops) - 3 - sum(flags)]
+    init = schedule.decompose_reduction(main, first_reduction)
+    loops = schedule.get_loops(init)
+    for loop in loops[-3:-1]:
+        schedule.unroll(loop)
+    schedule.vectorize(loops[-1])

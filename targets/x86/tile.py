@@ -1,0 +1,59 @@
+"""Sizes of register tiles, by counting vector registers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tvm import tirx
+
+# Set on a block by the legalizations, read by the schedules.
+RULE = "paddle_tvm.schedule"
+TILE = "paddle_tvm.tile"
+BLOCKS = "paddle_tvm.blocks"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """``points`` output positions by ``blocks`` vectors of output channels, held in registers.
+
+    Every value of the input is loaded once for ``blocks`` multiply-adds, every weight vector once for
+    ``points``.
+    """
+
+    points: int
+    blocks: int
+
+
+def _registers(lanes: int) -> int:
+    return 32 if lanes == 16 else 16
+
+
+def choose_tile(points: int | tirx.Expr, blocks: int, lanes: int) -> Tile:
+    """The tile with the most multiply-adds for each load, counting positions that are computed in vain.
+
+    Parameters
+    ----------
+    points
+        Number of output positions along the tiled axis; None of it is known where it is an expression.
+    blocks
+        Number of vectors that the output channels fill.
+    lanes
+        float32 values in a vector.
+    """
+
+    def worth(tile: Tile) -> float:
+        used = 1.0 if not isinstance(points, int) else points / (-(-points // tile.points) * tile.points)
+        multiplies = tile.points * tile.blocks
+        # A load of a vector and a broadcast load each cost about half a multiply-add of issue slots.
+        return used * multiplies / (multiplies + 0.5 * (tile.points + tile.blocks))
+
+    # Measured on AVX-512: with more than half of the registers as accumulators LLVM begins to spill.
+    budget = _registers(lanes) // 2 + (0 if lanes == 16 else 4)
+    candidates = [
+        Tile(count, width)
+        for width in (1, 2, 3, 4)
+        if blocks % width == 0
+        for count in range(1, 15)
+        if count * width <= budget
+    ]
+    return max(candidates, key=lambda tile: (worth(tile), tile.points))
