@@ -68,8 +68,8 @@ def check_output(output: str | os.PathLike[str], force: bool) -> None:
     Raises
     ------
     UsageError
-        There is something already and ``force`` is not set, or it is no artifact; or the folder around it does
-        not exist or cannot be written to.
+        There is something already and ``force`` is not set, or it is no artifact; or the folder around it
+        does not exist or cannot be written to.
     """
     path = Path(output)
     parent = path.absolute().parent

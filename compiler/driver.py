@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-import tvm
 from tvm import tirx
 
-from paddle_tvm.compiler.artifact import check_output, write_artifact
+from paddle_tvm.compiler.artifact import ArtifactDescription, check_output, write_artifact
 from paddle_tvm.compiler.frontends.importing import import_forms
 from paddle_tvm.compiler.frontends.source import ModelSource, find_model
 from paddle_tvm.compiler.imported import ImportedModel
@@ -119,7 +118,7 @@ def _describe(
     target: Target,
     lifted: LiftedModule,
     options: CompileOptions,
-) -> Description:
+) -> ArtifactDescription:
     general = forms["main"]
     symbols = sorted(
         {
@@ -131,7 +130,7 @@ def _describe(
         }
     )
     through_onnx = source.kind == "onnx" or options.frontend == "onnx"
-    return Description(
+    return ArtifactDescription(
         producer=Producer(
             paddle_tvm=metadata.version("paddle-tvm"),
             tvm=metadata.version("apache-tvm"),
@@ -143,12 +142,9 @@ def _describe(
         outputs=tuple(TensorSpec(port.name, port.dtype, port.shape) for port in general.outputs),
         symbols={name: SymbolRange(1, None) for name in symbols},
         target=TargetSpec(target.kind, target.mcpu, target.features),
-        threads=None,
         precision=options.precision,
         functions=tuple(
             FunctionSpec(name, tuple(port.shape for port in form.inputs), lifted.used[name])
             for name, form in forms.items()
         ),
-        tuning=(),
-        verification=None,
     )

@@ -8,7 +8,6 @@ import fcntl
 import os
 import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,17 +28,12 @@ def staging_directory(target: Path) -> Iterator[Path]:
     """
     _remove_stale(target)
     with _sigterm_raises():
-        staging = Path(
-            tempfile.mkdtemp(prefix=f"{_prefix(target)}{os.getpid()}-", suffix=".tmp", dir=target.parent)
-        )
+        staging = target.parent / f"{_prefix(target)}{os.getpid()}-{os.urandom(4).hex()}.tmp"
         lock = -1
         try:
+            staging.mkdir()
             lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # mkdtemp makes it private, and artifacts are for whoever may read the folder.
-            umask = os.umask(0)
-            os.umask(umask)
-            staging.chmod(0o777 & ~umask)
             yield staging
         finally:
             shutil.rmtree(staging, ignore_errors=True)

@@ -63,7 +63,7 @@ def _temporal_shift(ctx: OpContext) -> Converted:
     segments, ratio = ctx.attr("seg_num"), ctx.attr("shift_ratio")
 
     def shift(data: relax.Expr) -> relax.Expr:
-        n, c, h, w = shape_of(data)
+        c = shape_of(data)[1]
         if not isinstance(c, int):
             raise ctx.unsupported("the number of channels is dynamic; fix it with --shape")
         back, forth = int(c * ratio), int(c * 2 * ratio)

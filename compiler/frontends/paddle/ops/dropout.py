@@ -15,6 +15,5 @@ def _dropout(ctx: OpContext) -> Converted:
     data = ctx.input(0)
     if ctx.attr("mode") == "upscale_in_train":
         return data
-    # Paddle's kernel subtracts in float32.
     kept = 1.0 - float(ctx.constant(2).item())
     return relax.op.multiply(data, relax.const(kept, ctx.dtype(0)))

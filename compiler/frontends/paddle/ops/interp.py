@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from tvm import relax, te, tirx
+from tvm import te, tirx
 
 from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext
 from paddle_tvm.compiler.frontends.paddle.ops.spatial import is_channel_last

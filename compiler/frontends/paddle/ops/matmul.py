@@ -43,7 +43,7 @@ def transposed(ctx: OpContext, index: int) -> relax.Expr:
     """An operand with its last two axes swapped; a constant is swapped while compiling."""
     value = ctx.value(index)
     if value.array is not None and is_constant(value.array):
-        return relax.const(np.ascontiguousarray(value.array.swapaxes(-1, -2)))
+        return relax.const(np.ascontiguousarray(value.array.swapaxes(-1, -2)), value.dtype)
     axes = list(range(ctx.ndim(index)))
     axes[-2:] = axes[-1], axes[-2]
     return ctx.emit(relax.op.permute_dims(ctx.input(index), axes))

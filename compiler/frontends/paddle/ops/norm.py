@@ -33,7 +33,7 @@ def _batch_norm(ctx: OpContext) -> Converted:
 
 
 def _batch_norm_factors(ctx: OpContext, shape: Sequence[Dim]) -> tuple[relax.Expr, relax.Expr]:
-    """Factor and offset of each channel; constants wherever the statistics are, as always in a saved model."""
+    """Factor and offset of each channel; constants where the statistics are, as in every saved model."""
     epsilon, dtype = ctx.attr("epsilon"), ctx.dtype(0)
     operands = [index for index in range(1, 5) if ctx.has_input(index)]
     arrays = {index: ctx.value(index).array for index in operands}

@@ -50,7 +50,7 @@ def _rnn(ctx: OpContext) -> Converted:
         results = ctx.emit(
             relax.call_tir(
                 kernel,
-                [projected, relax.const(weights), relax.const(bias), *first, *lengths],
+                [projected, relax.const(weights, spec.dtype), relax.const(bias, spec.dtype), *first, *lengths],
                 [
                     relax.TensorType([time, batch, directions, spec.hidden], spec.dtype),
                     *[relax.TensorType([directions, batch, spec.hidden], spec.dtype) for _ in first],
@@ -121,7 +121,7 @@ def _project_inputs(
         biases.append(_packed(spec, bias.reshape(1, -1), 1)[:, 0])
     weight = np.stack(weights, axis=1).reshape(features, -1)
     rows = ctx.emit(relax.op.reshape(data, [time * batch, features]))
-    projected = product(ctx, rows, relax.const(weight))
-    projected = ctx.emit(relax.op.add(projected, relax.const(np.stack(biases).reshape(-1))))
+    projected = product(ctx, rows, relax.const(weight, spec.dtype))
+    projected = ctx.emit(relax.op.add(projected, relax.const(np.stack(biases).reshape(-1), spec.dtype)))
     shape = [time, batch, spec.directions, spec.blocks, spec.gates, spec.block]
     return ctx.emit(relax.op.reshape(projected, shape))

@@ -81,7 +81,7 @@ def _scatter(
     """Scatter into ``data`` (outer, rows, inner); ``index`` is (count,) or (outer, count, inner)."""
     if reduce not in _COMBINE:
         raise ctx.unsupported(f"reduce '{reduce}' is not supported; it can be {', '.join(_COMBINE)}")
-    outer, rows, inner = shape_of(data)
+    outer, _, inner = shape_of(data)
     count = shape_of(index)[-2 if len(shape_of(index)) == 3 else 0]
     updates = ctx.require_equal(updates, [outer, count, inner])
     kernel = _scatter_kernel(ctx.dtype(0), reduce, include_self, len(shape_of(index)) == 3)

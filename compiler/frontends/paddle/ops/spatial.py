@@ -96,7 +96,7 @@ def pad_for_windows(
     strides: Sequence[int],
     padding: Sequence[tuple[Dim, Dim]],
 ) -> tuple[relax.Expr, list[tuple[int, int]]]:
-    """Padding that is left to the operator; symbolic ``SAME`` padding cannot be its attribute, so pad first."""
+    """Pad first where padding is symbolic, which no attribute can be; what is left is for the operator."""
     fixed = [(b, a) for b, a in padding if isinstance(b, int) and isinstance(a, int)]
     if len(fixed) == len(padding):
         return data, fixed
