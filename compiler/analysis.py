@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
 
@@ -46,6 +46,20 @@ class ModelAnalysis:
     def unsupported(self) -> tuple[OperatorUse, ...]:
         """Operators that cannot be compiled."""
         return tuple(use for use in self.operators if not use.supported)
+
+    def as_json(self) -> dict[str, Any]:
+        """The analysis as JSON values."""
+        return {
+            "inputs": [_port_json(spec) for spec in self.inputs],
+            "outputs": [_port_json(spec) for spec in self.outputs],
+            "operators": [asdict(use) for use in self.operators],
+            "unsupported": {use.name: use.count for use in self.unsupported},
+            "parameters": self.parameters,
+            "parameter_bytes": self.parameter_bytes,
+            "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+            "flops": self.flops,
+            "uncounted": self.uncounted,
+        }
 
 
 _Dims = tuple[int, ...]
@@ -99,7 +113,7 @@ def analyse(program: Program, shapes: Mapping[str, Sequence[int]]) -> ModelAnaly
 def value_shapes(program: Program, shapes: Shapes) -> dict[Value, _Dims]:
     """The shapes that are known for some input shapes.
 
-    The importer infers them, where it knows every operator; otherwise those that the program states stay.
+    The importer infers them as far as it knows the operators; behind those, what the program states stays.
     """
     stated = {
         value: value.shape
@@ -108,16 +122,17 @@ def value_shapes(program: Program, shapes: Shapes) -> dict[Value, _Dims]:
         if value.shape is not None and -1 not in value.shape
     }
     stated |= {port.value: shapes[port.name] for port in program.inputs}
+    importable = _importable_operations(program)
     wanted = [
         Port(str(number), operation.outputs[0])
-        for number, operation in enumerate(program.operations)
+        for number, operation in enumerate(importable)
         if operation.name != "builtin.parameter" and operation.outputs and operation.outputs[0] not in stated
         if operation.outputs[0].shape is not None
     ]
     if not wanted:
         return stated
     try:
-        imported = import_program(replace(program, outputs=tuple(wanted)), shapes)
+        imported = import_program(replace(program, operations=importable, outputs=tuple(wanted)), shapes)
     except UnsupportedModelError:
         return stated
     for port, output in zip(wanted, imported.outputs, strict=True):
@@ -125,6 +140,23 @@ def value_shapes(program: Program, shapes: Shapes) -> dict[Value, _Dims]:
         if len(sizes) == len(output.shape):
             stated[port.value] = sizes
     return stated
+
+
+def _port_json(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)}
+
+
+def _importable_operations(program: Program) -> tuple[Operation, ...]:
+    """Operations that no unsupported one leads to."""
+    missing = missing_operators(program)
+    unreachable: set[Value | None] = set()
+    kept = []
+    for operation in program.operations:
+        if operation.name in missing or not unreachable.isdisjoint(operation.inputs):
+            unreachable.update(operation.outputs)
+        else:
+            kept.append(operation)
+    return tuple(kept)
 
 
 def _port_spec(port: Port) -> TensorSpec:
@@ -205,8 +237,8 @@ _RULES: dict[str, Callable[[Operation, Any], int]] = {
         (
             "add", "subtract", "multiply", "divide", "maximum", "minimum", "elementwise_pow", "floor_divide",
             "remainder", "scale", "relu", "relu6", "sigmoid", "tanh", "gelu", "silu", "swish", "hardswish",
-            "hardsigmoid", "leaky_relu", "prelu", "clip", "pow", "sqrt", "rsqrt", "exp", "log", "abs", "floor",
-            "ceil", "round", "sin", "cos", "erf", "square", "mish", "softplus", "elu", "selu", "celu",
+            "hardsigmoid", "leaky_relu", "prelu", "clip", "pow", "sqrt", "rsqrt", "exp", "log", "abs",
+            "floor", "ceil", "round", "sin", "cos", "erf", "square", "mish", "softplus", "elu", "selu", "celu",
             "bilinear_interp", "bicubic_interp", "grid_sample", "swiglu", "lerp",
         ),
         _per_output,

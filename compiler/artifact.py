@@ -43,7 +43,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class ArtifactDescription:
+class Description:
     """What the manifest says beyond what the files themselves tell.
 
     ``functions`` count the weights as they are given to ``write_artifact``.
@@ -89,7 +89,7 @@ def check_output(output: str | os.PathLike[str], force: bool) -> None:
 
 def write_artifact(
     output: str | os.PathLike[str],
-    description: ArtifactDescription,
+    description: Description,
     executable: Any,
     weights: Sequence[Array],
     *,
@@ -188,7 +188,7 @@ def _write_weights(path: Path, weights: Sequence[Array]) -> tuple[tuple[WeightSp
             array = np.asarray(weight, order="C")
             if array.dtype.name not in ITEM_SIZES or not array.dtype.isnative:
                 raise TypeError(f"weight {number} has the dtype {array.dtype}, which an artifact cannot hold")
-            data = memoryview(array.reshape(-1).view(np.uint8))
+            data = array.reshape(-1).view(np.uint8).data
             key = (array.dtype.name, array.shape, hashlib.sha256(data).digest())
             if key not in known:
                 known[key] = len(specs)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from tvm import tirx
 
-from paddle_tvm.compiler.artifact import ArtifactDescription, check_output, write_artifact
+from paddle_tvm.compiler.artifact import Description, check_output, write_artifact
 from paddle_tvm.compiler.frontends.importing import import_forms
 from paddle_tvm.compiler.frontends.source import ModelSource, find_model
 from paddle_tvm.compiler.imported import ImportedModel
@@ -118,7 +118,7 @@ def _describe(
     target: Target,
     lifted: LiftedModule,
     options: CompileOptions,
-) -> ArtifactDescription:
+) -> Description:
     general = forms["main"]
     symbols = sorted(
         {
@@ -130,7 +130,7 @@ def _describe(
         }
     )
     through_onnx = source.kind == "onnx" or options.frontend == "onnx"
-    return ArtifactDescription(
+    return Description(
         producer=Producer(
             paddle_tvm=metadata.version("paddle-tvm"),
             tvm=metadata.version("apache-tvm"),

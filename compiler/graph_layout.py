@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 GAP_X = 28.0
 GAP_Y = 44.0
@@ -86,7 +87,7 @@ def _add_bends(start: Node, end: Node, layers: list[list[Node]]) -> list[Node]:
         layers[layer].append(bend)
         path.append(bend)
     path.append(end)
-    for upper, lower in zip(path, path[1:], strict=False):
+    for upper, lower in pairwise(path):
         upper.below.append(lower)
         lower.above.append(upper)
     return path
@@ -136,7 +137,7 @@ def _spread(layer: list[Node], wishes: Sequence[float]) -> None:
     decrease, so runs that would are pooled at their mean.
     """
     offsets = [0.0]
-    for left, right in zip(layer, layer[1:], strict=False):
+    for left, right in pairwise(layer):
         gap = GAP_X if not (left.is_bend and right.is_bend) else GAP_X / 2
         offsets.append(offsets[-1] + left.width / 2 + gap + right.width / 2)
     pools: list[tuple[float, float, int]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,13 +13,14 @@ _FAMILIES: dict[str, tuple[str, ...]] = {
     "matrix": ("matmul", "bmm", "mm", "rnn", "embedding", "einsum"),
     "normalisation": ("batch_norm", "layer_norm", "group_norm", "instance_norm"),
     "activation": (
-        "relu", "sigmoid", "tanh", "gelu", "silu", "swish", "hard", "leaky", "prelu", "softmax", "elu", "mish",
+        "relu", "sigmoid", "tanh", "gelu", "silu", "swish", "hard", "leaky", "prelu", "softmax", "elu",
+        "mish",
     ),
     "pooling": ("pool", "mean", "max", "min", "sum", "arg", "topk"),
     "arithmetic": ("add", "subtract", "multiply", "divide", "scale", "pow", "clip", "sqrt", "exp", "rsqrt"),
     "shape": (
-        "reshape", "transpose", "flatten", "squeeze", "unsqueeze", "concat", "stack", "split", "slice", "expand",
-        "tile", "shape", "cast", "gather", "interp", "nearest", "bilinear", "pad", "strided",
+        "reshape", "transpose", "flatten", "squeeze", "unsqueeze", "concat", "stack", "split", "slice",
+        "expand", "tile", "shape", "cast", "gather", "interp", "nearest", "bilinear", "pad", "strided",
     ),
 }  # fmt: skip
 
@@ -46,8 +48,7 @@ class Box:
 def build_boxes(program: Program, shapes: Mapping[Value, tuple[int, ...]], missing: set[str]) -> list[Box]:
     """Boxes in the program's order.
 
-    What does not depend on an input (weights, constants and the arithmetic on them) is left out, and the
-    shape arithmetic that ends in an attribute is drawn as what it is: a side branch.
+    What does not depend on an input (weights, constants and the arithmetic on them) is left out.
     """
     box_of: dict[Value, Box] = {}
     boxes: list[Box] = []
@@ -57,7 +58,9 @@ def build_boxes(program: Program, shapes: Mapping[Value, tuple[int, ...]], missi
         boxes.append(box)
         box_of[port.value] = box
     for operation in program.operations:
-        sources = _distinct(value for value in operation.inputs if value is not None and value in box_of)
+        sources = list(
+            dict.fromkeys(value for value in operation.inputs if value is not None and value in box_of)
+        )
         if not sources:
             continue
         row = Row(
@@ -67,7 +70,9 @@ def build_boxes(program: Program, shapes: Mapping[Value, tuple[int, ...]], missi
             operation.name not in missing,
         )
         source = box_of[sources[0]]
-        if len(sources) == 1 and readers[sources[0]] == 1 and _is_last(source, sources[0], box_of):
+        joins = len(sources) == 1 and readers[sources[0]] == 1 and source.kind == "operations"
+        # Heavy operations begin a box of their own, or a model that is one chain would be one box.
+        if joins and not source.targets and row.family not in ("convolution", "matrix", "pooling"):
             source.rows.append(row)
             box = source
         else:
@@ -85,28 +90,16 @@ def build_boxes(program: Program, shapes: Mapping[Value, tuple[int, ...]], missi
     return boxes
 
 
-def _is_last(box: Box, value: Value, box_of: dict[Value, Box]) -> bool:
-    """Whether ``value`` is all that leaves the box, so that another operation may join it."""
-    return box.kind == "operations" and not box.targets
-
-
-def _count_readers(program: Program) -> dict[Value, int]:
-    readers: dict[Value, int] = {}
+def _count_readers(program: Program) -> Counter[Value]:
+    """How many read a value, or another result of the same operation; being an output counts."""
+    readers = Counter(
+        value for operation in program.operations for value in set(operation.inputs) if value is not None
+    )
+    readers.update(port.value for port in program.outputs)
     for operation in program.operations:
-        for value in {value for value in operation.inputs if value is not None}:
-            readers[value] = readers.get(value, 0) + 1
-        for output in operation.outputs:
-            readers.setdefault(output, 0)
-    for port in program.inputs:
-        readers.setdefault(port.value, 0)
-    for port in program.outputs:
-        # An output has a box of its own, so what makes it must end its box.
-        readers[port.value] = readers.get(port.value, 0) + 1
+        total = sum(readers[output] for output in operation.outputs)
+        readers.update({output: total - readers[output] for output in operation.outputs})
     return readers
-
-
-def _distinct(values: object) -> list[Value]:
-    return list(dict.fromkeys(values))  # type: ignore[call-overload, no-any-return]
 
 
 def _family(name: str) -> str:
@@ -121,9 +114,9 @@ def _detail(operation: Operation, shapes: Mapping[Value, tuple[int, ...]]) -> st
     parts = []
     if "conv" in operation.name and len(operation.inputs) > 1 and operation.inputs[1] is not None:
         weight = operation.inputs[1].shape or ()
-        parts.append("×".join(map(str, weight[2:])))
+        parts.append("x".join(map(str, weight[2:])))
         if "strides" in operation.attrs and set(operation.attrs["strides"]) != {1}:
-            parts.append("/" + "×".join(map(str, operation.attrs["strides"])))
+            parts.append("/" + "x".join(map(str, operation.attrs["strides"])))
     if operation.outputs:
         parts.append(_text(shapes, operation.outputs[0]))
     return " ".join(part for part in parts if part)
@@ -133,4 +126,4 @@ def _text(shapes: Mapping[Value, tuple[int, ...]], value: Value) -> str:
     shape = shapes.get(value, value.shape)
     if shape is None:
         return ""
-    return "×".join("?" if dim == -1 else str(dim) for dim in shape) or "scalar"
+    return "x".join("?" if dim == -1 else str(dim) for dim in shape) or "scalar"

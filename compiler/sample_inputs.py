@@ -118,7 +118,7 @@ def random_inputs(
     index_bounds: Mapping[str, int],
     scale: float = 1.0,
 ) -> Arrays:
-    """Random arrays: floats normal with deviation ``scale``, integers below their bound, bools mostly true."""
+    """Random arrays: normal floats of deviation ``scale``, integers below their bound, mostly true bools."""
     arrays: Arrays = {}
     for port in ports:
         shape, dtype = shapes[port.name], np.dtype(port.dtype)

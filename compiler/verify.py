@@ -255,7 +255,8 @@ class _Verifier:
         wanted = {port.name for port in self._ports}
         if set(inputs) != wanted:
             raise UsageError(
-                f"the given inputs are {', '.join(sorted(inputs))}, the model takes {', '.join(sorted(wanted))}"
+                f"the given inputs are {', '.join(sorted(inputs))}, "
+                f"the model takes {', '.join(sorted(wanted))}"
             )
 
     def _warn_of_idle_outputs(self, shapes: Shapes, runs: list[list[npt.NDArray[np.generic]]]) -> None:

@@ -16,7 +16,7 @@ from paddle_tvm.runtime.config import Config
 from paddle_tvm.runtime.errors import ArtifactError, PaddleTvmError, UsageError
 from paddle_tvm.runtime.loader import LoadedModel, load
 from paddle_tvm.runtime.shapes import select_function
-from paddle_tvm.runtime.tensor import Array, InputTensor, OutputTensor, Tensor
+from paddle_tvm.runtime.tensor import Array, InputTensor, OutputTensor, RunState, Tensor
 from paddle_tvm.runtime.threads import call_on_one_thread, call_on_threads
 
 
@@ -36,14 +36,9 @@ class Predictor:
         self._forked_while_running = False
         threads = config.cpu_math_library_num_threads()
         self._call = call_on_one_thread if threads == 1 else partial(call_on_threads, threads)
-        self._inputs = {
-            spec.name: InputTensor(spec, manifest.symbols, self._unbind) for spec in manifest.inputs
-        }
-        self._outputs = {
-            spec.name: OutputTensor(spec, partial(self._result, i)) for i, spec in enumerate(manifest.outputs)
-        }
-        self._results: Sequence[Any] = ()
-        self._function: Any = None
+        self._state = state = RunState()
+        self._inputs = {spec.name: InputTensor(spec, manifest.symbols, state) for spec in manifest.inputs}
+        self._outputs = {spec.name: OutputTensor(spec, state, i) for i, spec in enumerate(manifest.outputs)}
         self._arguments: tuple[Any, ...] = ()
         self._input_addresses: frozenset[int] = frozenset()
         memory.start_watching()
@@ -132,14 +127,6 @@ class Predictor:
         """
         return memory.free_cached()
 
-    def _unbind(self) -> None:
-        self._function = None
-
-    def _result(self, index: int) -> Any:
-        # A run in another thread may clear the results between a look and a use.
-        results = self._results
-        return results[index] if results else None
-
     def _set_inputs(self, inputs: Sequence[Array]) -> None:
         if not isinstance(inputs, (list, tuple)):
             raise UsageError(f"run() takes a list of arrays, got {type(inputs).__name__}")
@@ -158,18 +145,19 @@ class Predictor:
         self._arguments = (*tensors, *(self._model.weights[i] for i in chosen.weights))
         self._input_addresses = frozenset(tensor.data_ptr() for tensor in tensors)
         try:
-            self._function = self._vm[chosen.name]
+            self._state.function = self._vm[chosen.name]
         except AttributeError as error:
             raise ArtifactError(f"{self._model.path}: model.so has no function {chosen.name!r}") from error
 
     def _run(self) -> None:
-        rebound = self._function is None
+        state = self._state
+        rebound = state.function is None
         if rebound:
             self._bind()
         # Gone before the run, so that it can use their memory again.
-        self._results = ()
+        state.results = ()
         try:
-            results = list(self._call(self._function, self._arguments))
+            results = list(self._call(state.function, self._arguments))
         except PaddleTvmError:
             raise
         except Exception as error:
@@ -183,7 +171,7 @@ class Predictor:
         for i, result in enumerate(results):
             if result.data_ptr() in self._input_addresses:
                 results[i] = np.from_dlpack(result).copy()
-        self._results = results
+        state.results = results
         if rebound:
             memory.free_above(self._config.cached_memory_limit_mb() << 20)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -16,6 +16,19 @@ from paddle_tvm.runtime.manifest import ALIGNMENT, SymbolRange, TensorSpec
 from paddle_tvm.runtime.shapes import check_shape
 
 Array = np.ndarray[Any, Any]
+
+
+class RunState:
+    """What a predictor shares with its handles, which keep no reference to the predictor itself.
+
+    With one they would form a cycle, and the memory of a predictor would wait for the garbage collector.
+    """
+
+    def __init__(self) -> None:
+        self.function: Any = None
+        """The function that takes the inputs as they are; None until the next run looks for it."""
+        self.results: Sequence[Any] = ()
+        """The tensors of the latest run."""
 
 
 class Tensor:
@@ -70,14 +83,12 @@ class Tensor:
 
 
 class InputTensor(Tensor):
-    """An input; ``rebound`` is called when its memory or shape has changed."""
+    """An input of a predictor."""
 
-    def __init__(
-        self, spec: TensorSpec, symbols: Mapping[str, SymbolRange], rebound: Callable[[], None]
-    ) -> None:
+    def __init__(self, spec: TensorSpec, symbols: Mapping[str, SymbolRange], state: RunState) -> None:
         super().__init__(spec)
         self._symbols = symbols
-        self._rebound = rebound
+        self._state = state
         self._shape: tuple[int, ...] | None = None
         # The VM's tensor, and NumPy's view of it; the view is None where the memory is the caller's.
         self._tensor: Any = None
@@ -111,7 +122,7 @@ class InputTensor(Tensor):
             data = np.from_dlpack(self._tensor).reshape(dims)
         self._tensor = self._view = None
         self._shape = dims
-        self._rebound()
+        self._state.function = None
         if data is not None:
             self.copy_from_cpu(data)
 
@@ -154,7 +165,7 @@ class InputTensor(Tensor):
             self._tensor = new_tensor(data.shape, self._dtype)
             self._view = np.from_dlpack(self._tensor)
             self._shape = data.shape
-            self._rebound()
+            self._state.function = None
         return self._view
 
     def share_external_data(self, data: object) -> None:
@@ -189,7 +200,7 @@ class InputTensor(Tensor):
         self._tensor = tensor if prod(shape) else new_tensor(shape, self._dtype)
         self._view = None
         self._shape = shape
-        self._rebound()
+        self._state.function = None
 
     def bound(self) -> Any:
         """Return the tensor that the VM reads.
@@ -206,11 +217,17 @@ class InputTensor(Tensor):
 
 
 class OutputTensor(Tensor):
-    """An output; ``result`` gives the tensor of the latest run."""
+    """An output of a predictor, the one at ``index``."""
 
-    def __init__(self, spec: TensorSpec, result: Callable[[], Any]) -> None:
+    def __init__(self, spec: TensorSpec, state: RunState, index: int) -> None:
         super().__init__(spec)
-        self._result = result
+        self._state = state
+        self._index = index
+
+    def _result(self) -> Any:
+        # A run in another thread may clear the results between a look and a use.
+        results = self._state.results
+        return results[self._index] if results else None
 
     def shape(self) -> list[int]:
         """Return the shape after the latest run; before the first, -1 stands for dynamic dimensions."""

@@ -77,7 +77,8 @@ def compile(
     console = stdout_console()
     seconds = sum(stage.seconds for stage in result.stages)
     console.print(
-        f"{result.artifact}: {result.kernels} kernels, {format_bytes(result.artifact_bytes)}, in {seconds:.1f} s",
+        f"{result.artifact}: {result.kernels} kernels, {format_bytes(result.artifact_bytes)}, "
+        f"in {seconds:.1f} s",
         soft_wrap=True,
     )
     if result.verification is not None:

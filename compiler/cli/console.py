@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -10,6 +11,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
+
+_PLAIN_WIDTH = 120
+"""Columns where there is no terminal to ask: Rich's own 80 would fold tables in files and pipes."""
 
 
 class _Console(Console):
@@ -20,12 +24,12 @@ class _Console(Console):
 
 def stdout_console() -> Console:
     """For results."""
-    return _Console(highlight=False, soft_wrap=False)
+    return _Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
 
 
 def stderr_console() -> Console:
     """For progress, so that the result on stdout can be piped."""
-    return _Console(stderr=True, highlight=False)
+    return _Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)
 
 
 class StageProgress:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -127,13 +126,17 @@ def _complete_inputs(
 ) -> Arrays:
     """The given arrays, and random ones beside them whose shapes fit."""
     from paddle_tvm.compiler.sample_inputs import complete_shapes, default_shape_sets, random_inputs
+    from paddle_tvm.runtime.manifest import TensorSpec
 
     if asked or given:
         fixed = {name: array.shape for name, array in given.items()}
         shapes = next(complete_shapes(manifest.inputs, {**asked, **fixed}))
     else:
         first = manifest.functions[0].input_shapes
-        specs = [replace(spec, shape=shape) for spec, shape in zip(manifest.inputs, first, strict=True)]
+        specs = [
+            TensorSpec(spec.name, spec.dtype, shape)
+            for spec, shape in zip(manifest.inputs, first, strict=True)
+        ]
         shapes = next(default_shape_sets(specs, 0))
     return {**random_inputs(manifest.inputs, shapes, np.random.default_rng(seed), {}), **given}
 

@@ -38,3 +38,12 @@ def format_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def format_count(number: float) -> str:
+    """A number with k, M or G behind it where it is large."""
+    for suffix in ("", " k", " M", " G"):
+        if number < 1000:
+            return f"{number:.3g}{suffix}" if suffix else str(int(number))
+        number /= 1000
+    return f"{number:.3g} T"

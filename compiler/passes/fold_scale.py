@@ -57,7 +57,8 @@ class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]
         """What a variable is bound to, where nothing else reads it: else the work would be done twice."""
         if not isinstance(value, relax.Var) or self.uses.get(value.name, 0) > 1:
             return value
-        return self.lookup_binding(value) or value
+        bound = self.lookup_binding(value)
+        return value if bound is None else bound
 
 
 def _is_call(expr: relax.Expr | None, name: str) -> bool:

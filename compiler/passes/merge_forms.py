@@ -24,12 +24,15 @@ def merge_forms(modules: Mapping[str, tvm.IRModule]) -> tvm.IRModule:
     Requires: no module calls its own ``main``. Ensures: every function keeps its body; TIR functions of
     the second and later modules get their form's name as a suffix.
     """
+    if list(modules) == ["main"]:
+        return modules["main"]
     functions: dict[ir.GlobalVar, ir.BaseFunc] = {}
     for form, module in modules.items():
         renamed: dict[ir.GlobalVar, ir.GlobalVar] = {}
         for variable in module.functions:
             name = form if variable.name_hint == "main" else f"{variable.name_hint}_{form}"
             renamed[variable] = ir.GlobalVar(name)
+            relax.expr._update_type(renamed[variable], module[variable].ty)
         for variable, function in module.functions.items():
             if isinstance(function, relax.Function):
                 function = _RenameGlobals(renamed).visit_expr(function)

@@ -13,7 +13,7 @@ from paddle_tvm.targets.x86.packing import (
     pack_conv_weight,
     te_pack_conv_weight,
 )
-from paddle_tvm.targets.x86.tile import BLOCKS, RULE, TILE, choose_tile
+from paddle_tvm.targets.x86.tile import choose_tile, tile_annotations
 
 # TVM's fusion takes what comes after a function of this kind into it: "out elementwise fusable".
 FUSES_WHAT_FOLLOWS = {"op_pattern": 4}
@@ -138,18 +138,28 @@ def direct(data: te.Tensor, weight: te.Tensor, window: Window, total: int) -> te
             column = tirx.min(column, limit)
         return data[n, g * depth + c, y * window.strides[0] + i * window.dilation[0], column]
 
+    # An axis of one element would leave constants in the index, which TVM's region analysis refuses.
+    grouped = groups > 1
+    outer = [batch, *([groups] if grouped else []), *([] if flat else [out_rows])]
+
+    def product(*index: Any) -> tirx.Expr:
+        n, *middle, x, o = index
+        g = middle[0] if grouped else 0
+        y = 0 if flat else middle[-1]
+        return te.sum(read(n, g, y, x) * weight[g, o // lanes, c, i, j, o % lanes], axis=[c, i, j])
+
     sums = te.compute(
-        (batch, groups, 1 if flat else out_rows, blocks, tiled, lanes),
-        lambda n, g, y, o, x, lane: te.sum(read(n, g, y, x) * weight[g, o, c, i, j, lane], axis=[c, i, j]),
+        (*outer, tiled, blocks * lanes),
+        product,
         name="conv2d",
-        attrs={RULE: "register_tile", TILE: tile.points, BLOCKS: tile.blocks},
+        attrs=tile_annotations(tile, lanes, 0 if flat else None),
     )
     per_group = total // groups
 
     def unpack(n: Any, o: Any, y: Any, x: Any) -> tirx.Expr:
-        group, inner = (0, o) if groups == 1 else (o // per_group, o % per_group)
-        row, place = (0, y * out_columns + x) if flat else (y, x)
-        return sums[n, group, row, inner // lanes, place, inner % lanes]
+        group, channel = ([o // per_group], o % per_group) if grouped else ([], o)
+        row, place = ([], y * out_columns + x) if flat else ([y], x)
+        return sums[(n, *group, *row, place, channel)]
 
     return te.compute((batch, total, out_rows, out_columns), unpack, name="unpack")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from tvm import relax, te, tirx
+from tvm.sym import Analyzer
 
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, Window, direct
 from paddle_tvm.targets.x86.packing import (
@@ -76,6 +77,8 @@ def _transpose(data: te.Tensor, weight: te.Tensor, attrs: Any, kernel: Any, outp
     products = direct(data, weight, pointwise, outputs)
     out_rows = (rows - 1) * strides[0] + (dilation[0] * (height - 1) + 1 + extra[0] - top - bottom)
     out_columns = (columns - 1) * strides[1] + (dilation[1] * (width - 1) + 1 + extra[1] - left - right)
+    # TVM 0.27's FuseTIR takes (h - 1) + 2 and h + 1 for different sizes, so leave no such form.
+    out_rows, out_columns = (extent(Analyzer().simplify(size)) for size in (out_rows, out_columns))
 
     # Without dilation only every stride-th row of the kernel can fall on a given output row.
     dense = dilation == [1, 1]

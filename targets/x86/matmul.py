@@ -8,7 +8,7 @@ from tvm import relax, te, tirx
 
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS
 from paddle_tvm.targets.x86.packing import ceil_div, constant_array, extent, pack_matrix, te_pack_matrix
-from paddle_tvm.targets.x86.tile import BLOCKS, RULE, TILE, choose_tile
+from paddle_tvm.targets.x86.tile import choose_tile, tile_annotations
 
 
 def legalize_matmul(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -> relax.Expr:
@@ -79,16 +79,16 @@ def multiply(
         return left[(*batch_index(index, left_batch), row, k)]
 
     def product(*index: Any) -> tirx.Expr:
-        *outer_index, block, row, lane = index
-        weight = packed[(*batch_index(list(outer_index), right_batch), block, k, lane)]
+        *outer_index, row, column = index
+        weight = packed[(*batch_index(list(outer_index), right_batch), column // lanes, k, column % lanes)]
         value = read_left(list(outer_index), row)
         return te.sum(value.astype(out_dtype) * weight.astype(out_dtype), axis=k)
 
     sums = te.compute(
-        (*outer, blocks, tiled, lanes),
+        (*outer, tiled, blocks * lanes),
         product,
         name="matmul",
-        attrs={RULE: "register_tile", TILE: tile.points, BLOCKS: tile.blocks},
+        attrs=tile_annotations(tile, lanes, (0 if vector[1] else 1) if flat else None),
     )
 
     def unpack(*index: Any) -> tirx.Expr:
@@ -97,6 +97,6 @@ def multiply(
         row = 0 if vector[0] else position.pop()
         if flat:
             row = position.pop() * rows + row
-        return sums[(*position, column // lanes, row, column % lanes)]
+        return sums[(*position, row, column)]
 
     return te.compute(tuple(shape), unpack, name="unpack")

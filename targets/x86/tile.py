@@ -10,6 +10,9 @@ from tvm import tirx
 RULE = "paddle_tvm.schedule"
 TILE = "paddle_tvm.tile"
 BLOCKS = "paddle_tvm.blocks"
+LANES = "paddle_tvm.lanes"
+# Where two axes of the result are one axis of tile positions: how many axes of the result follow them.
+FLAT = "paddle_tvm.flat"
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,17 @@ class Tile:
 
     points: int
     blocks: int
+
+
+def tile_annotations(tile: Tile, lanes: int, flat: int | None) -> dict[str, str | int]:
+    """What a legalization tells the schedule about its block, whose last axes are positions and channels."""
+    notes: dict[str, str | int] = {
+        RULE: "register_tile",
+        TILE: tile.points,
+        BLOCKS: tile.blocks,
+        LANES: lanes,
+    }
+    return notes if flat is None else {**notes, FLAT: flat}
 
 
 def _registers(lanes: int) -> int:

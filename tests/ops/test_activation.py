@@ -9,7 +9,31 @@ import pytest
 from paddle.incubate.nn.functional import swiglu
 
 VALUES = np.array(
-    [0, 1e-3, -1e-3, 0.3, -0.3, 0.5, -0.5, 1, -1, 2.5, -2.5, 3, -3, 6, 7, -7, 19, 21, -21, 80, -80, 100, -100],
+    [
+        0,
+        1e-3,
+        -1e-3,
+        0.3,
+        -0.3,
+        0.5,
+        -0.5,
+        1,
+        -1,
+        2.5,
+        -2.5,
+        3,
+        -3,
+        6,
+        7,
+        -7,
+        19,
+        21,
+        -21,
+        80,
+        -80,
+        100,
+        -100,
+    ],
     dtype="float32",
 )
 
@@ -109,7 +133,11 @@ def test_softmax_of_masked_rows(check_op):
 
 
 def test_softmax_of_0d_and_1d(check_op):
-    check_op(lambda x, y: (F.softmax(x), F.log_softmax(x), F.softmax(y)), np.float32([[3.0]])[0, 0].reshape(()), np.float32([1, 2, 3]))
+    check_op(
+        lambda x, y: (F.softmax(x), F.log_softmax(x), F.softmax(y)),
+        np.float32([[3.0]])[0, 0].reshape(()),
+        np.float32([1, 2, 3]),
+    )
 
 
 class _PReLU(paddle.nn.Layer):

@@ -55,7 +55,9 @@ def test_integers(check_op, dtype):
 
 
 def test_float64(check_op):
-    check_op(_functions("exp", "log", "sqrt", "tanh", "erf", "expm1", "sinh", "floor"), np.array([0.1, 2.0, 30.0]))
+    check_op(
+        _functions("exp", "log", "sqrt", "tanh", "erf", "expm1", "sinh", "floor"), np.array([0.1, 2.0, 30.0])
+    )
 
 
 def test_in_place_forms(check_op):
@@ -70,7 +72,9 @@ def test_in_place_forms(check_op):
 
 @pytest.mark.parametrize("source", ["float32", "float64", "int32", "int64", "bool", "uint8"])
 def test_cast(check_op, source):
-    values = np.array([0, 1, 2, 100, 7]) if source in ("bool", "uint8") else np.array([0, 0.5, -1.7, 2.9, -100])
+    values = (
+        np.array([0, 1, 2, 100, 7]) if source in ("bool", "uint8") else np.array([0, 0.5, -1.7, 2.9, -100])
+    )
     targets = ("float32", "float64", "int32", "int64", "bool")
     check_op(lambda x: [x.astype(target) for target in targets], values.astype(source))
 

@@ -116,6 +116,7 @@ class _Importer:
         self.same_symbols: dict[str, str] = {}
         self.symbols: dict[str, tirx.Var] = {}
         self.builder = relax.BlockBuilder()
+        self.read = {name for node in all_nodes(model.proto.graph) for name in node.input} | _results(model)
         self.values: dict[str, TensorValue] = {
             name: TensorValue(str(array.dtype), array=array) for name, array in model.constants.items()
         }
@@ -196,11 +197,12 @@ class _Importer:
                 [self.inferred[name].dtype if name in self.inferred else None for name in node.output],
             )
             results = self._fold_symbols(context) or self._convert(context)
+        # Statistics and masks that only training reads are often wrong or missing in TVM's converters.
         for name, value in zip(node.output, results, strict=False):
-            if name:
+            if name in self.read:
                 self._check(node, name, value)
                 self.values[name] = value
-        unmade = [name for name in node.output[len(results) :] if name]
+        unmade = [name for name in node.output[len(results) :] if name in self.read]
         if unmade:
             raise UnsupportedModelError(f"{describe(node)}: the result '{unmade[0]}' is not supported")
 
@@ -278,6 +280,12 @@ class _Importer:
                 f"{describe(node)}: imported as {value.dtype}{own}, but ONNX infers "
                 f"{expected.dtype}{list(expected.shape)} for '{name}'; this use of it is not supported"
             )
+
+
+def _results(model: OnnxModel) -> set[str]:
+    """What the graph and the graphs inside its nodes give out."""
+    inner = [attribute.g for node in all_nodes(model.proto.graph) for attribute in node.attribute]
+    return {output.name for graph in (model.proto.graph, *inner) for output in graph.output}
 
 
 def _port(name: str, expr: Any) -> TensorPort:

@@ -64,6 +64,7 @@ def paddle_to_onnx(source: ModelSource, folder: Path) -> ModelSource:
         model = onnx.load_model(str(converted))
     _name_dimensions(model)
     _name_outputs(model, names)
+    _repair_scalars(model)
     target = folder / f"{source.name}.onnx"
     onnx.save_model(model, str(target))
     return ModelSource("onnx", target, None)
@@ -123,3 +124,29 @@ def _name_outputs(model: onnx.ModelProto, names: list[str]) -> None:
         if port.name != name:
             model.graph.node.append(onnx.helper.make_node("Identity", [port.name], [name]))
             port.name = name
+
+
+def _repair_scalars(model: onnx.ModelProto) -> None:
+    """paddle2onnx 2.1 builds shapes by joining 0-d tensors, which no ONNX runtime loads: make them 1-d."""
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    constants = {tensor.name for tensor in inferred.initializer if not tensor.dims}
+    scalars = constants | {
+        info.name
+        for info in (*inferred.value_info, *inferred.input)
+        if info.type.tensor_type.HasField("shape") and not info.type.tensor_type.shape.dim
+    }
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type == "Concat":
+            for position, name in enumerate(node.input):
+                if name in scalars:
+                    single = f"{node.output[0]}.{position}.single"
+                    model.graph.node.extend(_one_dimensional(name, single))
+                    node.input[position] = single
+        model.graph.node.append(node)
+
+
+def _one_dimensional(name: str, result: str) -> list[onnx.NodeProto]:
+    shape = onnx.helper.make_node("Constant", [], [f"{result}.shape"], value_ints=[-1])
+    return [shape, onnx.helper.make_node("Reshape", [name, f"{result}.shape"], [result])]

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from tvm import relax, te, tirx
 from tvm.sym import Analyzer
+from tvm_ffi import structural_equal
 
 from paddle_tvm.compiler.frontends.paddle.program import Operation
 from paddle_tvm.compiler.frontends.paddle.registry import KnownArray, is_constant
@@ -72,6 +73,23 @@ def shape_of(expr: relax.Expr) -> list[Dim]:
     if shape is None:
         raise ValueError(f"the shape of {expr} is not known: {expr.ty}")
     return [as_dim(dim) for dim in shape]
+
+
+def emit_simplified(builder: relax.BlockBuilder, expr: relax.Expr) -> relax.Var:
+    """Bind an expression, with the dimensions that Relax infers in their simplest form.
+
+    TVM 0.27 infers ``1 + n`` where its later passes write ``n + 1``, and FuseTIR takes these for
+    different: kernels made from the inferred shape would not fuse.
+    """
+    if isinstance(expr, relax.Call):
+        expr = builder.normalize(expr)
+        if isinstance(expr.ty, relax.TensorType) and isinstance(expr.ty.shape, relax.ShapeExpr):
+            dims = list(expr.ty.shape.values)
+            simplified = [Analyzer().simplify(dim) for dim in dims]
+            if not all(structural_equal(a, b) for a, b in zip(dims, simplified, strict=True)):
+                wanted = relax.TensorType(simplified, expr.ty.dtype, expr.ty.vdevice)
+                expr = relax.Call(expr.op, expr.args, expr.attrs, expr.ty_args, ret_ty=wanted)
+    return builder.emit(expr)
 
 
 class OpContext:
@@ -198,7 +216,7 @@ class OpContext:
 
     def emit(self, expr: relax.Expr) -> relax.Var:
         """Bind an expression to a variable, so that its shape is known."""
-        return self.builder.emit(expr)
+        return emit_simplified(self.builder, expr)
 
     def emit_te(self, compute: Callable[..., te.Tensor | list[te.Tensor]], *args: Any, name: str) -> relax.Var:
         """Bind a call of a tensor expression; ``name`` is what the kernel is called in reports."""

@@ -16,6 +16,7 @@ from paddle_tvm.compiler.frontends.paddle.context import (
     Imported,
     OpContext,
     TensorValue,
+    emit_simplified,
     shape_of,
 )
 from paddle_tvm.compiler.frontends.paddle.program import Operation, Port, Program, Value
@@ -196,7 +197,7 @@ class _Importer:
 
     def _tensor(self, expr: relax.Expr) -> TensorValue:
         if not isinstance(expr, relax.Var | ir.Constant):
-            expr = self.builder.emit(expr)
+            expr = emit_simplified(self.builder, expr)
         return TensorValue(str(expr.ty.dtype), expr)
 
     def _import_parameter(self, operation: Operation) -> None:

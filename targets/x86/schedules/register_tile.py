@@ -1,6 +1,6 @@
 """The schedule of convolutions and matrix products: a tile of the output in registers.
 
-The block marked by the legalization computes [..., block, row, position, lane]. Its accumulators stay in
+The block marked by the legalization computes [..., position, channel]. Its accumulators stay in
 registers over the whole reduction; what follows (bias, residual, activation) runs on the tile when it is
 done.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from tvm import s_tir
+from tvm import s_tir, tirx
 from tvm.s_tir.schedule import ScheduleError
 
 from paddle_tvm.targets.x86.schedules.blocks import (
@@ -20,7 +20,7 @@ from paddle_tvm.targets.x86.schedules.blocks import (
     root_blocks,
 )
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
-from paddle_tvm.targets.x86.tile import BLOCKS, RULE, TILE
+from paddle_tvm.targets.x86.tile import BLOCKS, FLAT, LANES, RULE, TILE
 
 # Fewer parallel units than this do not spread evenly over cores: tiles become the units.
 _FEW_UNITS = 64
@@ -45,6 +45,7 @@ def schedule_register_tile(schedule: s_tir.Schedule) -> None:
     in_tile = not reduces(schedule, stages[0])
     tile_loop = _tile(schedule, main)
     if in_tile:
+        _flatten_positions(schedule, main, stages[0])
         schedule.reverse_compute_at(stages[0], tile_loop, preserve_unit_loops=True)
         schedule.set_scope(main, 0, "local")
         stages = stages[1:]
@@ -65,14 +66,31 @@ def _inline_epilogue(schedule: s_tir.Schedule, blocks: list[Any]) -> list[Any]:
     return [*remaining, blocks[-1]]
 
 
+def _flatten_positions(schedule: s_tir.Schedule, main: Any, stage: Any) -> None:
+    """Walk the result as the tile does: a tile may span rows, which a box over two axes cannot say."""
+    annotations = schedule.get(main).annotations
+    if FLAT not in annotations:
+        return
+    axes = schedule.get(stage).iter_vars
+    second = len(axes) - 1 - int(annotations[FLAT])
+    width = axes[second].dom.extent
+
+    def flatten(*index: Any) -> list[Any]:
+        place = index[second - 1] * width + index[second]
+        return [*index[: second - 1], place, *index[second + 1 :]]
+
+    schedule.transform_block_layout(stage, tirx.IndexMap.from_func(flatten, ndim=len(axes)))
+
+
 def _tile(schedule: s_tir.Schedule, main: Any) -> Any:
     """Split and order the loops, run tiles in parallel; returns the loop over tiles."""
     annotations = schedule.get(main).annotations
     loops = schedule.get_loops(main)
     flags = reduction_flags(schedule, main)
-    *outer, block, position, lane = (loop for loop, flag in zip(loops, flags, strict=True) if not flag)
+    *outer, position, channel = (loop for loop, flag in zip(loops, flags, strict=True) if not flag)
     reduction = [loop for loop, flag in zip(loops, flags, strict=True) if flag]
-    block_outer, block_inner = schedule.split(block, [None, int(annotations[BLOCKS])])
+    split = [None, int(annotations[BLOCKS]), int(annotations[LANES])]
+    block_outer, block_inner, lane = schedule.split(channel, split)
     tile_loop, position_inner = schedule.split(position, [None, int(annotations[TILE])])
     # Weights of a block are used for all rows before the next block's are read.
     units = [*outer[:-1], block_outer, *outer[-1:]]

@@ -21,7 +21,7 @@ def _gather(ctx: NodeContext) -> relax.Expr:
         index = np.where(known < 0, known + size, known) if isinstance(size, int) else known
         if isinstance(size, int) and index.size and (index.min() < 0 or index.max() >= size):
             raise ctx.unsupported(f"an index lies outside of the {size} elements of axis {axis}")
-        return relax.op.take(data, relax.const(index.astype(dtype), dtype), axis)
+        return relax.op.take(data, relax.const(index.astype(dtype), dtype), axis, mode="clip")
     indices = ctx.input(1)
     if isinstance(size, int):
         extent: relax.Expr = relax.const(np.array(size, dtype=dtype), dtype)
@@ -31,4 +31,5 @@ def _gather(ctx: NodeContext) -> relax.Expr:
     # Negative indices count from the end.
     wrapped = ctx.emit(relax.op.add(indices, extent))
     negative = ctx.emit(relax.op.less(indices, relax.const(np.array(0, dtype=dtype), dtype)))
-    return relax.op.take(data, ctx.emit(relax.op.where(negative, wrapped, indices)), axis)
+    # TVM's default mode reads whatever memory lies at an index outside of the tensor.
+    return relax.op.take(data, ctx.emit(relax.op.where(negative, wrapped, indices)), axis, mode="clip")

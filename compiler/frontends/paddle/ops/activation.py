@@ -20,6 +20,7 @@ from paddle_tvm.compiler.frontends.paddle.ops.pointwise import (
     pointwise,
     scalar,
 )
+from paddle_tvm.compiler.frontends.paddle.ops.reduce import reduced_max
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
 
 
@@ -153,9 +154,7 @@ def _hardshrink(a: tirx.Expr, threshold: tirx.Expr) -> tirx.Expr:
 
 @_register_formula("softshrink", attrs=("threshold",))
 def _softshrink(a: tirx.Expr, threshold: tirx.Expr) -> tirx.Expr:
-    return tirx.Select(
-        a > threshold, a - threshold, tirx.Select(a < -threshold, a + threshold, _zero(a))
-    )
+    return tirx.Select(a > threshold, a - threshold, tirx.Select(a < -threshold, a + threshold, _zero(a)))
 
 
 @_register_formula("tanh_shrink")
@@ -232,7 +231,7 @@ def _maxout(ctx: OpContext) -> Converted:
     shape = ctx.shape(0)
     channels = tirx.floordiv(shape[axis], groups)
     split = [*shape[:axis], channels, groups, *shape[axis + 1 :]]
-    return relax.op.max(ctx.emit(relax.op.reshape(ctx.input(0), split)), axis + 1)
+    return reduced_max(ctx, ctx.emit(relax.op.reshape(ctx.input(0), split)), [axis + 1], False)
 
 
 @register("softmax", "softmax_")
@@ -248,8 +247,8 @@ def _log_softmax(ctx: OpContext) -> Converted:
     x = ctx.input(0)
     if ctx.ndim(0) == 0:
         return scalar(0.0, dtype_of(x))
-    axis = int(ctx.attr("axis"))
-    largest = ctx.emit(relax.op.max(x, axis, keepdims=True))
+    axis = int(ctx.attr("axis")) % ctx.ndim(0)
+    largest = reduced_max(ctx, x, [axis], True)
 
     def shift(a: tirx.Expr, largest: tirx.Expr) -> tirx.Expr:
         # Paddle's CPU kernel takes nothing as less likely than this.

@@ -119,14 +119,22 @@ def _integer_range(start: Dim, end: Dim, step: int) -> Dim:
     return bounds.maximum(bounds.simplify(count), 0)
 
 
+def _integral(ctx: OpContext, index: int) -> Dim:
+    (dim,) = ctx.dims(index)
+    if isinstance(dim, float | np.floating):
+        if dim != int(dim):
+            raise ctx.unsupported("a range over a dynamic dimension needs integers for start, end and step")
+        return int(dim)
+    return dim
+
+
 @register("arange", "range_v2")
 def _arange(ctx: OpContext) -> Converted:
     dtype = ctx.attr("dtype")
-    (start,), (end,) = ctx.dims(0), ctx.dims(1)
-    (step,) = ctx.constant(2).flatten().tolist()
-    if step != int(step) or isinstance(start, float) or isinstance(end, float):
-        raise ctx.unsupported("a range over a dynamic dimension needs integers for start, end and step")
-    step = int(step)
+    start, end = (_integral(ctx, index) for index in (0, 1))
+    step = _integral(ctx, 2)
+    if not isinstance(step, int):
+        raise ctx.unsupported("the step of a range must be a constant")
     size = _integer_range(start, end, step)
 
     def compute(sizes: list[Any], starts: list[Any]) -> te.Tensor:

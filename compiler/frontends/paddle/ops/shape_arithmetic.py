@@ -148,7 +148,8 @@ def _cast(ctx: OpContext) -> KnownArray | None:
     if is_constant(array):
         with np.errstate(invalid="ignore"):
             return array.astype(dtype)
-    return array if dtype in (np.int32, np.int64) else None
+    # Sizes keep their value in any of these types; the elements stay integer expressions.
+    return array if dtype in (np.int32, np.int64, np.float32, np.float64) else None
 
 
 @register_fold("assign", "assign_", "share_data_", "memcpy_h2d", "memcpy_d2h")

@@ -13,6 +13,9 @@ from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, as_dim,
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
 
 
+_INT32_MAX = (1 << 31) - 1
+
+
 @dataclass(frozen=True)
 class Span:
     """The elements ``start``, ``start + step``, ... of an axis, ``size`` of them."""
@@ -80,6 +83,8 @@ def _expr(dim: Dim) -> tirx.Expr:
 def span_of(start: Dim, end: Dim, step: int, size: Dim) -> Span:
     """What ``start:end:step`` takes of an axis of ``size``; bounds past either end are clamped."""
     bounds = Bounds(start, end, size)
+    # Exported programs write "to the end" as the largest int32.
+    start, end = (size if isinstance(bound, int) and bound >= _INT32_MAX else bound for bound in (start, end))
     if step > 0:
         first = bounds.minimum(bounds.maximum(bounds.from_end(start, size), 0), size)
         last = bounds.minimum(bounds.maximum(bounds.from_end(end, size), 0), size)

@@ -1,0 +1,1 @@
+"""Times an artifact beside other engines, each in a process of its own."""

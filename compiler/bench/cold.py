@@ -1,0 +1,65 @@
+"""Times whole processes: from their start to the first result, with the model's files in the page cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.resources import files as package_files
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from paddle_tvm.compiler.bench.model_files import Files
+from paddle_tvm.compiler.bench.result import EngineResult
+
+
+def bench_cold(
+    prepared: Mapping[str, Files | str],
+    inputs: Path,
+    folder: Path,
+    threads: int,
+    rounds: int,
+    on_turn: Any,
+) -> list[EngineResult]:
+    """Start every engine's process once for each round, in turns, after one that is not counted."""
+    # Given as text: run as a module of ours, it would import more than the engine.
+    source = package_files(__package__).joinpath("engines.py").read_text(encoding="utf-8")
+    failures = {engine: files for engine, files in prepared.items() if isinstance(files, str)}
+    times: dict[str, list[float]] = {engine: [] for engine in prepared}
+    for number in range(rounds + 1):
+        for engine, files in prepared.items():
+            on_turn(engine)
+            if engine in failures or isinstance(files, str):
+                continue
+            command = [sys.executable, "-c", source, engine, str(threads), str(inputs), json.dumps(files)]
+            seconds, failure = _time_first_result(command, folder / f"{engine}.log")
+            if failure is not None:
+                failures[engine] = failure
+            elif number:
+                times[engine].append(seconds)
+    return [
+        EngineResult(engine, () if engine in failures else tuple(times[engine]), failure=failures.get(engine))
+        for engine in prepared
+    ]
+
+
+def _time_first_result(command: list[str], log: Path) -> tuple[float, str | None]:
+    with log.open("wb") as stderr:
+        started = perf_counter()
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**os.environ, "GLOG_minloglevel": "2"},
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("first result"):
+                    return perf_counter() - started, None
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return 0.0, lines[-1][:300] if lines else f"its process exited with {process.returncode}"

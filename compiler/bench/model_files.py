@@ -1,0 +1,84 @@
+"""The files that each engine reads, made once before anything is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from paddle_tvm.compiler.frontends.source import ModelSource, find_model
+from paddle_tvm.runtime.errors import PaddleTvmError, UsageError
+
+PEERS = ("paddle", "onnxruntime", "openvino")
+
+Files = dict[str, str]
+
+
+def parse_peers(value: str) -> list[str]:
+    """Read ``--against``: names separated by commas.
+
+    Raises
+    ------
+    UsageError
+        A name is not known.
+    """
+    peers = [name.strip() for name in value.split(",") if name.strip()]
+    unknown = sorted(set(peers) - set(PEERS))
+    if unknown:
+        raise UsageError(f"--against {', '.join(unknown)} is not known; known are {', '.join(PEERS)}")
+    return list(dict.fromkeys(peers))
+
+
+def prepare_files(
+    artifact: Path, model: Path | None, peers: Iterable[str], folder: Path
+) -> dict[str, Files | str]:
+    """For ours and each peer its files, or the reason why it has none.
+
+    Paddle models are converted to ONNX into ``folder`` where an engine needs that.
+    """
+    prepared: dict[str, Files | str] = {"ours": {"artifact": str(artifact.resolve())}}
+    peers = list(peers)
+    if not peers:
+        return prepared
+    if model is None:
+        raise UsageError(f"--against {','.join(peers)} needs --model: the model that the artifact came from")
+    source = find_model(model)
+    converted: Files | str | None = None
+    for peer in peers:
+        if peer == "paddle":
+            prepared[peer] = _paddle_files(source, folder)
+        elif peer == "openvino" and source.kind == "pdmodel":
+            prepared[peer] = {"openvino": _linked(source, folder)[0]}
+        else:
+            if converted is None:
+                converted = _onnx_files(source, folder)
+            prepared[peer] = converted
+    return prepared
+
+
+def _paddle_files(source: ModelSource, folder: Path) -> Files | str:
+    if source.kind == "onnx":
+        return "Paddle Inference does not read .onnx"
+    program, params = _linked(source, folder)
+    return {"program": program, "params": params}
+
+
+def _linked(source: ModelSource, folder: Path) -> tuple[str, str]:
+    """The model under names that share a stem, which Paddle and OpenVINO expect."""
+    prefix = folder / "model"
+    program = prefix.with_suffix(".json" if source.kind == "pir" else ".pdmodel")
+    params = prefix.with_suffix(".pdiparams")
+    if not program.is_symlink():
+        program.symlink_to(source.program.resolve())
+        if source.params is not None:
+            params.symlink_to(source.params.resolve())
+    return str(program), str(params) if source.params is not None else ""
+
+
+def _onnx_files(source: ModelSource, folder: Path) -> Files | str:
+    from paddle_tvm.compiler.frontends.onnx import paddle_to_onnx
+
+    try:
+        onnx = str(paddle_to_onnx(source, folder).program.resolve())
+    except PaddleTvmError as error:
+        return str(error)
+    return {"onnx": onnx, "openvino": onnx}

@@ -1,0 +1,122 @@
+"""What a bench found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from paddle_tvm.compiler.comparison import compare_output
+
+WRONG = 1e-2
+"""A difference from the reference, relative to its largest output, beyond which speed means nothing."""
+
+# Which engine's numbers are right where engines differ: the first of these that runs.
+_REFERENCES = ("paddle", "onnxruntime", "openvino", "ours")
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """The times of one engine in seconds, or why there are none.
+
+    ``difference`` is the largest difference from the reference engine's outputs, relative to the largest
+    value of the output; None for the reference itself.
+    """
+
+    engine: str
+    times: tuple[float, ...]
+    load_seconds: float | None = None
+    failure: str | None = None
+    difference: float | None = None
+
+    @property
+    def median(self) -> float | None:
+        """The median time."""
+        return median(self.times) if self.times else None
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the outputs are too far from the reference's."""
+        return self.difference is not None and not self.difference <= WRONG
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """All engines, ours first."""
+
+    engines: tuple[EngineResult, ...]
+    reference: str | None
+    threads: int
+    rounds: int
+    shapes: dict[str, tuple[int, ...]]
+    cold: bool
+
+    def ratio(self, engine: EngineResult) -> float | None:
+        """Our time over the engine's: below 1 we are faster. None where a time or a right answer lacks."""
+        ours = self.engines[0]
+        if ours.median is None or engine.median is None or ours.wrong or engine.wrong:
+            return None
+        return ours.median / engine.median
+
+    def as_json(self) -> dict[str, Any]:
+        """The result for ``--json``; times in milliseconds."""
+        return {
+            "threads": self.threads,
+            "rounds": self.rounds,
+            "cold": self.cold,
+            "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+            "reference": self.reference,
+            "engines": [
+                {
+                    "engine": engine.engine,
+                    "median_ms": None if engine.median is None else engine.median * 1e3,
+                    "min_ms": min(engine.times) * 1e3 if engine.times else None,
+                    "runs": len(engine.times),
+                    "load_ms": None if engine.load_seconds is None else engine.load_seconds * 1e3,
+                    "ours_over_this": self.ratio(engine),
+                    "difference": _json_number(engine.difference),
+                    "wrong": engine.wrong,
+                    "failure": engine.failure,
+                }
+                for engine in self.engines
+            ],
+        }
+
+
+def _json_number(value: float | None) -> float | str | None:
+    return value if value is None or np.isfinite(value) else str(value)
+
+
+def compare_engines(outputs: dict[str, Path]) -> tuple[str | None, dict[str, float]]:
+    """Choose the reference among engines that ran, and measure how far the others are from it."""
+    reference = next((engine for engine in _REFERENCES if engine in outputs), None)
+    if reference is None or len(outputs) == 1:
+        return None, {}
+    expected = _load(outputs[reference])
+    differences = {}
+    for engine, path in outputs.items():
+        if engine != reference:
+            actual = _load(path)
+            if len(actual) != len(expected):
+                differences[engine] = float("inf")
+                continue
+            differences[engine] = max(
+                (_difference(ours, theirs) for ours, theirs in zip(actual, expected, strict=True)),
+                default=0.0,
+            )
+    return reference, differences
+
+
+def _difference(ours: Any, theirs: Any) -> float:
+    # Engines may widen or narrow what is no float (an index may be int32 or int64).
+    compared = compare_output("", ours.astype(theirs.dtype), theirs, WRONG)
+    return float("inf") if compared.mismatched else compared.max_rel_error
+
+
+def _load(path: Path) -> Sequence[Any]:
+    with np.load(path, allow_pickle=False) as loaded:
+        return [loaded[str(index)] for index in range(len(loaded.files))]

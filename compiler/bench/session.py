@@ -1,0 +1,82 @@
+"""A whole bench: files, inputs, engines."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from paddle_tvm.compiler.bench.cold import bench_cold
+from paddle_tvm.compiler.bench.model_files import Files, prepare_files
+from paddle_tvm.compiler.bench.result import BenchResult
+from paddle_tvm.compiler.bench.warm import bench_warm
+from paddle_tvm.compiler.sample_inputs import complete_shapes, random_inputs
+from paddle_tvm.runtime.artifact import read_manifest
+
+
+def bench_artifact(
+    artifact: Path,
+    model: Path | None,
+    peers: Sequence[str],
+    *,
+    shapes: Mapping[str, Sequence[int]],
+    threads: int,
+    rounds: int,
+    cold: bool,
+    seed: int = 0,
+    on_start: Callable[[int], None],
+    on_turn: Callable[[str], None],
+) -> BenchResult:
+    """Time an artifact and its peers on the same random input.
+
+    Parameters
+    ----------
+    artifact, model
+        The artifact, and the saved model that it came from, which the peers run.
+    peers
+        Of ``paddle``, ``onnxruntime`` and ``openvino``.
+    shapes
+        Input shapes; inputs left out get a default one.
+    threads
+        For every engine.
+    rounds
+        How often each engine gets its turn.
+    cold
+        Whether to time whole processes instead of runs in warm ones.
+    on_start, on_turn
+        Called with the number of turns, and with the engine before each.
+
+    Raises
+    ------
+    UsageError
+        A shape does not fit, or a peer is wanted without a model.
+    ArtifactError
+        The artifact is damaged.
+    """
+    manifest = read_manifest(artifact)
+    chosen = next(complete_shapes(manifest.inputs, shapes))
+    bounds = _index_bounds(model) if any("int" in spec.dtype for spec in manifest.inputs) else {}
+    arrays = random_inputs(manifest.inputs, chosen, np.random.default_rng(seed), bounds)
+    with tempfile.TemporaryDirectory(prefix="paddle-tvm-bench-") as name:
+        folder = Path(name)
+        prepared: dict[str, Files | str] = prepare_files(artifact, model, peers, folder)
+        inputs = folder / "inputs.npz"
+        np.savez(inputs, allow_pickle=False, **arrays)
+        on_start(len(prepared) * (rounds + 1))
+        reference = None
+        if cold:
+            engines = bench_cold(prepared, inputs, folder, threads, rounds, on_turn)
+        else:
+            engines, reference = bench_warm(prepared, inputs, folder, threads, rounds, on_turn)
+    return BenchResult(tuple(engines), reference, threads, rounds, chosen, cold)
+
+
+def _index_bounds(model: Path | None) -> dict[str, int]:
+    if model is None:
+        return {}
+    from paddle_tvm.compiler.frontends.source import find_model
+    from paddle_tvm.compiler.reference import open_reference
+
+    return open_reference(find_model(model)).index_bounds

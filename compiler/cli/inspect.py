@@ -1,0 +1,166 @@
+"""``paddle-tvm inspect``: what a model or an artifact holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from paddle_tvm.compiler.cli.extras import require_compiler
+from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
+from paddle_tvm.compiler.cli.text_table import (
+    format_bytes,
+    format_count,
+    format_shape,
+    print_pairs,
+    print_table,
+)
+from paddle_tvm.runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from paddle_tvm.compiler.analysis import ModelAnalysis
+    from paddle_tvm.runtime.manifest import Manifest, TensorSpec
+
+
+@click.command()
+@click.argument("path", metavar="MODEL|ARTIFACT", type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page with a picture of the graph.")
+@shape_option("Input shape to count FLOPs at; by default a small one that is shown.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def inspect(path: Path, html: Path | None, shapes: tuple[str, ...], as_json: bool) -> None:
+    """Show inputs, outputs, operators, parameters and FLOPs of a model, and which operators are unsupported.
+
+    Of an artifact, show what its manifest says; that works without the compiler.
+    """
+    asked = parse_one_shape_set(shapes)
+    if (path / "manifest.json").is_file():
+        if html is not None or asked:
+            raise UsageError(f"{path} is an artifact: --html and --shape are for models")
+        _inspect_artifact(path, as_json)
+        return
+    require_compiler("inspect MODEL")
+    from paddle_tvm.compiler.analysis import analyse
+    from paddle_tvm.compiler.frontends.paddle.program import load_program
+    from paddle_tvm.compiler.frontends.source import find_model
+
+    source = find_model(path)
+    if source.kind == "onnx":
+        from paddle_tvm.compiler.onnx_analysis import analyse_onnx
+
+        if html is not None:
+            raise UsageError(f"--html draws Paddle models; {source.program} is ONNX")
+        analysis = analyse_onnx(source, asked)
+    else:
+        program = load_program(source)
+        analysis = analyse(program, asked)
+        if html is not None:
+            from paddle_tvm.compiler.graph_html import render_page
+
+            html.write_text(render_page(source.name, program, analysis), encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(analysis.as_json(), indent=2))
+        return
+    click.echo(f"{source.name} ({source.kind}, {source.program})")
+    _print_analysis(analysis)
+    if html is not None:
+        click.echo(f"\nwrote {html}")
+
+
+def _print_analysis(analysis: ModelAnalysis) -> None:
+    shapes = " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in analysis.shapes.items())
+    partial = "at least " if analysis.uncounted else ""
+    print_pairs(
+        [
+            ("parameters", f"{format_count(analysis.parameters)}, {format_bytes(analysis.parameter_bytes)}"),
+            ("FLOPs", f"{partial}{format_count(analysis.flops)} (a multiply-add as two) at {shapes}"),
+        ]
+    )
+    if analysis.uncounted:
+        click.echo(
+            f"            {analysis.uncounted} operations are not counted: their shapes are not known, "
+            "because operators are unsupported"
+        )
+    _print_ports(analysis.inputs, analysis.outputs)
+    click.echo()
+    rows = [
+        [
+            use.name.removeprefix("pd_op."),
+            str(use.count),
+            format_count(use.flops) if use.flops else "",
+            "" if use.supported else "unsupported",
+        ]
+        for use in analysis.operators
+    ]
+    print_table(["operator", "count", "FLOPs", ""], rows, right=(1, 2))
+    if analysis.unsupported:
+        listed = ", ".join(f"{use.name} ({use.count} times)" for use in analysis.unsupported)
+        click.echo(f"\n{len(analysis.unsupported)} operators are unsupported: {listed}")
+
+
+def _print_ports(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
+    click.echo()
+    rows = [
+        [kind, spec.name, spec.dtype, format_shape(spec.shape)]
+        for kind, specs in (("input", inputs), ("output", outputs))
+        for spec in specs
+    ]
+    print_table(["", "name", "dtype", "shape"], rows)
+
+
+def _inspect_artifact(path: Path, as_json: bool) -> None:
+    from paddle_tvm.runtime.artifact import check_files, check_machine, read_manifest
+
+    manifest = read_manifest(path)
+    check_files(path, manifest)
+    if as_json:
+        click.echo(json.dumps(manifest.to_json(), indent=2))
+        return
+    size = sum(file.size for file in manifest.files.values())
+    parameters = sum(weight.nbytes for weight in manifest.weights)
+    click.echo(f"{path}: artifact of {manifest.source.name}, format intact")
+    producer = manifest.producer
+    versions = [("paddle-tvm", producer.paddle_tvm), ("TVM", producer.tvm)]
+    if producer.paddle is not None:
+        versions.append(("Paddle", producer.paddle))
+    print_pairs(
+        [
+            (
+                "written by",
+                f"paddle-tvm {producer.paddle_tvm}, TVM {producer.tvm}, Paddle {producer.paddle or '-'}",
+            ),
+            ("target", f"{manifest.target.kind} {manifest.target.mcpu}"),
+            ("CPU features", " ".join(manifest.target.features) or "any"),
+            ("precision", manifest.precision),
+            ("size", f"{format_bytes(size)}, of which weights {format_bytes(parameters)}"),
+            ("verified", _verification_line(manifest)),
+        ]
+    )
+    _print_ports(manifest.inputs, manifest.outputs)
+    click.echo()
+    rows = [
+        [
+            function.name,
+            " ".join(
+                f"{spec.name} {format_shape(shape)}"
+                for spec, shape in zip(manifest.inputs, function.input_shapes, strict=True)
+            ),
+        ]
+        for function in manifest.functions
+    ]
+    print_table(["specialisation", "input shapes"], rows)
+    # Last, so that an artifact for another machine can still be looked at.
+    check_machine(path, manifest)
+
+
+def _verification_line(manifest: Manifest) -> str:
+    verification = manifest.verification
+    if verification is None:
+        return "no (compile --verify records it)"
+    errors = [output.max_rel_error for output in verification.outputs]
+    finite = [error for error in errors if error is not None]
+    worst = "not finite" if len(finite) < len(errors) else f"{max(finite, default=0.0):.1e}"
+    runs = len(verification.shapes)
+    return f"{runs} runs, largest relative error {worst}, tolerance {verification.tolerance:g}"

@@ -1,0 +1,135 @@
+"""Cumulative operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tvm import relax, tirx
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T
+
+from paddle_tvm.compiler.frontends.paddle.context import OpContext, shape_of
+from paddle_tvm.compiler.frontends.paddle.ops.pointwise import dtype_of, is_float
+from paddle_tvm.compiler.frontends.paddle.ops.reshape import product_of
+from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
+
+# Elements beside each other that a thread scans together.
+_BLOCK = 64
+
+_Combine = Callable[[Any, Any], Any]
+
+
+def _scan_kernel(
+    dtype: str, combine: _Combine, start: float, exclusive: bool, reverse: bool
+) -> tirx.PrimFunc:
+    """Scan ``(outer, length, inner)`` along the middle axis."""
+    with IRBuilder() as builder, T.prim_func(s_tir=True, is_private=True):
+        T.func_attr({"tirx.is_scheduled": True, "tirx.noalias": True, "op_pattern": 8})
+        outer, length, inner = (tirx.Var(name, "int64") for name in ("outer", "length", "inner"))
+        data = T.match_buffer(T.arg("data", T.handle()), (outer, length, inner), dtype)
+        out = T.match_buffer(T.arg("out", T.handle()), (outer, length, inner), dtype)
+        blocks = (inner + (_BLOCK - 1)) // _BLOCK
+        with T.parallel(0, outer * blocks) as task:
+            o, first = task // blocks, task % blocks * _BLOCK
+            width = tirx.min(inner - first, tirx.IntImm("int64", _BLOCK))
+
+            def row(step: Any) -> Any:
+                return length - 1 - step if reverse else step
+
+            with T.serial(0, tirx.min(length, tirx.IntImm("int64", 1))) as step, T.serial(0, width) as i:
+                begin = tirx.const(start, dtype) if exclusive else data[o, row(step), first + i]
+                T.buffer_store(out, begin, [o, row(step), first + i])
+            with T.serial(0, tirx.max(length - 1, tirx.IntImm("int64", 0))) as step, T.serial(0, width) as i:
+                before = row(step)
+                here = row(step + 1)
+                added = data[o, before if exclusive else here, first + i]
+                T.buffer_store(out, combine(out[o, before, first + i], added), [o, here, first + i])
+    return builder.get()
+
+
+def _extreme_kernel(dtype: str, index_dtype: str, better: _Combine) -> tirx.PrimFunc:
+    """The best value so far along the middle axis, and where it stands; of equal ones the last."""
+    with IRBuilder() as builder, T.prim_func(s_tir=True, is_private=True):
+        T.func_attr({"tirx.is_scheduled": True, "tirx.noalias": True, "op_pattern": 8})
+        shape = tuple(tirx.Var(name, "int64") for name in ("outer", "length", "inner"))
+        outer, length, inner = shape
+        data = T.match_buffer(T.arg("data", T.handle()), shape, dtype)
+        values = T.match_buffer(T.arg("values", T.handle()), shape, dtype)
+        indices = T.match_buffer(T.arg("indices", T.handle()), shape, index_dtype)
+        with T.parallel(0, outer * inner) as task:
+            o, i = task // inner, task % inner
+            with T.serial(0, length) as step:
+                before = tirx.max(step - 1, tirx.IntImm("int64", 0))
+                here, best = data[o, step, i], values[o, before, i]
+                is_better = tirx.any(step == 0, better(here, best))
+                place = tirx.Select(is_better, step.astype(index_dtype), indices[o, before, i])
+                T.buffer_store(indices, place, [o, step, i])
+                T.buffer_store(values, tirx.Select(is_better, here, best), [o, step, i])
+    return builder.get()
+
+
+def _as_3d(ctx: OpContext, x: relax.Expr, axis: int) -> relax.Expr:
+    shape = shape_of(x)
+    return ctx.emit(
+        relax.op.reshape(x, [product_of(ctx, shape[:axis]), shape[axis], product_of(ctx, shape[axis + 1 :])])
+    )
+
+
+def _scan(ctx: OpContext, axis: int, flatten: bool, combine: _Combine, start: float) -> Converted:
+    x = ctx.input(0)
+    if ctx.ndim(0) == 0:
+        return ctx.emit(relax.op.reshape(x, [1])) if flatten else x
+    if flatten:
+        x, axis = ctx.emit(relax.op.flatten(x)), 0
+    shape = shape_of(x)
+    data = _as_3d(ctx, x, axis % len(shape))
+    kernel = _scan_kernel(dtype_of(x), combine, start, bool(ctx.attr("exclusive")), bool(ctx.attr("reverse")))
+    function = ctx.builder.add_func(kernel, ctx.operation.name.removeprefix("pd_op."))
+    return relax.op.reshape(ctx.emit(relax.call_tir(function, [data], data.ty)), shape)
+
+
+@register("cumsum", "cumsum_")
+def _cumsum(ctx: OpContext) -> Converted:
+    return _scan(ctx, ctx.ints(1)[0], bool(ctx.attr("flatten")), lambda total, x: total + x, 0)
+
+
+@register("cumprod", "cumprod_")
+def _cumprod(ctx: OpContext) -> Converted:
+    return _scan(ctx, int(ctx.attr("dim")), False, lambda total, x: total * x, 1)
+
+
+@register("logcumsumexp")
+def _logcumsumexp(ctx: OpContext) -> Converted:
+    lowest = tirx.min_value(ctx.dtype(0))
+
+    def combine(total: Any, x: Any) -> Any:
+        largest = tirx.max(total, x)
+        added = largest + tirx.log1p(tirx.exp(tirx.min(total, x) - largest))
+        return tirx.Select(largest < lowest, largest, added)
+
+    return _scan(ctx, int(ctx.attr("axis")), bool(ctx.attr("flatten")), combine, lowest.value)
+
+
+def _register_extreme(name: str, at_least: _Combine) -> None:
+    def better(here: Any, best: Any) -> Any:
+        if not is_float(str(here.ty)):
+            return at_least(here, best)
+        return tirx.any(tirx.isnan(here), tirx.all(tirx.Not(tirx.isnan(best)), at_least(here, best)))
+
+    def convert(ctx: OpContext) -> Converted:
+        x = ctx.input(0)
+        shape, index_dtype = shape_of(x), ctx.attr("dtype")
+        if not shape:
+            return [x, relax.op.zeros((), index_dtype)]
+        data = _as_3d(ctx, x, int(ctx.attr("axis")) % len(shape))
+        function = ctx.builder.add_func(_extreme_kernel(dtype_of(x), index_dtype, better), name)
+        types = [data.ty, relax.TensorType(data.ty.shape, index_dtype)]
+        both = ctx.emit(relax.call_tir(function, [data], types))
+        return [relax.op.reshape(ctx.emit(relax.TupleGetItem(both, part)), shape) for part in (0, 1)]
+
+    register(name)(convert)
+
+
+_register_extreme("cummax", lambda here, best: here >= best)
+_register_extreme("cummin", lambda here, best: here <= best)

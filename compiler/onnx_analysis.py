@@ -1,0 +1,108 @@
+"""What an ONNX model holds, in the terms of ``analysis``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import onnx
+
+from paddle_tvm.compiler.analysis import ModelAnalysis, OperatorUse
+from paddle_tvm.compiler.frontends.onnx import missing_onnx_operators
+from paddle_tvm.compiler.frontends.onnx.model import load_onnx
+from paddle_tvm.compiler.frontends.source import ModelSource
+from paddle_tvm.compiler.sample_inputs import complete_shapes
+from paddle_tvm.runtime.manifest import TensorSpec
+
+_HEAVY = ("Conv", "ConvTranspose", "MatMul", "Gemm", "LSTM", "GRU")
+
+
+def analyse_onnx(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> ModelAnalysis:
+    """Count operators, parameters, and the arithmetic of convolutions and matrix products.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The file is no ONNX model.
+    UsageError
+        A shape names no input, or contradicts the model.
+    """
+    model = load_onnx(source.program)
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    inputs = tuple(_spec(port) for port in graph.input if port.name not in weights)
+    chosen = next(complete_shapes(inputs, shapes))
+    known = _infer_shapes(model, chosen)
+    flops: Counter[str] = Counter()
+    uncounted = 0
+    for node in graph.node:
+        if node.op_type in _HEAVY:
+            count = _count_flops(node, known)
+            uncounted += count is None
+            flops[node.op_type] += count or 0
+    missing = missing_onnx_operators(source)
+    counts = Counter(node.op_type for node in graph.node)
+    sizes = [(prod(tensor.dims), _item_size(tensor)) for tensor in weights.values()]
+    return ModelAnalysis(
+        inputs=inputs,
+        outputs=tuple(map(_spec, graph.output)),
+        operators=tuple(
+            OperatorUse(name, count, flops[name], name not in missing) for name, count in counts.most_common()
+        ),
+        parameters=sum(count for count, _ in sizes),
+        parameter_bytes=sum(count * size for count, size in sizes),
+        shapes=chosen,
+        flops=flops.total(),
+        uncounted=uncounted,
+    )
+
+
+def _spec(port: Any) -> TensorSpec:
+    tensor = port.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    dims = tuple(
+        dim.dim_param or (dim.dim_value if dim.HasField("dim_value") else -1) for dim in tensor.shape.dim
+    )
+    return TensorSpec(port.name, dtype, dims)
+
+
+def _item_size(tensor: Any) -> int:
+    return int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+
+
+def _infer_shapes(model: Any, chosen: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    """The shapes that ONNX's inference finds for some input shapes."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    for port in fixed.graph.input:
+        if port.name in chosen:
+            for dim, size in zip(port.type.tensor_type.shape.dim, chosen[port.name], strict=True):
+                dim.dim_value = size
+    graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+    known = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if all(dim.HasField("dim_value") for dim in dims):
+            known[value.name] = tuple(dim.dim_value for dim in dims)
+    return known
+
+
+def _count_flops(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+    try:
+        out = prod(shapes[node.output[0]])
+        first, second = shapes[node.input[0]], shapes[node.input[1]]
+    except KeyError:
+        return None
+    if node.op_type == "Conv":
+        return 2 * out * prod(second[1:])
+    if node.op_type == "ConvTranspose":
+        return 2 * prod(first) * prod(second[1:])
+    if node.op_type == "MatMul":
+        return 2 * out * first[-1]
+    if node.op_type == "Gemm":
+        transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+        return 2 * out * first[0 if transposed else 1]
+    recurrent = shapes.get(node.input[2])
+    return None if recurrent is None else 2 * first[0] * first[1] * (prod(second) + prod(recurrent))

@@ -1,0 +1,173 @@
+"""Pooling against Paddle."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+import pytest
+
+SPATIAL = [(0, 2, 3)]
+
+
+@pytest.fixture
+def x(rng):
+    return rng.standard_normal((2, 3, 9, 8)).astype("float32")
+
+
+def test_max_pool2d(check_op, rng, x):
+    def pools(x):
+        return (
+            F.max_pool2d(x, 2),
+            F.max_pool2d(x, (3, 2), stride=(2, 1), padding=1),
+            F.max_pool2d(x, 3, stride=2, padding=[0, 1, 1, 0]),
+            F.max_pool2d(x, 3, stride=2, ceil_mode=True),
+            F.max_pool2d(x, 3, stride=2, padding="SAME"),
+            F.max_pool2d(x, 2, stride=3, padding="VALID"),
+        )
+
+    check_op(pools, x, dynamic=SPATIAL, more=[[rng.standard_normal((1, 3, 6, 11)).astype("float32")]])
+
+
+def test_average_pool2d_counts_padding_or_not(check_op, rng, x):
+    def pools(x):
+        return (
+            F.avg_pool2d(x, 2),
+            F.avg_pool2d(x, 3, stride=2, padding=1),
+            F.avg_pool2d(x, 3, stride=2, padding=1, exclusive=False),
+            F.avg_pool2d(x, 3, stride=2, padding=[0, 1, 1, 0]),
+            F.avg_pool2d(x, 3, stride=2, padding=[0, 1, 1, 0], exclusive=False),
+            F.avg_pool2d(x, (2, 3), divisor_override=5),
+        )
+
+    check_op(pools, x, dynamic=SPATIAL, more=[[rng.standard_normal((1, 3, 6, 11)).astype("float32")]])
+
+
+def test_average_pool2d_ceil_and_same(check_op, rng, x):
+    def pools(x):
+        return (
+            F.avg_pool2d(x, 3, stride=2, ceil_mode=True),
+            F.avg_pool2d(x, 2, stride=2, padding=1, ceil_mode=True, exclusive=False),
+            F.avg_pool2d(x, 3, stride=2, padding="SAME"),
+            F.avg_pool2d(x, 3, stride=2, padding="SAME", exclusive=False),
+        )
+
+    check_op(pools, x, dynamic=SPATIAL, more=[[rng.standard_normal((1, 3, 6, 11)).astype("float32")]])
+
+
+def test_adaptive_average_pool2d(check_op, rng, x):
+    def pools(x):
+        return (
+            F.adaptive_avg_pool2d(x, 1),
+            F.adaptive_avg_pool2d(x, (3, 4)),
+            F.adaptive_avg_pool2d(x, (5, 3)),
+            F.adaptive_avg_pool2d(x, (1, 12)),
+        )
+
+    sizes = [(1, 3, 4, 13), (2, 3, 16, 3)]
+    check_op(pools, x, dynamic=SPATIAL, more=[[rng.standard_normal(s).astype("float32")] for s in sizes])
+
+
+def test_adaptive_pool2d_to_the_size_of_another_tensor(check_op, rng, x):
+    like = rng.standard_normal((2, 1, 4, 3)).astype("float32")
+
+    def pool(x, like):
+        return paddle._C_ops.pool2d(
+            x, paddle.shape(like)[2:], [1, 1], [0, 0], False, True, "NCHW", "avg", False, True, "EXPLICIT"
+        )
+
+    check_op(pool, x, like, dynamic=[(2, 3), (2, 3)])
+
+
+def test_adaptive_maximum_and_indices(check_op, rng, x):
+    def pools(x):
+        return (
+            *F.adaptive_max_pool2d(x, (5, 3), return_mask=True),
+            F.adaptive_max_pool2d(x, 1),
+            *F.max_pool2d(x, 3, stride=2, padding=1, return_mask=True),
+            *F.max_pool2d(x, 2, stride=2, ceil_mode=True, return_mask=True),
+        )
+
+    check_op(pools, x, dynamic=SPATIAL, more=[[rng.standard_normal((1, 3, 6, 11)).astype("float32")]])
+
+
+@pytest.mark.parametrize("kind", ["max", "avg"])
+def test_global_pool2d(check_op, x, kind):
+    def pool(x):
+        pool2d = paddle._C_ops.pool2d
+        return pool2d(x, [2, 2], [1, 1], [1, 1], False, True, "NCHW", kind, True, False, "EXPLICIT")
+
+    check_op(pool, x, dynamic=SPATIAL)
+
+
+def test_channels_last(check_op, x):
+    def pools(x):
+        return (
+            F.max_pool2d(x, 3, stride=2, padding=1, data_format="NHWC"),
+            F.avg_pool2d(x, 3, stride=2, padding=[1, 0, 0, 1], exclusive=False, data_format="NHWC"),
+            F.adaptive_avg_pool2d(x, (2, 5), data_format="NHWC"),
+        )
+
+    check_op(pools, x.transpose(0, 2, 3, 1).copy(), dynamic=[(0, 1, 2)])
+
+
+def test_pool1d(check_op, rng):
+    def pools(x):
+        return (
+            F.max_pool1d(x, 3, stride=2, padding=1),
+            F.avg_pool1d(x, 3, stride=2, padding=1, exclusive=False),
+            F.adaptive_avg_pool1d(x, 4),
+            F.adaptive_max_pool1d(x, 4),
+        )
+
+    check_op(pools, rng.standard_normal((2, 3, 9)).astype("float32"), dynamic=[(0, 2)])
+
+
+def test_pool3d(check_op, rng):
+    def pools(x):
+        return (
+            F.max_pool3d(x, 3, stride=2, padding=1, ceil_mode=True),
+            F.avg_pool3d(x, 2, stride=2, padding=1, exclusive=False),
+            F.avg_pool3d(x, (3, 1, 1), stride=1),
+            F.adaptive_avg_pool3d(x, 1),
+            F.adaptive_avg_pool3d(x, (2, 3, 4)),
+            *F.max_pool3d(x, 2, return_mask=True),
+        )
+
+    check_op(pools, rng.standard_normal((1, 2, 5, 4, 6)).astype("float32"), dynamic=[(0, 2, 3, 4)])
+
+
+def test_pool3d_channels_last(check_op, rng):
+    def pools(x):
+        return F.avg_pool3d(x, 2, data_format="NDHWC"), F.max_pool3d(x, 2, data_format="NDHWC")
+
+    check_op(pools, rng.standard_normal((1, 5, 4, 6, 2)).astype("float32"), dynamic=[(0, 1, 2, 3)])
+
+
+def test_p_norm_pool(check_op, rng, x):
+    def pools(x):
+        return F.lp_pool2d(x, 2, 3), F.lp_pool2d(x, 3, 2, stride=1, padding=1), F.lp_pool2d(x, 1, (2, 3))
+
+    check_op(pools, np.abs(x), dynamic=SPATIAL)
+    check_op(lambda x: F.lp_pool2d(x, 3, 2), x, dynamic=None)
+
+
+def test_special_values(check_op):
+    x = np.ones((1, 1, 4, 4), "float32")
+    x[0, 0, 0, 1], x[0, 0, 2, 2], x[0, 0, 3, 0] = np.inf, -np.inf, np.nan
+    check_op(lambda x: (F.max_pool2d(x, 2), F.avg_pool2d(x, 2), F.adaptive_avg_pool2d(x, 1)), x, dynamic=SPATIAL)
+
+
+def test_double_and_empty_batch(check_op, x):
+    def pools(x):
+        return F.max_pool2d(x, 2), F.avg_pool2d(x, 2, padding=1), F.adaptive_avg_pool2d(x, 4)
+
+    check_op(pools, x.astype("float64"), dynamic=SPATIAL, more=[[x[:0].astype("float64")]])
+
+
+def test_unpool(check_op, rng, x):
+    def unpool(x):
+        pooled, index = F.max_pool2d(x[:, :, :8], 2, return_mask=True)
+        return F.max_unpool2d(pooled, index, 2)
+
+    check_op(unpool, x, dynamic=None)
