@@ -202,11 +202,14 @@ def _matmul(operation: Operation, shapes: _Shapes) -> int:
 
 def _rnn(operation: Operation, shapes: _Shapes) -> int:
     time, batch = _shape(operation, 0, shapes)[:2]
-    weights = sum(
-        prod(value.shape)
-        for value in operation.inputs[1:]
-        if value is not None and value.shape and len(value.shape) == 2 and -1 not in value.shape
-    )
+    attrs = operation.attrs
+    gates = {"LSTM": 4, "GRU": 3}.get(attrs["mode"], 1)
+    hidden, directions = int(attrs["hidden_size"]), 2 if attrs["is_bidirec"] else 1
+    weights = 0
+    inputs = int(attrs["input_size"])
+    for _ in range(int(attrs["num_layers"])):
+        weights += directions * gates * hidden * (inputs + hidden)
+        inputs = directions * hidden
     return 2 * time * batch * weights
 
 
@@ -238,8 +241,8 @@ _RULES: dict[str, Callable[[Operation, Any], int]] = {
             "add", "subtract", "multiply", "divide", "maximum", "minimum", "elementwise_pow", "floor_divide",
             "remainder", "scale", "relu", "relu6", "sigmoid", "tanh", "gelu", "silu", "swish", "hardswish",
             "hardsigmoid", "leaky_relu", "prelu", "clip", "pow", "sqrt", "rsqrt", "exp", "log", "abs",
-            "floor", "ceil", "round", "sin", "cos", "erf", "square", "mish", "softplus", "elu", "selu", "celu",
-            "bilinear_interp", "bicubic_interp", "grid_sample", "swiglu", "lerp",
+            "floor", "ceil", "round", "sin", "cos", "erf", "square", "mish", "softplus", "elu", "selu",
+            "celu", "bilinear_interp", "bicubic_interp", "grid_sample", "swiglu", "lerp",
         ),
         _per_output,
     ),

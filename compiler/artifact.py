@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from tvm.support import cc
 
 from paddle_tvm.compiler.staging import publish, staging_directory, sync
 from paddle_tvm.runtime.artifact import MANIFEST_FILE, encode_manifest, file_sha256
-from paddle_tvm.runtime.errors import PaddleTvmError, UsageError
+from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import (
     ALIGNMENT,
     ITEM_SIZES,
@@ -40,6 +41,8 @@ from paddle_tvm.runtime.manifest import (
 )
 
 Array = npt.NDArray[Any]
+
+_linking = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -121,9 +124,8 @@ def write_artifact(
     Raises
     ------
     UsageError
-        ``output`` cannot be written (see ``check_output``), or there is no C compiler to link with.
-    PaddleTvmError
-        The disk is full.
+        ``output`` cannot be written (see ``check_output``), the disk is full, or there is no C compiler to
+        link with.
     """
     check_output(output, force)
     compiler = _linker()
@@ -172,9 +174,11 @@ def _link(executable: Any, staging: Path, compiler: str) -> None:
     # Inside the staging directory, so that a killed run leaves nothing elsewhere.
     workspace = staging / "build"
     workspace.mkdir()
-    executable.export_library(
-        str(staging / MODEL_FILE), workspace_dir=str(workspace), cc=compiler, options=["-Wl,--strip-all"]
-    )
+    # LLVM modules are not safe to write from two threads.
+    with _linking:
+        executable.export_library(
+            str(staging / MODEL_FILE), workspace_dir=str(workspace), cc=compiler, options=["-Wl,--strip-all"]
+        )
     shutil.rmtree(workspace)
 
 
@@ -212,10 +216,10 @@ def _disk_errors(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in full:
-            raise PaddleTvmError(message.format(target, full[error.errno])) from error
+            raise UsageError(message.format(target, full[error.errno])) from error
         raise
     except RuntimeError as error:
         # The linker reports a full disk in its output, which TVM puts into the exception.
         if os.strerror(errno.ENOSPC) in str(error):
-            raise PaddleTvmError(message.format(target, full[errno.ENOSPC])) from error
+            raise UsageError(message.format(target, full[errno.ENOSPC])) from error
         raise

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-_ARRAY = npt.NDArray[np.generic]
+_Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,21 @@ class OutputComparison:
         return self.problem is None
 
 
-def compare_output(name: str, actual: _ARRAY, expected: _ARRAY, tolerance: float) -> OutputComparison:
+def compare_output(name: str, actual: _Array, expected: _Array, tolerance: float) -> OutputComparison:
     """Compare in float64; integers and bools must be equal."""
-    for what, ours, theirs in (
-        ("shape", list(actual.shape), list(expected.shape)),
+    for what, got, wanted in (
+        ("shape", str(list(actual.shape)), str(list(expected.shape))),
         ("dtype", str(actual.dtype), str(expected.dtype)),
     ):
-        if ours != theirs:
+        if got != wanted:
             infinite = float("inf")
-            return OutputComparison(name, infinite, infinite, 0, f"{what} is {ours}, expected {theirs}")
+            return OutputComparison(name, infinite, infinite, 0, f"{what} is {got}, expected {wanted}")
     if expected.size == 0:
         return OutputComparison(name, 0.0, 0.0, 0, None)
     exact = not np.issubdtype(expected.dtype, np.inexact)
     wide = np.complex128 if np.iscomplexobj(expected) else np.float64
-    ours, theirs = actual.astype(wide), expected.astype(wide)
+    ours: _Array = actual.astype(wide)
+    theirs: _Array = expected.astype(wide)
     finite = np.isfinite(ours) & np.isfinite(theirs)
     mismatched = int((~finite & ~_same_special(ours, theirs)).sum())
     error = float(np.abs(ours[finite] - theirs[finite]).max(initial=0.0))
@@ -59,6 +61,6 @@ def compare_output(name: str, actual: _ARRAY, expected: _ARRAY, tolerance: float
     return OutputComparison(name, error, relative, mismatched, problem)
 
 
-def _same_special(ours: _ARRAY, theirs: _ARRAY) -> npt.NDArray[np.bool_]:
+def _same_special(ours: _Array, theirs: _Array) -> npt.NDArray[np.bool_]:
     same: npt.NDArray[np.bool_] = (np.isnan(ours) & np.isnan(theirs)) | (ours == theirs)
     return same

@@ -115,7 +115,8 @@ def _summary(analysis: ModelAnalysis) -> str:
         else ""
     )
     table = "".join(
-        f"<tr{'' if use.supported else ' class=unsupported'}><td>{escape(use.name.removeprefix('pd_op.'))}</td>"
+        f"<tr{'' if use.supported else ' class=unsupported'}>"
+        f"<td>{escape(use.name.removeprefix('pd_op.'))}</td>"
         f"<td>{use.count}</td><td>{_share(use.flops, analysis.flops)}</td></tr>"
         for use in analysis.operators
     )

@@ -54,4 +54,6 @@ def build(module: tvm.IRModule, target: Target) -> relax.VMExecutable:
             relax.transform.AttachGlobalSymbol(),
         ]
     )
-    return tvm.compile(module, target=target.tvm_target, relax_pipeline=pipeline)
+    return tvm.compile(
+        module, target=target.tvm_target, relax_pipeline=pipeline, tir_pipeline=target.tir_pipeline
+    )

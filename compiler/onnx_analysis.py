@@ -29,7 +29,7 @@ def analyse_onnx(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> Mo
     UsageError
         A shape names no input, or contradicts the model.
     """
-    model = load_onnx(source.program)
+    model = load_onnx(source.program).proto
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
     inputs = tuple(_spec(port) for port in graph.input if port.name not in weights)
@@ -44,7 +44,8 @@ def analyse_onnx(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> Mo
             flops[node.op_type] += count or 0
     missing = missing_onnx_operators(source)
     counts = Counter(node.op_type for node in graph.node)
-    sizes = [(prod(tensor.dims), _item_size(tensor)) for tensor in weights.values()]
+    tensors = [*weights.values(), *_constants(graph)]
+    sizes = [(prod(tensor.dims), _item_size(tensor)) for tensor in tensors]
     return ModelAnalysis(
         inputs=inputs,
         outputs=tuple(map(_spec, graph.output)),
@@ -68,6 +69,16 @@ def _spec(port: Any) -> TensorSpec:
     return TensorSpec(port.name, dtype, dims)
 
 
+def _constants(graph: Any) -> list[Any]:
+    """Weights that stand in the graph as nodes, as paddle2onnx writes them: those of one axis and more."""
+    return [
+        attribute.t
+        for node in graph.node
+        for attribute in node.attribute
+        if node.op_type == "Constant" and attribute.name == "value" and attribute.t.dims
+    ]
+
+
 def _item_size(tensor: Any) -> int:
     return int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 
@@ -80,13 +91,38 @@ def _infer_shapes(model: Any, chosen: Mapping[str, Sequence[int]]) -> dict[str, 
         if port.name in chosen:
             for dim, size in zip(port.type.tensor_type.shape.dim, chosen[port.name], strict=True):
                 dim.dim_value = size
+    _fold_constants(fixed.graph)
+    # What the file says of them would stay as it is.
+    del fixed.graph.value_info[:]
+    for port in fixed.graph.output:
+        port.type.tensor_type.ClearField("shape")
     graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
     known = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         dims = value.type.tensor_type.shape.dim
-        if all(dim.HasField("dim_value") for dim in dims):
+        if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
             known[value.name] = tuple(dim.dim_value for dim in dims)
     return known
+
+
+def _fold_constants(graph: Any) -> None:
+    """Turn constants, also copied and cast ones, into initializers, where ONNX's inference reads shapes."""
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        attributes = {attribute.name: attribute for attribute in node.attribute}
+        if node.op_type == "Constant" and "value" in attributes:
+            value = onnx.numpy_helper.to_array(attributes["value"].t)
+        elif node.op_type in ("Cast", "Identity") and node.input[0] in values:
+            value = values[node.input[0]]
+            if node.op_type == "Cast":
+                value = value.astype(onnx.helper.tensor_dtype_to_np_dtype(attributes["to"].i))
+        else:
+            continue
+        values[node.output[0]] = value
+        graph.initializer.append(onnx.numpy_helper.from_array(value, node.output[0]))
+    kept = [node for node in graph.node if not values.keys() & set(node.output)]
+    del graph.node[:]
+    graph.node.extend(kept)
 
 
 def _count_flops(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +15,12 @@ from paddle_tvm.compiler.comparison import OutputComparison, compare_output
 from paddle_tvm.compiler.divergence import Divergence, find_divergence
 from paddle_tvm.compiler.frontends.source import ModelSource, find_model
 from paddle_tvm.compiler.predict import load_predictor, predict
-from paddle_tvm.compiler.reference import Reference, RefusedInputError, open_reference
-from paddle_tvm.compiler.sample_inputs import (
-    Arrays,
-    Shapes,
-    complete_shapes,
-    default_shape_sets,
-    random_inputs,
-)
+from paddle_tvm.compiler.reference import Reference, open_reference
+from paddle_tvm.compiler.sample_inputs import Arrays, Shapes
+from paddle_tvm.compiler.trial_inputs import Trial, TrialInputs, format_shapes
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UsageError, VerificationError
-from paddle_tvm.runtime.manifest import Manifest, OutputError, TensorSpec, Verification
-
-_SCALES = (1.0, 0.1)
-"""Deviations of the normal floats: one size of input alone may saturate a model, and then hides errors."""
+from paddle_tvm.runtime.manifest import Manifest, OutputError, Verification
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,7 @@ class VerificationResult:
         if self.passed:
             return
         failed = [
-            f"output '{output.name}' at {_format_shapes(check.shapes)}: {output.problem}"
+            f"output '{output.name}' at {format_shapes(check.shapes)}: {output.problem}"
             for check in self.checks
             for output in check.outputs
             if not output.passed
@@ -165,12 +157,11 @@ class _Verifier:
     def __init__(
         self, manifest: Manifest, reference: Reference, predictor: Any, seed: int, tolerance: float
     ) -> None:
-        self.warnings: list[str] = []
-        self._manifest = manifest
-        self._ports = _ports(manifest, None)
+        self._trials = TrialInputs(manifest, reference, seed)
+        self._warnings: list[str] = []
+        self._names = [spec.name for spec in manifest.outputs]
         self._reference = reference
         self._predictor = predictor
-        self._rng = np.random.default_rng(seed)
         self._tolerance = tolerance
 
     def run(
@@ -179,101 +170,49 @@ class _Verifier:
         """All runs, and the inputs of the first that failed."""
         checks: list[Check] = []
         failed: Arrays | None = None
-        for arrays, scale, expected in self._runs(shapes, inputs):
-            actual = predict(self._predictor, arrays)
-            check = Check(
-                {name: array.shape for name, array in arrays.items()},
-                scale,
-                tuple(
-                    compare_output(spec.name, ours, theirs, self._tolerance)
-                    for spec, ours, theirs in zip(self._manifest.outputs, actual, expected, strict=True)
-                ),
-            )
-            if failed is None and not all(output.passed for output in check.outputs):
-                failed = arrays
-            checks.append(check)
+        groups = self._trials.random(shapes) if inputs is None else iter([[self._trials.given(inputs)]])
+        for trials in groups:
+            for trial in trials:
+                check = self._check(trial)
+                checks.append(check)
+                if failed is None and not all(output.passed for output in check.outputs):
+                    failed = trial.inputs
+            self._warn_of_idle_outputs(trials)
         return checks, failed
 
-    def _runs(
-        self, shapes: Sequence[Mapping[str, Sequence[int]]] | None, inputs: Arrays | None
-    ) -> Iterator[tuple[Arrays, float | None, list[npt.NDArray[np.generic]]]]:
-        if inputs is not None:
-            self._require_all_inputs(inputs)
-            ordered = {port.name: inputs[port.name] for port in self._ports}
-            try:
-                yield ordered, None, self._reference.run(ordered)
-            except RefusedInputError as error:
-                raise UsageError(f"{self._reference.name} refuses the given inputs: {error}") from error
-            return
-        for candidates in self._candidates(shapes):
-            accepted, first = self._first_accepted(candidates)
-            outputs = [first[1]]
-            yield first[0], _SCALES[0], first[1]
-            for scale in _SCALES[1:]:
-                arrays = self._random(accepted, scale)
-                outputs.append(self._reference.run(arrays))
-                yield arrays, scale, outputs[-1]
-            self._warn_of_idle_outputs(accepted, outputs)
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know beside the result."""
+        refused = [f"{self._reference.name} refuses {refusal}" for refusal in self._trials.refusals]
+        return refused + self._warnings
 
-    def _candidates(self, shapes: Sequence[Mapping[str, Sequence[int]]] | None) -> Iterator[Iterator[Shapes]]:
-        if shapes:
-            for asked in shapes:
-                yield complete_shapes(self._ports, asked)
-            return
-        seen = set()
-        for function in self._manifest.functions:
-            ports = _ports(self._manifest, function.input_shapes)
-            if tuple(function.input_shapes) in seen:
-                continue
-            seen.add(tuple(function.input_shapes))
-            dynamic = any(isinstance(dim, str) for port in ports for dim in port.shape)
-            for number in range(2 if dynamic else 1):
-                yield default_shape_sets(ports, number)
-
-    def _first_accepted(
-        self, candidates: Iterator[Shapes]
-    ) -> tuple[Shapes, tuple[Arrays, list[npt.NDArray[np.generic]]]]:
-        refusals = []
-        for shapes in candidates:
-            arrays = self._random(shapes, _SCALES[0])
-            try:
-                expected = self._reference.run(arrays)
-            except RefusedInputError as error:
-                refusals.append(f"{_format_shapes(shapes)} ({error})")
-                continue
-            self.warnings += [f"{self._reference.name} refuses {refusal}" for refusal in refusals]
-            return shapes, (arrays, expected)
-        raise UsageError(
-            f"{self._reference.name} refuses every shape that was tried: {'; '.join(refusals)}. "
-            "Choose one with --shape, or give inputs with --inputs"
+    def _check(self, trial: Trial) -> Check:
+        actual = predict(self._predictor, trial.inputs)
+        outputs = zip(self._names, actual, trial.expected, strict=True)
+        return Check(
+            trial.shapes,
+            trial.scale,
+            tuple(compare_output(name, ours, theirs, self._tolerance) for name, ours, theirs in outputs),
         )
 
-    def _random(self, shapes: Shapes, scale: float) -> Arrays:
-        return random_inputs(self._ports, shapes, self._rng, self._reference.index_bounds, scale)
-
-    def _require_all_inputs(self, inputs: Arrays) -> None:
-        wanted = {port.name for port in self._ports}
-        if set(inputs) != wanted:
-            raise UsageError(
-                f"the given inputs are {', '.join(sorted(inputs))}, "
-                f"the model takes {', '.join(sorted(wanted))}"
-            )
-
-    def _warn_of_idle_outputs(self, shapes: Shapes, runs: list[list[npt.NDArray[np.generic]]]) -> None:
-        for spec, *outputs in zip(self._manifest.outputs, *runs, strict=True):
-            first = outputs[0]
+    def _warn_of_idle_outputs(self, trials: list[Trial]) -> None:
+        for name, first, *others in zip(self._names, *(trial.expected for trial in trials), strict=True):
             what = None
             if first.size and not np.any(first):
                 what = "is all zero"
             elif first.size and first.dtype.kind == "f" and np.isnan(first).all():
                 what = "is all NaN"
-            elif first.size and all(np.array_equal(first, other, equal_nan=True) for other in outputs[1:]):
-                what = "does not depend on the input"
+            elif first.size and others and not any(self._differs(first, other) for other in others):
+                what = "hardly depends on the input"
             if what:
-                self.warnings.append(
-                    f"output '{spec.name}' of the reference {what} at {_format_shapes(shapes)}: "
+                self._warnings.append(
+                    f"output '{name}' of the reference {what} at {format_shapes(trials[0].shapes)}: "
                     "comparing it proves nothing"
                 )
+
+    def _differs(self, first: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> bool:
+        """Whether two outputs differ by more than an error that would be let pass."""
+        return not compare_output("", other, first, self._tolerance).passed
 
 
 def _require_same_inputs(manifest: Manifest, reference: Reference, source: ModelSource) -> None:
@@ -283,17 +222,6 @@ def _require_same_inputs(manifest: Manifest, reference: Reference, source: Model
             f"the artifact was not compiled from {source.program}: its inputs are {', '.join(ours)}, "
             f"the model's {', '.join(theirs)}"
         )
-
-
-def _ports(manifest: Manifest, shapes: Sequence[tuple[int | str, ...]] | None) -> list[TensorSpec]:
-    shapes = shapes if shapes is not None else [spec.shape for spec in manifest.inputs]
-    return [
-        TensorSpec(spec.name, spec.dtype, shape) for spec, shape in zip(manifest.inputs, shapes, strict=True)
-    ]
-
-
-def _format_shapes(shapes: Shapes) -> str:
-    return " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in shapes.items())
 
 
 def _finite(value: float) -> float | None:

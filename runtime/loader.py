@@ -30,7 +30,7 @@ class _RuntimeLibrary(NamedTuple):
 
 
 _runtime: _RuntimeLibrary | None = None
-_opened: dict[str, list[tuple[int, int]]] = {}
+_opened: dict[str, dict[tuple[int, int], Any]] = {}
 
 
 class LoadedModel(NamedTuple):
@@ -172,18 +172,19 @@ class _RefuseTvm:
 
 
 def _open_model(directory: str) -> Any:
+    """Open the executable; an executable that was opened before stays open and is the same."""
     status = os.stat(os.path.join(directory, MODEL_FILE))
+    opened = _opened.setdefault(directory, {})
     identity = (status.st_dev, status.st_ino)
-    versions = _opened.setdefault(directory, [])
-    if identity not in versions:
-        versions.append(identity)
-    # The dynamic linker takes a path that it has seen for the library that it has: an artifact that was
-    # replaced in place needs another spelling of its path.
-    spelled = directory + "/." * versions.index(identity) + "/" + MODEL_FILE
-    try:
-        return tvm_ffi.load_module(spelled)
-    except Exception as error:
-        raise ArtifactError(f"{directory}/{MODEL_FILE}: cannot be loaded: {error}") from error
+    if identity not in opened:
+        # The dynamic linker takes a path that it has seen for the library that it has: an artifact that was
+        # replaced in place needs another spelling of its path.
+        spelled = directory + "/." * len(opened) + "/" + MODEL_FILE
+        try:
+            opened[identity] = tvm_ffi.load_module(spelled)
+        except Exception as error:
+            raise ArtifactError(f"{directory}/{MODEL_FILE}: cannot be loaded: {error}") from error
+    return opened[identity]
 
 
 def _after_fork_in_child() -> None:

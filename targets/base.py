@@ -20,6 +20,10 @@ class Target(Protocol):
     def tvm_target(self) -> tvm.target.Target:
         """The target as TVM's code generator takes it."""
 
+    @property
+    def tir_pipeline(self) -> str:
+        """Name of the passes from scheduled TIR to the code generator's input, as TVM knows them."""
+
     def legalizations(self) -> Mapping[str, Callable[..., Any]]:
         """Relax operators that this target lowers itself, by name."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from paddle_tvm.compiler.array_files import save_arrays
 from paddle_tvm.compiler.bench.cold import bench_cold
 from paddle_tvm.compiler.bench.model_files import Files, prepare_files
 from paddle_tvm.compiler.bench.result import BenchResult
@@ -63,7 +64,7 @@ def bench_artifact(
         folder = Path(name)
         prepared: dict[str, Files | str] = prepare_files(artifact, model, peers, folder)
         inputs = folder / "inputs.npz"
-        np.savez(inputs, allow_pickle=False, **arrays)
+        save_arrays(inputs, arrays)
         on_start(len(prepared) * (rounds + 1))
         reference = None
         if cold:

@@ -47,15 +47,15 @@ def bench_warm(
             if isinstance(files, str):
                 continue
             process = stack.enter_context(EngineProcess(engine, folder / f"{engine}.log"))
-            results = folder / f"{engine}.npz"
+            result_file = folder / f"{engine}.npz"
             try:
                 opened = process.ask(
-                    "open", files=files, threads=threads, inputs=str(inputs), outputs=str(results)
+                    "open", files=files, threads=threads, inputs=str(inputs), outputs=str(result_file)
                 )
             except EngineFailedError as error:
                 failures[engine] = str(error)
                 continue
-            processes[engine], loads[engine], outputs[engine] = process, opened["load_seconds"], results
+            processes[engine], loads[engine], outputs[engine] = process, opened["load_seconds"], result_file
             times[engine] = []
         for number in range(rounds):
             names = list(processes)

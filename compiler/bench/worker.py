@@ -11,11 +11,13 @@ import sys
 import traceback
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from paddle_tvm.compiler.array_files import save_arrays
 from paddle_tvm.compiler.bench.engines import ENGINES, Run
 
 
@@ -33,7 +35,7 @@ class _Engine:
         self._run = ENGINES[self._name](files, threads)
         load_seconds = perf_counter() - started
         results = self._run(self._arrays)
-        np.savez(outputs, **{str(index): np.asarray(array) for index, array in enumerate(results)})
+        save_arrays(Path(outputs), {str(index): np.asarray(array) for index, array in enumerate(results)})
         return {"load_seconds": load_seconds}
 
     def run(self, warm_up_seconds: float, seconds: float) -> dict[str, Any]:

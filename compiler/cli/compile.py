@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -42,8 +42,8 @@ def compile(
     target: str,
     mcpu: str | None,
     shapes: tuple[str, ...],
-    precision: str,
-    frontend: str,
+    precision: Literal["float32"],
+    frontend: Literal["paddle", "onnx"],
     verify: bool,
     force: bool,
     as_json: bool,

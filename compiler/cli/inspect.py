@@ -59,7 +59,11 @@ def inspect(path: Path, html: Path | None, shapes: tuple[str, ...], as_json: boo
         if html is not None:
             from paddle_tvm.compiler.graph_html import render_page
 
-            html.write_text(render_page(source.name, program, analysis), encoding="utf-8")
+            page = render_page(source.name, program, analysis)
+            try:
+                html.write_text(page, encoding="utf-8")
+            except (FileNotFoundError, IsADirectoryError) as error:
+                raise UsageError(f"cannot write {html}: {error.strerror}") from error
     if as_json:
         click.echo(json.dumps(analysis.as_json(), indent=2))
         return
@@ -80,8 +84,7 @@ def _print_analysis(analysis: ModelAnalysis) -> None:
     )
     if analysis.uncounted:
         click.echo(
-            f"            {analysis.uncounted} operations are not counted: their shapes are not known, "
-            "because operators are unsupported"
+            f"            {analysis.uncounted} operations are not counted, because their shapes are not known"
         )
     _print_ports(analysis.inputs, analysis.outputs)
     click.echo()

@@ -13,7 +13,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from paddle_tvm.compiler.cli.arrays import Arrays, load_array, load_arrays, save_arrays
+from paddle_tvm.compiler.array_files import Arrays, load_array, load_arrays, save_arrays
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.cli.text_table import format_shape, print_table
 from paddle_tvm.runtime.errors import UsageError

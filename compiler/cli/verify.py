@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from paddle_tvm.compiler.cli.arrays import load_arrays
+from paddle_tvm.compiler.array_files import load_arrays
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.shape_option import parse_shapes, require_numbers, shape_option
 from paddle_tvm.runtime.errors import UsageError

@@ -23,8 +23,8 @@ def check_shapes(
     UsageError
         ``asked`` has another rank, or another value where the model fixes one.
     """
-    named = symbols or [None] * len(declared)
-    symbols = [symbol or f"{symbol_stem(name)}_{axis}" for axis, symbol in enumerate(named)]
+    given = symbols or [None] * len(declared)
+    named = [symbol or f"{symbol_stem(name)}_{axis}" for axis, symbol in enumerate(given)]
     if asked is None:
         asked = [-1] * len(declared)
     if len(asked) != len(declared):
@@ -44,7 +44,7 @@ def check_shapes(
                 )
             shape.append(dim)
         else:
-            shape.append(symbols[axis] if want == -1 else want)
+            shape.append(named[axis] if want == -1 else want)
     return tuple(shape)
 
 

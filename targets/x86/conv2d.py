@@ -11,6 +11,7 @@ from paddle_tvm.targets.x86.packing import (
     constant_array,
     extent,
     pack_conv_weight,
+    simplify,
     te_pack_conv_weight,
 )
 from paddle_tvm.targets.x86.tile import choose_tile, tile_annotations
@@ -78,7 +79,7 @@ class Window:
         reach = self.dilation[axis] * (self.kernel[axis] - 1)
         room = size + (self.before[axis] + self.after[axis] - reach - 1)
         stride = self.strides[axis]
-        return room // stride + 1 if isinstance(room, int) else tirx.floordiv(room, stride) + 1
+        return room // stride + 1 if isinstance(room, int) else simplify(tirx.floordiv(room, stride) + 1)
 
     def is_pointwise(self) -> bool:
         """Whether every output position reads the one input position of the same place."""
@@ -94,7 +95,7 @@ def pad_input(data: te.Tensor, window: Window, width: Any) -> te.Tensor:
     batch, channels, rows, columns = (extent(dim) for dim in data.shape)
     top, left = window.before
     return te.compute(
-        (batch, channels, rows + (top + window.after[0]), width),
+        (batch, channels, simplify(rows + (top + window.after[0])), width),
         lambda n, c, y, x: tirx.if_then_else(
             tirx.all(y >= top, y < rows + top, x >= left, x < columns + left),
             data[n, c, y - top, x - left],
@@ -119,7 +120,7 @@ def direct(data: te.Tensor, weight: te.Tensor, window: Window, total: int) -> te
     tiled = ceil_div(points, tile.points) * tile.points
     exact = isinstance(points, int) and points == tiled
     if any((*window.before, *window.after)):
-        reach = (tiled - 1) * window.strides[1] + window.dilation[1] * (width - 1) + 1
+        reach = simplify((tiled - 1) * window.strides[1] + window.dilation[1] * (width - 1) + 1)
         data = pad_input(data, window, reach)
         limit = None
     else:
@@ -169,7 +170,7 @@ def depthwise(data: te.Tensor, weight: te.Tensor, window: Window) -> te.Tensor:
     batch, channels, rows, columns = (extent(dim) for dim in data.shape)
     height, width = window.kernel
     if any((*window.before, *window.after)):
-        data = pad_input(data, window, columns + (window.before[1] + window.after[1]))
+        data = pad_input(data, window, simplify(columns + (window.before[1] + window.after[1])))
     i = te.reduce_axis((0, height), "i")
     j = te.reduce_axis((0, width), "j")
     return te.compute(

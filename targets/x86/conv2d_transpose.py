@@ -14,6 +14,7 @@ from paddle_tvm.targets.x86.packing import (
     constant_array,
     extent,
     pack_conv_weight,
+    simplify,
     te_pack_conv_weight,
 )
 
@@ -75,8 +76,8 @@ def _transpose(data: te.Tensor, weight: te.Tensor, attrs: Any, kernel: Any, outp
     extra = [int(pad) for pad in attrs.output_padding]
     pointwise = Window((1, 1), (1, 1), (1, 1), (0, 0), (0, 0))
     products = direct(data, weight, pointwise, outputs)
-    out_rows = (rows - 1) * strides[0] + (dilation[0] * (height - 1) + 1 + extra[0] - top - bottom)
-    out_columns = (columns - 1) * strides[1] + (dilation[1] * (width - 1) + 1 + extra[1] - left - right)
+    out_rows = simplify((rows - 1) * strides[0] + (dilation[0] * (height - 1) + 1 + extra[0] - top - bottom))
+    out_columns = simplify((columns - 1) * strides[1] + (dilation[1] * (width - 1) + 1 + extra[1] - left - right))
     # TVM 0.27's FuseTIR takes (h - 1) + 2 and h + 1 for different sizes, so leave no such form.
     out_rows, out_columns = (extent(Analyzer().simplify(size)) for size in (out_rows, out_columns))
 

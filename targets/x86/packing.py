@@ -7,11 +7,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from tvm import ir, relax, te, tirx
+from tvm.sym import Analyzer
 
 
 def ceil_div(value: Any, divisor: int) -> Any:
     """Rounded up, for ints and TIR expressions."""
-    return -(-value // divisor) if isinstance(value, int) else tirx.floordiv(value + (divisor - 1), divisor)
+    if isinstance(value, int):
+        return -(-value // divisor)
+    return simplify(tirx.floordiv(value + (divisor - 1), divisor))
+
+
+def simplify(dim: Any) -> Any:
+    """A dimension in its simplest form: what TVM spends on long ones grows with every later pass."""
+    return dim if isinstance(dim, int) else extent(Analyzer().simplify(dim))
 
 
 def extent(value: Any) -> Any:

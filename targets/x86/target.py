@@ -12,6 +12,7 @@ import tvm
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.x86.legalize import legalizations
+from paddle_tvm.targets.x86.pipeline import register_pipeline
 from paddle_tvm.targets.x86.schedules import schedule_module
 
 _AVX2 = ("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe")
@@ -66,6 +67,10 @@ class X86Target:
         if "avx512f" in self.features:
             return 16
         return 8 if "avx2" in self.features else 4
+
+    @property
+    def tir_pipeline(self) -> str:
+        return register_pipeline()
 
     def legalizations(self) -> Mapping[str, Callable[..., Any]]:
         return legalizations(self.lanes)

@@ -228,7 +228,8 @@ ZOO: dict[str, ZooModel] = {
     # The auxiliary classifiers fix the size.
     "googlenet": _vision(_models.googlenet, (224, 224)),
     "inception_v3": _vision(_models.inception_v3, (139, 139), (171, 139)),
-    "shufflenet_v2": _vision(_models.shufflenet_v2_x1_0, (64, 64), (96, 64)),
+    # Paddle saves its channel shuffle with at most one unknown dimension, and that is the batch.
+    "shufflenet_v2": _vision(_models.shufflenet_v2_x1_0, (96, 64)),
     "ocr_detection": _ocr(DETECTION, (1, 3, 96, 160), (2, 3, 160, 64)),
     "ocr_direction": _ocr(DIRECTION, (1, 3, 48, 192), (3, 3, 48, 100)),
     "ocr_recognition": _ocr(RECOGNITION, (1, 3, 48, 160), (2, 3, 48, 96)),

@@ -150,7 +150,7 @@ class _PReLU(paddle.nn.Layer):
         return self.prelu(x)
 
 
-@pytest.mark.parametrize("count, data_format", [(1, "NCHW"), (3, "NCHW"), (4, "NHWC")])
+@pytest.mark.parametrize(("count", "data_format"), [(1, "NCHW"), (3, "NCHW"), (4, "NHWC")])
 def test_prelu_with_weights(check_op, rng, count, data_format):
     x = rng.standard_normal((2, 3, 5, 4)).astype("float32")
     check_op(_PReLU(count, data_format), x, dynamic=[(0, 2)])

@@ -31,7 +31,12 @@ def test_expand_as(check_op, rng):
 
 
 def test_broadcast_tensors_and_meshgrid(check_op, rng):
-    check_op(lambda x, y: paddle.broadcast_tensors([x, y]), normal(rng, 3, 1), normal(rng, 2, 1, 4), dynamic=[(0,), (0, 2)])
+    check_op(
+        lambda x, y: paddle.broadcast_tensors([x, y]),
+        normal(rng, 3, 1),
+        normal(rng, 2, 1, 4),
+        dynamic=[(0,), (0, 2)],
+    )
     x, y, z = np.arange(3, dtype="int64"), np.arange(4, dtype="int64"), np.arange(2, dtype="int64")
     check_op(lambda *xs: paddle.meshgrid(*xs), x, y, z, more=[[y, z, x]])
 
@@ -50,6 +55,10 @@ def test_tile_of_scalar_integer_and_bool(check_op):
 
 def test_repeat_interleave(check_op, rng):
     def model(x):
-        return paddle.repeat_interleave(x, 2, 1), paddle.repeat_interleave(x, 3, -1), paddle.repeat_interleave(x, 2)
+        return (
+            paddle.repeat_interleave(x, 2, 1),
+            paddle.repeat_interleave(x, 3, -1),
+            paddle.repeat_interleave(x, 2),
+        )
 
     check_op(model, normal(rng, 2, 3, 4), more=[[normal(rng, 1, 2, 5)]])

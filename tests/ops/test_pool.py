@@ -155,7 +155,9 @@ def test_p_norm_pool(check_op, rng, x):
 def test_special_values(check_op):
     x = np.ones((1, 1, 4, 4), "float32")
     x[0, 0, 0, 1], x[0, 0, 2, 2], x[0, 0, 3, 0] = np.inf, -np.inf, np.nan
-    check_op(lambda x: (F.max_pool2d(x, 2), F.avg_pool2d(x, 2), F.adaptive_avg_pool2d(x, 1)), x, dynamic=SPATIAL)
+    check_op(
+        lambda x: (F.max_pool2d(x, 2), F.avg_pool2d(x, 2), F.adaptive_avg_pool2d(x, 1)), x, dynamic=SPATIAL
+    )
 
 
 def test_double_and_empty_batch(check_op, x):
@@ -163,11 +165,3 @@ def test_double_and_empty_batch(check_op, x):
         return F.max_pool2d(x, 2), F.avg_pool2d(x, 2, padding=1), F.adaptive_avg_pool2d(x, 4)
 
     check_op(pools, x.astype("float64"), dynamic=SPATIAL, more=[[x[:0].astype("float64")]])
-
-
-def test_unpool(check_op, rng, x):
-    def unpool(x):
-        pooled, index = F.max_pool2d(x[:, :, :8], 2, return_mask=True)
-        return F.max_unpool2d(pooled, index, 2)
-
-    check_op(unpool, x, dynamic=None)

@@ -23,7 +23,9 @@ def test_reshape_copies_and_infers_dimensions(check_op, rng):
             paddle.reshape(x, [1, 0, -1, 4, 2]),
         )
 
-    check_op(model, normal(rng, 2, 3, 8), dynamic=[(0, 1)], more=[[normal(rng, 4, 3, 8)], [normal(rng, 1, 1, 8)]])
+    check_op(
+        model, normal(rng, 2, 3, 8), dynamic=[(0, 1)], more=[[normal(rng, 4, 3, 8)], [normal(rng, 1, 1, 8)]]
+    )
 
 
 def test_reshape_of_scalars_and_integers(check_op):
@@ -35,7 +37,13 @@ def test_reshape_of_scalars_and_integers(check_op):
 
 def test_reshape_of_no_elements(check_op):
     def model(x):
-        return paddle.reshape(x, [3, 0]), paddle.reshape(x, [-1, 3]), x.transpose([1, 0]), paddle.flatten(x)
+        return (
+            paddle.reshape(x, [3, 0]),
+            paddle.reshape(x, [-1, 3]),
+            paddle.reshape(x, [0, -1]),
+            x.transpose([1, 0]),
+            paddle.flatten(x),
+        )
 
     check_op(model, np.zeros((0, 3), "float32"), dynamic=None)
 

@@ -95,7 +95,10 @@ def test_initial_states(check_op, rng, mode):
 def test_a_large_network_shares_each_step_between_threads(check_op, rng, mode):
     hidden = {"LSTM": 368, "GRU": 420, "RNN_TANH": 736}[mode]
     check_op(
-        Recurrent(mode, 4, hidden), sequences(rng, 1, 6, 4), dynamic=[(0, 1)], more=[[sequences(rng, 2, 3, 4)]]
+        Recurrent(mode, 4, hidden),
+        sequences(rng, 1, 6, 4),
+        dynamic=[(0, 1)],
+        more=[[sequences(rng, 2, 3, 4)]],
     )
 
 

@@ -8,6 +8,11 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
+import tvm
+from tvm import runtime
+
+from paddle_tvm.compiler.frontends.paddle.ops.sort_kernels import select_kernel, sort_kernel
+from paddle_tvm.targets.x86 import x86_target
 
 
 def _distinct(rng, shape, dtype="float32"):
@@ -70,6 +75,18 @@ def test_topk_of_a_computed_count(check_op, rng):
         return paddle.topk(x, paddle.shape(y)[0])
 
     check_op(model, _distinct(rng, (2, 30)), np.zeros((4, 1), "float32"))
+
+
+@pytest.mark.parametrize(
+    "kernel", [sort_kernel("float32", True, takes_first=True), select_kernel("float32", 4, True)]
+)
+def test_taking_more_than_there_is_raises(kernel):
+    module = tvm.IRModule({"main": kernel.with_attr("global_symbol", "main")})
+    function = tvm.compile(module, target=x86_target().tvm_target)["main"]
+    arrays = [np.zeros((1, 3), "float32"), np.zeros((1, 3), "int64"), np.zeros((1, 3), "int64")]
+    arrays = arrays[: len(kernel.params) - 1]
+    with pytest.raises(RuntimeError, match="fewer elements"):
+        function(*map(runtime.tensor, [*arrays, np.zeros((1, 4), "int64")]))
 
 
 def test_kthvalue(check_op, rng):

@@ -21,8 +21,9 @@ from paddle_tvm.compiler.frontends.onnx.context import NodeContext, describe
 from paddle_tvm.compiler.frontends.onnx.inference import Inferred, infer_shapes
 from paddle_tvm.compiler.frontends.onnx.inputs import input_shapes
 from paddle_tvm.compiler.frontends.onnx.model import OnnxModel, all_nodes, load_onnx, read_tensor
-from paddle_tvm.compiler.frontends.onnx.registry import find_converter, find_fold, registered
-from paddle_tvm.compiler.frontends.onnx.tvm_converters import TVM_OPERATORS, convert_with_tvm
+from paddle_tvm.compiler.frontends.onnx.operators import missing_operators
+from paddle_tvm.compiler.frontends.onnx.registry import find_converter, find_fold
+from paddle_tvm.compiler.frontends.onnx.tvm_converters import convert_with_tvm
 from paddle_tvm.compiler.frontends.paddle.context import (
     MAX_SYMBOLIC_ELEMENTS,
     Dim,
@@ -33,22 +34,11 @@ from paddle_tvm.compiler.frontends.paddle.context import (
 from paddle_tvm.compiler.frontends.paddle.registry import KnownArray, is_constant
 from paddle_tvm.compiler.frontends.shapes import symbol_stem
 from paddle_tvm.compiler.frontends.source import ModelSource
-from paddle_tvm.compiler.imported import ImportedModel, TensorPort
+from paddle_tvm.compiler.imported import ImportedModel, TensorPort, format_dim
 from paddle_tvm.runtime.errors import UnsupportedModelError
 
 # A constant result larger than this is left to the compiled graph: 2^26 elements are 256 MB of float32.
 _MAX_CONSTANT_ELEMENTS = 1 << 26
-
-
-def missing_onnx_operators(source: ModelSource) -> Counter[str]:
-    """Operators that cannot be imported, with how often each occurs.
-
-    Raises
-    ------
-    UnsupportedModelError
-        The file cannot be read.
-    """
-    return _missing(load_onnx(source.program))
 
 
 def import_onnx(
@@ -73,7 +63,7 @@ def import_onnx(
         compiled.
     """
     model = load_onnx(source.program)
-    missing = _missing(model)
+    missing = missing_operators(model)
     if missing:
         listed = ", ".join(f"{name} ({count} times)" for name, count in missing.most_common())
         raise UnsupportedModelError(
@@ -90,16 +80,6 @@ def import_onnx(
             return imported
         # Some operators need symbols to be equal: build anew with one name for both.
         renamed.update(importer.same_symbols)
-
-
-def _missing(model: OnnxModel) -> Counter[str]:
-    supported = registered() | FOLDABLE | {"If"}
-    return Counter(
-        f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
-        for node in all_nodes(model.proto.graph)
-        if node.op_type not in (TVM_OPERATORS.get(node.domain, frozenset()))
-        and not (node.domain in ("", "ai.onnx") and node.op_type in supported)
-    )
 
 
 class _Importer:
@@ -227,7 +207,9 @@ class _Importer:
             raise UnsupportedModelError(
                 f"{describe(node)}: its inputs are constants, and it cannot be computed: {error}"
             ) from error
-        return results and [TensorValue(str(array.dtype), array=array) for array in results]
+        if results is None:
+            return None
+        return [TensorValue(str(array.dtype), array=array) for array in results]
 
     def _fold_symbols(self, context: NodeContext) -> list[TensorValue] | None:
         fold = find_fold(context.node.op_type)
@@ -289,5 +271,5 @@ def _results(model: OnnxModel) -> set[str]:
 
 
 def _port(name: str, expr: Any) -> TensorPort:
-    shape = tuple(dim if isinstance(dim, int) else str(dim) for dim in shape_of(expr))
+    shape = tuple(dim if isinstance(dim, int) else format_dim(dim) for dim in shape_of(expr))
     return TensorPort(name, str(expr.ty.dtype), shape)

@@ -1,12 +1,9 @@
-"""The bridge to the converters of TVM's ONNX importer, and every workaround for it.
-
-TVM 0.27 is meant by each "TVM" below; ``docs/onnx.md`` says how the list was found.
-"""
+"""The bridge to the converters of TVM's ONNX importer, with workarounds for what TVM 0.27 gets wrong."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import onnx
@@ -14,6 +11,7 @@ from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from paddle_tvm.compiler.frontends.onnx.context import NodeContext
+from paddle_tvm.compiler.frontends.onnx.tvm_refusals import refuse
 from paddle_tvm.runtime.errors import PaddleTvmError
 
 # Their values are lists of tensors, which have no place in an artifact's inputs, outputs and shapes.
@@ -57,9 +55,7 @@ def convert_with_tvm(ctx: NodeContext) -> list[relax.Expr]:
     attributes: dict[str, Any] = {
         attribute.name: _tvm_attribute(attribute) for attribute in ctx.node.attribute
     }
-    refusal = _REFUSALS.get(ctx.node.op_type)
-    if refusal is not None:
-        refusal(ctx)
+    refuse(ctx)
     if (
         attributes.get("auto_pad", b"NOTSET") in (b"SAME_UPPER", b"SAME_LOWER")
         and ctx.node.op_type in _WINDOWED
@@ -92,7 +88,9 @@ def _inputs(ctx: NodeContext) -> list[relax.Expr | None]:
     inputs = [value.expr(ctx.builder) if value else None for value in ctx.operands]
     if ctx.node.op_type in _ELEMENTWISE:
         present = [expr for expr in inputs if expr is not None]
-        return list(ctx.broadcast(present))
+        inputs = list(ctx.broadcast(present))
+    if ctx.node.op_type == "Pow" and ctx.dtype(0) != ctx.dtype(1):
+        inputs[1] = ctx.emit(relax.op.astype(inputs[1], ctx.dtype(0)))
     return inputs
 
 
@@ -137,29 +135,3 @@ def _same_pads(ctx: NodeContext, attributes: dict[str, Any]) -> tuple[int, ...]:
         before.append(small if upper else large)
         after.append(large if upper else small)
     return (*before, *after)
-
-
-# Refusals: what TVM would convert to something else -----------------------------------------------------
-
-
-def _refuse_training(ctx: NodeContext) -> None:
-    if ctx.attr("training_mode", 0):
-        raise ctx.unsupported("training_mode is set; export the model for inference")
-
-
-def _refuse_storage_order(ctx: NodeContext) -> None:
-    if ctx.attr("storage_order", 0):
-        raise ctx.unsupported("storage_order 1 is not supported")
-
-
-def _refuse_negative_pads(ctx: NodeContext) -> None:
-    pads = ctx.attr("pads", None) if ctx.opset < 11 else ctx.ints(1)
-    if any(pad < 0 for pad in pads or ()):
-        raise ctx.unsupported(f"negative pads {pads} are not supported; use Slice in the model")
-
-
-_REFUSALS: dict[str, Callable[[NodeContext], None]] = {
-    "BatchNormalization": _refuse_training,
-    "MaxPool": _refuse_storage_order,
-    "Pad": _refuse_negative_pads,
-}

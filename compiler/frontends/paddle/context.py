@@ -67,6 +67,16 @@ def as_dim(value: Any) -> Dim:
     return value
 
 
+def as_expr(dim: Dim) -> tirx.Expr:
+    """A dimension as an int64 expression."""
+    return tirx.IntImm("int64", dim) if isinstance(dim, int) else dim
+
+
+def as_exprs(dims: Sequence[Dim]) -> list[tirx.Expr]:
+    """Dimensions as int64 expressions: the shape of a tensor expression whose indices are int64."""
+    return [as_expr(dim) for dim in dims]
+
+
 def shape_of(expr: relax.Expr) -> list[Dim]:
     """The dimensions of an emitted expression."""
     shape = expr.ty.shape
@@ -243,7 +253,7 @@ class OpContext:
         for left, right in zip(own, shape, strict=True):
             self._constrain_equal(left, right)
         return self.builder.match_cast(
-            tensor, relax.TensorType([_as_expr(dim) for dim in shape], str(tensor.ty.dtype))
+            tensor, relax.TensorType([as_expr(dim) for dim in shape], str(tensor.ty.dtype))
         )
 
     def broadcast(self, tensors: Sequence[relax.Expr]) -> list[relax.Expr]:
@@ -275,7 +285,3 @@ class OpContext:
     def unsupported(self, reason: str) -> UnsupportedModelError:
         """An error that names this operation; raise it."""
         return UnsupportedModelError(f"{self.operation}: {reason}")
-
-
-def _as_expr(dim: Dim) -> tirx.Expr:
-    return tirx.IntImm("int64", dim) if isinstance(dim, int) else dim

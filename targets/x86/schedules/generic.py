@@ -56,6 +56,8 @@ def schedule_block(schedule: s_tir.Schedule, block: Any) -> None:
     flags = reduction_flags(schedule, block)
     if not loops or len(loops) != len(flags):
         return
+    if any(constant_extent(schedule, loop) == 0 for loop in loops):
+        return
     spatial = [loop for loop, reduction in zip(loops, flags, strict=True) if not reduction]
     reduction = [loop for loop, reduction in zip(loops, flags, strict=True) if reduction]
     if not reduction:
@@ -70,6 +72,9 @@ def schedule_block(schedule: s_tir.Schedule, block: Any) -> None:
         # The reduction itself runs along memory: LLVM vectorises it, the rest is rows.
         schedule.reorder(*spatial, *reduction)
         _parallel(schedule, spatial, work)
+        if None in extents:
+            # A loop that may run no time would never reach the start value.
+            schedule.decompose_reduction(block, reduction[0])
     elif window:
         schedule.reorder(*spatial, *reduction)
         for loop in reduction:

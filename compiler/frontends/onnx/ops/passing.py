@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tvm import relax
 
-from paddle_tvm.compiler.frontends.onnx.context import NodeContext
+from paddle_tvm.compiler.frontends.onnx.context import NodeContext, as_expr
 from paddle_tvm.compiler.frontends.onnx.registry import register
 from paddle_tvm.compiler.frontends.paddle.context import TensorValue
 
@@ -22,5 +22,7 @@ def _dropout(ctx: NodeContext) -> relax.Expr | list[relax.Expr]:
     data = ctx.input(0)
     if len(ctx.node.output) < 2 or not ctx.node.output[1]:
         return data
-    kept = relax.op.full(relax.op.shape_of(data), relax.const(np.array(True)), "bool")
+    kept = relax.op.full(
+        relax.ShapeExpr([as_expr(dim) for dim in ctx.shape(0)]), relax.const(np.array(True)), "bool"
+    )
     return [data, kept]

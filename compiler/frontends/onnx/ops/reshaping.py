@@ -39,7 +39,9 @@ def _reshaped(ctx: NodeContext, asked: list[Dim]) -> relax.Expr:
         shape = asked
         if not ctx.is_equal(count, rest):
             data = _with_size(ctx, data, count, rest, asked)
-    return relax.op.reshape(data, relax.ShapeExpr([as_expr(dim) for dim in shape]))
+    if any(isinstance(dim, int) and dim == 0 for dim in own):
+        raise ctx.unsupported(f"its input {own} has no elements; only tensors with elements are supported")
+    return relax.op.reshape(data, _shape(shape))
 
 
 def _is_inferred(dim: Dim) -> bool:
@@ -103,7 +105,7 @@ def _unsqueeze(ctx: NodeContext) -> relax.Expr:
     axes = ctx.axes_from(1, ndim) or []
     left = iter(ctx.shape(0))
     shape = [1 if axis in axes else next(left) for axis in range(ndim)]
-    return relax.op.reshape(ctx.input(0), relax.ShapeExpr([as_expr(dim) for dim in shape]))
+    return relax.op.reshape(ctx.input(0), _shape(shape))
 
 
 @register("Expand")
@@ -127,18 +129,19 @@ def _expand(ctx: NodeContext) -> relax.Expr:
             required.append(same)
             target.append(same)
     data = ctx.require_equal(ctx.input(0), required[rank - ctx.ndim(0) :])
-    return relax.op.broadcast_to(data, relax.ShapeExpr([as_expr(dim) for dim in target]))
+    return relax.op.broadcast_to(data, _shape(target))
 
 
 @register("Tile")
 def _tile(ctx: NodeContext) -> relax.Expr:
+    # LLVM in TVM 0.27 compiles the remainders of topi.tile wrongly for AVX-512 (tile of 3x4x5 by 6x4x2).
     repeats, shape = ctx.dims(1), ctx.shape(0)
-    if all(isinstance(repeat, int) for repeat in repeats):
-        return relax.op.tile(ctx.input(0), ctx.ints(1))
-    if not all(
-        (isinstance(repeat, int) and repeat == 1) or (isinstance(dim, int) and dim == 1)
-        for repeat, dim in zip(repeats, shape, strict=True)
-    ):
-        raise ctx.unsupported(f"{shape} repeated {repeats} times; fix the input's dimensions with --shape")
+    apart = [part for dim in shape for part in (1, dim)]
+    repeated = [part for pair in zip(repeats, shape, strict=True) for part in pair]
     tiled = [ctx.simplify(dim * repeat) for dim, repeat in zip(shape, repeats, strict=True)]
-    return relax.op.broadcast_to(ctx.input(0), relax.ShapeExpr([as_expr(dim) for dim in tiled]))
+    data = ctx.emit(relax.op.reshape(ctx.input(0), _shape(apart)))
+    return relax.op.reshape(ctx.emit(relax.op.broadcast_to(data, _shape(repeated))), _shape(tiled))
+
+
+def _shape(dims: list[Dim]) -> relax.ShapeExpr:
+    return relax.ShapeExpr([as_expr(dim) for dim in dims])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import ceil, floor
 
 from tvm import relax, tirx
 
@@ -62,15 +63,49 @@ def _scaled(ctx: NodeContext, axes: list[int], scales: list[float]) -> list[Dim]
     return sizes
 
 
+def _nearest(place: int, before: int, after: int, coordinates: str, rounding: str) -> int:
+    """The element that an output element copies, exactly: TVM's float arithmetic misses ties.
+
+    The formulas are those of the ONNX operator Resize.
+    """
+    if coordinates == "align_corners":
+        source = Fraction(place * (before - 1), after - 1) if after > 1 else Fraction(0)
+    elif coordinates == "asymmetric":
+        source = Fraction(place * before, after)
+    elif coordinates == "pytorch_half_pixel" and after == 1:
+        source = Fraction(0)
+    else:
+        source = Fraction((2 * place + 1) * before, 2 * after) - Fraction(1, 2)
+    half = Fraction(1, 2)
+    rounded = {
+        "round_prefer_floor": ceil(source - half),
+        "round_prefer_ceil": floor(source + half),
+        "floor": floor(source),
+        "ceil": ceil(source),
+    }[rounding]
+    return min(max(rounded, 0), before - 1)
+
+
 def _resize(ctx: NodeContext, sizes: list[Dim], coordinates: str, rounding: str) -> relax.Expr:
     shape = ctx.shape(0)
-    if len(shape) != 4 or not all(ctx.is_equal(shape[axis], sizes[axis]) for axis in (0, 1)):
+    if len(shape) != 4 or any(
+        isinstance(before, int) and isinstance(after, int) and before != after
+        for before, after in zip(shape[:2], sizes[:2], strict=True)
+    ):
         raise ctx.unsupported(f"from {shape} to {sizes}: only the last two of four dimensions can change")
+    data = ctx.require_equal(ctx.input(0), [*sizes[:2], *shape[2:]])
     method = ctx.attr("mode", "nearest")
     if method not in _METHODS or coordinates in ("tf_crop_and_resize", "half_pixel_symmetric"):
         raise ctx.unsupported(f"mode {method} with coordinates {coordinates} is not supported")
+    if method == "nearest" and all(isinstance(dim, int) for dim in (*shape[2:], *sizes[2:])):
+        for axis in (2, 3):
+            before, after = ctx.fix(shape[axis], "a size"), ctx.fix(sizes[axis], "a size")
+            nearest = [_nearest(place, before, after, coordinates, rounding) for place in range(after)]
+            if nearest != list(range(before)):
+                data = ctx.emit(relax.op.take(data, relax.const(nearest, "int64"), axis, mode="clip"))
+        return data
     return relax.op.image.resize2d(
-        ctx.input(0),
+        data,
         size=relax.ShapeExpr([as_expr(size) for size in sizes[2:]]),
         layout="NCHW",
         method=_METHODS[method],

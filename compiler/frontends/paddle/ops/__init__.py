@@ -22,13 +22,16 @@ from paddle_tvm.compiler.frontends.paddle.ops import (
     reduce,
     reshape,
     rnn,
+    sampling,
     scan,
     scatter,
     set_value,
     shape_arithmetic,
     slicing,
+    sliding_window,
     sorting,
     unary,
+    unpool,
 )
 
 __all__ = [
@@ -53,11 +56,14 @@ __all__ = [
     "reduce",
     "reshape",
     "rnn",
+    "sampling",
     "scan",
     "scatter",
     "set_value",
     "shape_arithmetic",
     "slicing",
+    "sliding_window",
     "sorting",
     "unary",
+    "unpool",
 ]

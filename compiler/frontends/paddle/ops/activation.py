@@ -35,7 +35,17 @@ _register_relax("sigmoid", relax.op.sigmoid)
 _register_relax("tanh", relax.op.tanh)
 _register_relax("silu", relax.op.nn.silu)
 _register_relax("swish", relax.op.nn.silu)
-_register_relax("relu6", lambda x: relax.op.clip(x, 0, 6))
+
+
+def _between(ctx: OpContext, x: relax.Expr, low: float, high: float) -> relax.Expr:
+    # Not relax.op.clip, through which TVM 0.27 cannot carry a layout.
+    raised = ctx.emit(relax.op.maximum(x, scalar(low, dtype_of(x))))
+    return ctx.emit(relax.op.minimum(raised, scalar(high, dtype_of(x))))
+
+
+@register("relu6")
+def _relu6(ctx: OpContext) -> Converted:
+    return _between(ctx, ctx.input(0), 0, 6)
 
 
 @register("relu", "relu_")
@@ -50,13 +60,16 @@ def _gelu(ctx: OpContext) -> Converted:
 
 @register("leaky_relu", "leaky_relu_")
 def _leaky_relu(ctx: OpContext) -> Converted:
-    return relax.op.nn.leakyrelu(ctx.input(0), float(ctx.attr("negative_slope")))
+    # Not relax.op.nn.leakyrelu, through which TVM 0.27 cannot carry a layout.
+    x, slope = ctx.input(0), float(ctx.attr("negative_slope"))
+    scaled = ctx.emit(relax.op.multiply(x, scalar(slope, dtype_of(x))))
+    return (relax.op.maximum if slope < 1 else relax.op.minimum)(x, scaled)
 
 
 @register("hardswish", "hardswish_")
 def _hardswish(ctx: OpContext) -> Converted:
     x = ctx.input(0)
-    gate = ctx.emit(relax.op.clip(ctx.emit(relax.op.add(x, scalar(3, dtype_of(x)))), 0, 6))
+    gate = _between(ctx, ctx.emit(relax.op.add(x, scalar(3, dtype_of(x)))), 0, 6)
     return relax.op.multiply(ctx.emit(relax.op.multiply(x, gate)), scalar(1 / 6, dtype_of(x)))
 
 
@@ -64,12 +77,12 @@ def _hardswish(ctx: OpContext) -> Converted:
 def _hardsigmoid(ctx: OpContext) -> Converted:
     x = ctx.input(0)
     slope, offset = scalar(ctx.attr("slope"), dtype_of(x)), scalar(ctx.attr("offset"), dtype_of(x))
-    return relax.op.clip(ctx.emit(relax.op.add(ctx.emit(relax.op.multiply(x, slope)), offset)), 0, 1)
+    return _between(ctx, ctx.emit(relax.op.add(ctx.emit(relax.op.multiply(x, slope)), offset)), 0, 1)
 
 
 @register("hardtanh", "hardtanh_")
 def _hardtanh(ctx: OpContext) -> Converted:
-    return relax.op.clip(ctx.input(0), float(ctx.attr("t_min")), float(ctx.attr("t_max")))
+    return _between(ctx, ctx.input(0), float(ctx.attr("t_min")), float(ctx.attr("t_max")))
 
 
 @register("softplus", "softplus_")
@@ -93,10 +106,10 @@ def _softplus_of(a: tirx.Expr, beta: float, threshold: float) -> tirx.Expr:
 @register("mish")
 def _mish(ctx: OpContext) -> Converted:
     x = ctx.input(0)
-    gate = pointwise(
-        ctx, lambda a: tirx.tanh(_softplus_of(a, 1.0, float(ctx.attr("lambda")))), x, name="mish_gate"
-    )
-    return relax.op.multiply(x, gate)
+    # Beyond 20 the hyperbolic tangent of the softplus is 1, so the exponential may stay finite.
+    power = ctx.emit(relax.op.exp(ctx.emit(relax.op.minimum(x, scalar(20, dtype_of(x))))))
+    softplus = ctx.emit(relax.op.log(ctx.emit(relax.op.add(power, scalar(1, dtype_of(x))))))
+    return relax.op.multiply(x, ctx.emit(relax.op.tanh(softplus)))
 
 
 @register("softsign")

@@ -195,11 +195,8 @@ def _clip(ctx: OpContext) -> Converted:
     dtype = dtype_of(x)
     low, high = _number(ctx, 1, dtype), _number(ctx, 2, dtype)
 
-    def clip(a: tirx.Expr, low: tirx.Expr, high: tirx.Expr) -> tirx.Expr:
-        # This order keeps a NaN, as Paddle's does; TVM's own clip makes it the bound (0.27).
-        return tirx.Select(a < low, low, tirx.Select(a > high, high, a))
-
-    return pointwise(ctx, clip, x, low, high, name="clip")
+    # Of unordered values TVM takes the second one (0.27): this order keeps a NaN, as Paddle does.
+    return relax.op.minimum(high, ctx.emit(relax.op.maximum(low, x)))
 
 
 @register("lerp", "lerp_")

@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm import relax, te
 
-from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, shape_of
+from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, as_exprs, shape_of
 from paddle_tvm.compiler.frontends.paddle.ops.reshape import reshape_to
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
 
@@ -109,7 +109,7 @@ def tile(ctx: OpContext, data: relax.Expr, repeats: Sequence[Dim]) -> relax.Expr
             name="tile",
         )
 
-    return ctx.emit_te(compute, data, target, name="tile")
+    return ctx.emit_te(compute, data, as_exprs(target), name="tile")
 
 
 def _is_one(dim: Dim) -> bool:
@@ -134,4 +134,4 @@ def _repeat_interleave(ctx: OpContext) -> Converted:
             name="repeat_interleave",
         )
 
-    return ctx.emit_te(compute, data, target, name="repeat_interleave")
+    return ctx.emit_te(compute, data, as_exprs(target), name="repeat_interleave")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tvm import relax, te, tirx
 
-from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext
+from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, as_exprs
 from paddle_tvm.compiler.frontends.paddle.ops.broadcasting import expand_to
 from paddle_tvm.compiler.frontends.paddle.ops.slicing import Bounds
 from paddle_tvm.compiler.frontends.paddle.registry import (
@@ -34,7 +34,8 @@ def _full_int_array(ctx: OpContext) -> KnownArray:
 
 @register_fold("assign_value_", "assign_value")
 def _assign_value(ctx: OpContext) -> KnownArray:
-    return np.array(ctx.attr("values")).astype(ctx.attr("dtype")).reshape(ctx.attr("shape"))
+    values = np.array(ctx.attr("values"), dtype=ctx.attr("dtype"))
+    return np.reshape(values, ctx.attr("shape"))
 
 
 def _known_fill(shape: list[Dim], value: Any, dtype: str) -> KnownArray | None:
@@ -123,7 +124,9 @@ def _integral(ctx: OpContext, index: int) -> Dim:
     (dim,) = ctx.dims(index)
     if isinstance(dim, float | np.floating):
         if dim != int(dim):
-            raise ctx.unsupported("a range over a dynamic dimension needs integers for start, end and step")
+            raise ctx.unsupported(
+                f"operand {index} must be an integer where a dimension is dynamic, and is {dim}"
+            )
         return int(dim)
     return dim
 
@@ -140,7 +143,7 @@ def _arange(ctx: OpContext) -> Converted:
     def compute(sizes: list[Any], starts: list[Any]) -> te.Tensor:
         return te.compute(sizes, lambda i: (i * step + starts[0]).astype(dtype), name="arange")
 
-    return ctx.emit_te(compute, [size], [start], name="arange")
+    return ctx.emit_te(compute, as_exprs([size]), as_exprs([start]), name="arange")
 
 
 @register_fold("arange", "range_v2")
@@ -155,7 +158,7 @@ def _arange_fold(ctx: OpContext) -> KnownArray | None:
         return np.arange(start, end, step, dtype=dtype)
     # Paddle counts the elements in the tensor's own precision.
     count = max(int(np.ceil(np.abs((end - start) / step))), 0)
-    return (start + np.arange(count, dtype=dtype) * step).astype(dtype)
+    return np.asarray(start + np.arange(count, dtype=dtype) * step, dtype=dtype)
 
 
 @register("linspace")
@@ -167,36 +170,25 @@ def _linspace(ctx: OpContext) -> Converted:
     work = "float64" if dtype == "float64" or "int" in dtype else "float32"
 
     def compute(sizes: list[Any]) -> te.Tensor:
-        count = sizes[0]
+        (count,) = sizes
         first, last = tirx.const(start, work), tirx.const(stop, work)
-        divisor = (
-            tirx.max(count - 1, tirx.IntImm("int64", 1)) if not isinstance(count, int) else max(count - 1, 1)
-        )
-        step = (last - first) / tirx.Cast(
-            work, tirx.const(divisor, "int64") if isinstance(divisor, int) else divisor
-        )
+        step = (last - first) / tirx.max(count - 1, tirx.IntImm("int64", 1)).astype(work)
 
         def element(i: Any) -> Any:
             forward = first + step * i.astype(work)
             backward = last - step * (count - 1 - i).astype(work)
-            return tirx.Select(
-                tirx.any(
-                    i < count // 2,
-                    tirx.EQ(count, 1) if not isinstance(count, int) else tirx.const(count == 1, "bool"),
-                ),
-                forward,
-                backward,
-            ).astype(dtype)
+            from_start = tirx.any(i < tirx.floordiv(count, 2), tirx.EQ(count, tirx.IntImm("int64", 1)))
+            return tirx.Select(from_start, forward, backward).astype(dtype)
 
         return te.compute(sizes, element, name="linspace")
 
-    return ctx.emit_te(compute, [num], name="linspace")
+    return ctx.emit_te(compute, as_exprs([num]), name="linspace")
 
 
 @register("eye")
 def _eye(ctx: OpContext) -> Converted:
     dtype = ctx.attr("dtype")
-    (rows,), (columns,) = ctx.dims(0), ctx.dims(1)
+    rows, columns = _integral(ctx, 0), _integral(ctx, 1)
     if isinstance(columns, int) and columns == -1:
         columns = rows
 
@@ -204,7 +196,7 @@ def _eye(ctx: OpContext) -> Converted:
         one, zero = tirx.const(1, dtype), tirx.const(0, dtype)
         return te.compute(sizes, lambda i, j: tirx.Select(tirx.EQ(i, j), one, zero), name="eye")
 
-    return ctx.emit_te(compute, [rows, columns], name="eye")
+    return ctx.emit_te(compute, as_exprs([rows, columns]), name="eye")
 
 
 @register("one_hot")
@@ -220,7 +212,7 @@ def _one_hot(ctx: OpContext) -> Converted:
             name="one_hot",
         )
 
-    return ctx.emit_te(compute, ctx.input(0), sizes, name="one_hot")
+    return ctx.emit_te(compute, ctx.input(0), as_exprs(sizes), name="one_hot")
 
 
 @register("sequence_mask")
@@ -239,4 +231,4 @@ def _sequence_mask(ctx: OpContext) -> Converted:
             name="sequence_mask",
         )
 
-    return ctx.emit_te(compute, ctx.input(0), [*ctx.shape(0), length], name="sequence_mask")
+    return ctx.emit_te(compute, ctx.input(0), as_exprs([*ctx.shape(0), length]), name="sequence_mask")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tvm import relax, te, tirx
 
-from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext
+from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, as_exprs
 from paddle_tvm.compiler.frontends.paddle.ops.slicing import Bounds
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, KnownArray, register, register_fold
 
@@ -72,7 +72,9 @@ def _diagonal_of(ctx: OpContext, offset: int, axis1: int, axis2: int) -> relax.E
 
         return te.compute(sizes, element, name="diagonal")
 
-    return ctx.emit_te(compute, ctx.input(0), [*(shape[axis] for axis in kept), length], name="diagonal")
+    return ctx.emit_te(
+        compute, ctx.input(0), as_exprs([*(shape[axis] for axis in kept), length]), name="diagonal"
+    )
 
 
 def _on_diagonal(ctx: OpContext, offset: int, dim1: int, dim2: int, padding: float) -> relax.Expr:
@@ -97,7 +99,7 @@ def _on_diagonal(ctx: OpContext, offset: int, dim1: int, dim2: int, padding: flo
 
         return te.compute(target, element, name="diag_embed")
 
-    return ctx.emit_te(compute, ctx.input(0), sizes, name="diag_embed")
+    return ctx.emit_te(compute, ctx.input(0), as_exprs(sizes), name="diag_embed")
 
 
 @register("diagonal")

@@ -6,7 +6,7 @@ from typing import Any
 
 from tvm import relax, te, tirx
 
-from paddle_tvm.compiler.frontends.paddle.context import OpContext, shape_of
+from paddle_tvm.compiler.frontends.paddle.context import OpContext, as_exprs, shape_of
 from paddle_tvm.compiler.frontends.paddle.ops.slicing import clamped_index
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
 
@@ -25,7 +25,7 @@ def take(ctx: OpContext, data: relax.Expr, index: relax.Expr, axis: int, name: s
 
         return te.compute(target, element, name=name)
 
-    return ctx.emit_te(compute, data, index, sizes, name=name)
+    return ctx.emit_te(compute, data, index, as_exprs(sizes), name=name)
 
 
 def _vector(ctx: OpContext, index: relax.Expr) -> relax.Expr:
@@ -68,7 +68,7 @@ def _gather_nd(ctx: OpContext) -> Converted:
 
         return te.compute(target, element, name="gather_nd")
 
-    return ctx.emit_te(compute, ctx.input(0), ctx.input(1), sizes, name="gather_nd")
+    return ctx.emit_te(compute, ctx.input(0), ctx.input(1), as_exprs(sizes), name="gather_nd")
 
 
 def _along_axis(ctx: OpContext, axis: int, name: str) -> relax.Expr:
@@ -112,7 +112,7 @@ def _embedding(ctx: OpContext) -> Converted:
 
         return te.compute(target, element, name="embedding")
 
-    return ctx.emit_te(compute, ctx.input(1), ctx.input(0), sizes, name="embedding")
+    return ctx.emit_te(compute, ctx.input(1), ctx.input(0), as_exprs(sizes), name="embedding")
 
 
 @register("multiplex")
@@ -193,5 +193,5 @@ def _roll(ctx: OpContext) -> Converted:
 
         return te.compute(source.shape, element, name="roll")
 
-    rolled = ctx.emit_te(compute, data, shifts, name="roll")
+    rolled = ctx.emit_te(compute, data, as_exprs(shifts), name="roll")
     return relax.op.reshape(rolled, shape) if flattened else rolled

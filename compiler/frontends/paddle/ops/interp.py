@@ -11,7 +11,7 @@ import numpy as np
 from tvm import te, tirx
 
 from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext
-from paddle_tvm.compiler.frontends.paddle.ops.spatial import is_channel_last
+from paddle_tvm.compiler.frontends.paddle.ops.spatial import is_channel_last, opaque_factor
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
 
 
@@ -26,17 +26,20 @@ def _interpolate(ctx: OpContext) -> Converted:
         return ctx.input(0)
     method, aligned = ctx.attr("interp_method"), bool(ctx.attr("align_corners"))
     half_pixel = ctx.attr("align_mode") == 0 and not aligned
+    # Where one output element is left, Paddle 3.3 samples the first input element in the two-dimensional
+    # methods, and the middle in the others.
+    zero_for_one = (method == "bilinear" and half_pixel) or method == "bicubic"
 
     def compute(data: te.Tensor, output: Sequence[Dim]) -> te.Tensor:
         sources = [data.shape[axis] for axis in axes]
         ratios = [
-            _ratio(size, out, scale, aligned)
+            _ratio(size, out, scale, aligned, zero_for_one)
             for size, out, scale in zip(sources, output, scales, strict=True)
         ]
-        if not aligned and any(scales):
+        if not aligned and all(scale and 1 <= scale < 2 for scale in scales):
             # Paddle copies where no size changes, which a scale such as 1.05 can bring about.
             same = tirx.all(*(size == out for size, out in zip(sources, output, strict=True)))
-            ratios = [_or_one(same, ratio) for ratio in ratios]
+            ratios = [_if(same, np.float32(1), ratio) for ratio in ratios]
         shape = list(data.shape)
         for axis, out in zip(axes, output, strict=True):
             shape[axis] = out
@@ -96,20 +99,26 @@ def _scaled(ctx: OpContext, size: Dim, scale: float) -> Dim:
     return tirx.Cast("int64", product)
 
 
-def _ratio(size: Any, out: Any, scale: float | None, aligned: bool) -> Any:
+def _ratio(size: Any, out: Any, scale: float | None, aligned: bool, zero_for_one: bool) -> Any:
     """Input elements from one output element to the next, a float32."""
     size, out = (int(dim.value) if isinstance(dim, tirx.IntImm) else dim for dim in (size, out))
-    if isinstance(size, int) and isinstance(out, int):
-        if out <= 1:
-            return np.float32(0)
-        if aligned:
-            return np.float32(size - 1) / np.float32(out - 1)
-        return np.float32(1 / scale) if scale else np.float32(size) / np.float32(out)
-    if scale and not aligned:
-        ratio: Any = np.float32(1 / scale)
-        return ratio if isinstance(out, int) and out > 1 else _or_zero(out, ratio)
-    less = 1 if aligned else 0
-    return _or_zero(out, _float32(size - less) / _float32(out - less))
+    if aligned:
+        # A single output element has index 0, so that its ratio does not matter.
+        if isinstance(size, int) and isinstance(out, int):
+            return np.float32(size - 1) / np.float32(max(out - 1, 1))
+        return opaque_factor(_float32(size - 1) / _float32(tirx.max(out - 1, 1)))
+    ratio: Any
+    if scale:
+        ratio = np.float32(1 / scale)
+    elif isinstance(size, int) and isinstance(out, int):
+        ratio = np.float32(size) / np.float32(out)
+    else:
+        ratio = opaque_factor(_float32(size) / _float32(out))
+    if not zero_for_one:
+        return ratio
+    if isinstance(out, int):
+        return ratio if out > 1 else np.float32(0)
+    return ratio if scale and scale >= 2 else _if(out > 1, ratio, np.float32(0))
 
 
 def _float32(value: Any) -> Any:
@@ -118,12 +127,8 @@ def _float32(value: Any) -> Any:
     return value.astype("float32")
 
 
-def _or_zero(out: Any, ratio: Any) -> Any:
-    return tirx.Select(out > 1, _float32(ratio), tirx.const(0, "float32"))
-
-
-def _or_one(same: Any, ratio: Any) -> Any:
-    return tirx.Select(same, tirx.const(1, "float32"), _float32(ratio))
+def _if(condition: Any, then: Any, otherwise: Any) -> Any:
+    return opaque_factor(tirx.Select(condition, _float32(then), _float32(otherwise)))
 
 
 def _floor_index(value: Any) -> Any:

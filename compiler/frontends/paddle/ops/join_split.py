@@ -30,10 +30,7 @@ def concat(ctx: OpContext, tensors: Sequence[relax.Expr], axis: int) -> relax.Ex
 @register("concat")
 def _concat(ctx: OpContext) -> Converted:
     tensors = ctx.inputs(0)
-    ndim = len(shape_of(tensors[0]))
-    if ndim == 0:
-        return concat(ctx, [ctx.emit(relax.op.expand_dims(tensor, 0)) for tensor in tensors], 0)
-    return concat(ctx, tensors, ctx.ints(1)[0] % ndim)
+    return concat(ctx, tensors, ctx.ints(1)[0] % len(shape_of(tensors[0])))
 
 
 @register("stack")

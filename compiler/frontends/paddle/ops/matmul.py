@@ -114,8 +114,10 @@ def _kron(ctx: OpContext) -> Converted:
         shape = [one * other for one, other in zip(a.shape, b.shape, strict=True)]
         return te.compute(
             shape,
-            lambda *axes: a(*[axis // size for axis, size in zip(axes, b.shape, strict=True)])
-            * b(*[axis % size for axis, size in zip(axes, b.shape, strict=True)]),
+            lambda *axes: (
+                a(*[axis // size for axis, size in zip(axes, b.shape, strict=True)])
+                * b(*[axis % size for axis, size in zip(axes, b.shape, strict=True)])
+            ),
             name="kron",
         )
 

@@ -22,17 +22,17 @@ def _batch_norm(ctx: OpContext) -> Converted:
         )
     ndim = ctx.ndim(0)
     channel_axis = ndim - 1 if is_channel_last(ctx.attr("data_format")) and ndim > 2 else 1
-    channels = ctx.shape(1)[0]
+    channels = _known_first([ctx.shape(index)[0] for index in range(1, 5) if ctx.has_input(index)])
     shape: list[Dim] = [channels if axis == channel_axis else 1 for axis in range(ndim)]
     data = ctx.require_equal(
         ctx.input(0), [channels if axis == channel_axis else dim for axis, dim in enumerate(ctx.shape(0))]
     )
-    factor, offset = _batch_norm_factors(ctx, shape)
+    factor, offset = _batch_norm_factors(ctx, channels, shape)
     scaled = ctx.emit(relax.op.multiply(data, factor))
     return relax.op.add(scaled, offset)
 
 
-def _batch_norm_factors(ctx: OpContext, shape: Sequence[Dim]) -> tuple[relax.Expr, relax.Expr]:
+def _batch_norm_factors(ctx: OpContext, channels: Dim, shape: Sequence[Dim]) -> tuple[relax.Expr, relax.Expr]:
     """Factor and offset of each channel; constants where the statistics are, as in every saved model."""
     epsilon, dtype = ctx.attr("epsilon"), ctx.dtype(0)
     operands = [index for index in range(1, 5) if ctx.has_input(index)]
@@ -45,14 +45,20 @@ def _batch_norm_factors(ctx: OpContext, shape: Sequence[Dim]) -> tuple[relax.Exp
             relax.const(factor.astype(dtype).reshape(fixed_sizes(ctx, shape, "the channels"))),
             relax.const(offset.astype(dtype).reshape(fixed_sizes(ctx, shape, "the channels"))),
         )
-    mean, variance = ctx.input(1), ctx.input(2)
+    vectors = {index: ctx.require_equal(ctx.input(index), [channels]) for index in operands}
+    mean, variance = vectors[1], vectors[2]
     spread = ctx.emit(relax.op.add(variance, relax.const(epsilon, dtype)))
     inverse = ctx.emit(relax.op.divide(relax.const(1, dtype), ctx.emit(relax.op.sqrt(spread))))
-    scale = ctx.emit(relax.op.multiply(inverse, ctx.input(3))) if 3 in arrays else inverse
+    scale = ctx.emit(relax.op.multiply(inverse, vectors[3])) if 3 in vectors else inverse
     shift = ctx.emit(relax.op.negative(ctx.emit(relax.op.multiply(mean, scale))))
-    if 4 in arrays:
-        shift = ctx.emit(relax.op.add(ctx.input(4), shift))
+    if 4 in vectors:
+        shift = ctx.emit(relax.op.add(vectors[4], shift))
     return ctx.emit(relax.op.reshape(scale, shape)), ctx.emit(relax.op.reshape(shift, shape))
+
+
+def _known_first(dims: Sequence[Dim]) -> Dim:
+    """Of dimensions that must be equal, one that says most."""
+    return next((dim for dim in dims if isinstance(dim, int)), dims[0])
 
 
 @register("layer_norm")
@@ -60,8 +66,9 @@ def _layer_norm(ctx: OpContext) -> Converted:
     begin, epsilon = ctx.attr("begin_norm_axis"), ctx.attr("epsilon")
     shape = ctx.shape(0)
     scale, bias = (ctx.input(index) if ctx.has_input(index) else None for index in (1, 2))
-    if len(shape) - begin == 1 and (scale or bias):
-        shape = [*shape[:begin], *shape_of(scale or bias)]
+    vectors = [vector for vector in (scale, bias) if vector is not None]
+    if len(shape) - begin == 1 and vectors:
+        shape = [*shape[:begin], *shape_of(vectors[0])]
     data = ctx.require_equal(ctx.input(0), shape)
     kept, normalised = shape[:begin], shape[begin:]
     if ctx.dtype(0) != "float32":
@@ -102,8 +109,9 @@ def _grouped(ctx: OpContext, groups: int | None, channel_last: bool, name: str) 
     scale, bias = (ctx.input(index) if ctx.has_input(index) else None for index in (1, 2))
     shape = ctx.shape(0)
     channel_axis = len(shape) - 1 if channel_last else 1
-    if scale or bias:
-        shape[channel_axis] = shape_of(scale or bias)[0]
+    for vector in (scale, bias):
+        if vector is not None:
+            shape[channel_axis] = shape_of(vector)[0]
     data = ctx.require_equal(ctx.input(0), shape)
     count = shape[channel_axis] if groups is None else groups
     return ctx.emit_te(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tvm import relax, te, tirx
+from tvm import relax, te
 
 from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, shape_of
 from paddle_tvm.compiler.frontends.paddle.ops.pool_windows import (
@@ -159,24 +159,3 @@ def _max_pool_with_index(ctx: OpContext) -> Converted:
     best = ctx.emit(_maximum(ctx, data, windows))
     best = ctx.require_equal(best, [*shape_of(data)[:2], *windows.output])
     return [best, windows.emit(ctx, index_of_maximum, data, best, name="max_pool_index")]
-
-
-@register("unpool")
-def _unpool(ctx: OpContext) -> Converted:
-    """Each output looks for the window that chose it: a scatter would be serial."""
-
-    def compute(data: te.Tensor, index: te.Tensor, sizes: Sequence[Dim]) -> te.Tensor:
-        batch, channels, height, width = data.shape
-        h, w = te.reduce_axis((0, height), "h"), te.reduce_axis((0, width), "w")
-
-        def element(n: tirx.Var, c: tirx.Var, y: tirx.Var, x: tirx.Var) -> tirx.Expr:
-            chosen = index(n, c, h, w).astype("int64") == y * sizes[1] + x
-            return te.max(tirx.Select(chosen, data(n, c, h, w), tirx.min_value(data.dtype)), axis=[h, w])
-
-        best = te.compute((batch, channels, *sizes), element, name="chosen")
-        zero, nothing = tirx.const(0, data.dtype), tirx.min_value(data.dtype)
-        return te.compute(
-            best.shape, lambda *i: tirx.Select(best(*i) == nothing, zero, best(*i)), name="unpool"
-        )
-
-    return ctx.emit_te(compute, ctx.input(0), ctx.input(1), ctx.dims(2), name="unpool")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
-from tvm.tirx.script import builder as T
 from tvm.script.ir_builder import IRBuilder
+from tvm.tirx.script import builder as T
 
 # Gates of a mode, in Paddle's order: LSTM input, forget, cell, output; GRU reset, update, candidate.
 GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
@@ -122,7 +122,9 @@ class _Kernel:
         for r, row in enumerate(clamped):
             for gate in range(spec.gates):
                 with T.vectorized(lanes) as lane:
-                    T.buffer_store(sums, self._start(time, row, direction, block, gate, lane), [r, gate, lane])
+                    T.buffer_store(
+                        sums, self._start(time, row, direction, block, gate, lane), [r, gate, lane]
+                    )
         with T.serial(T.int64(spec.hidden)) as unit:
             for gate in range(spec.gates):
                 for r, row in enumerate(clamped):
@@ -161,8 +163,10 @@ class _Kernel:
                 gate(index).sigmoid()
             gate(2).tanh()
             result.assign(
-                lambda lane: sums[r, 1, lane] * self.cell[direction, row, unit + lane]
-                + sums[r, 0, lane] * sums[r, 2, lane]
+                lambda lane: (
+                    sums[r, 1, lane] * self.cell[direction, row, unit + lane]
+                    + sums[r, 0, lane] * sums[r, 2, lane]
+                )
             )
             with T.vectorized(lanes) as lane:
                 old = self.cell[direction, row, unit + lane]
@@ -174,13 +178,16 @@ class _Kernel:
             gate(0).sigmoid()
             gate(1).sigmoid()
             result.assign(
-                lambda lane: self.gates_in[time, row, direction, block, 2, lane]
-                + sums[r, 0, lane] * sums[r, 2, lane]
+                lambda lane: (
+                    self.gates_in[time, row, direction, block, 2, lane] + sums[r, 0, lane] * sums[r, 2, lane]
+                )
             )
             result.tanh()
             result.assign(
-                lambda lane: state[lane]
-                + (self.hidden[step % 2, direction, row, unit + lane] - state[lane]) * sums[r, 1, lane]
+                lambda lane: (
+                    state[lane]
+                    + (self.hidden[step % 2, direction, row, unit + lane] - state[lane]) * sums[r, 1, lane]
+                )
             )
         else:
             result.assign(lambda lane: sums[r, 0, lane])
@@ -223,7 +230,10 @@ class _Kernel:
         spec = self.spec
         groups = tirx.floordiv(self.batch + (shared - 1), shared)
         with T.parallel(groups * spec.directions) as task:
-            direction, first = tirx.floormod(task, spec.directions), tirx.floordiv(task, spec.directions) * shared
+            direction, first = (
+                tirx.floormod(task, spec.directions),
+                tirx.floordiv(task, spec.directions) * shared,
+            )
             rows = [first + offset for offset in range(shared)]
             # Where the last row has no partner it is begun and ended twice, which does no harm.
             for row in rows:
@@ -279,14 +289,18 @@ class _Lanes:
             T.buffer_store(power, T.floor(exponent), [lane])
         # ln 2 in two parts, so that the difference is exact.
         self.assign(
-            lambda lane: self.buffer[(*self.index, lane)]
-            - power[lane] * T.float32(0.693359375)
-            - power[lane] * T.float32(-2.12194440e-4)
+            lambda lane: (
+                self.buffer[(*self.index, lane)]
+                - power[lane] * T.float32(0.693359375)
+                - power[lane] * T.float32(-2.12194440e-4)
+            )
         )
         self._update(_exp_polynomial)
         self.assign(
-            lambda lane: self.buffer[(*self.index, lane)]
-            * T.reinterpret("float32", T.shift_left(T.cast(power[lane], "int32") + 127, T.int32(23)))
+            lambda lane: (
+                self.buffer[(*self.index, lane)]
+                * T.reinterpret("float32", T.shift_left(T.cast(power[lane], "int32") + 127, T.int32(23)))
+            )
         )
 
 

@@ -125,8 +125,9 @@ def _mean(ctx: OpContext, x: relax.Expr, axes: Sequence[int], keepdim: bool) -> 
     if not axes:
         return x
     if any(shape_of(x)[axis] == 0 for axis in axes):
+        # The mean of nothing; TVM refuses to divide by a constant zero.
         empty = ctx.emit(relax.op.sum(x, list(axes), keepdim))
-        return relax.op.divide(empty, scalar(0, dtype_of(x)))
+        return relax.op.multiply(empty, scalar(float("nan"), dtype_of(x)))
     return relax.op.mean(x, list(axes), keepdim)
 
 

@@ -59,9 +59,8 @@ def infer_dim(ctx: OpContext, source: Sequence[Dim], target: Sequence[Dim]) -> l
     known = [dim for axis, dim in enumerate(target) if axis not in unknown]
     rest, divisor = (product_of(ctx, dims) for dims in _cancel(ctx, source, known))
     if isinstance(divisor, int) and divisor == 0:
-        raise ctx.unsupported(
-            f"-1 in the target shape {list(target)} of a tensor without elements is ambiguous"
-        )
+        # Without elements any size would do; Paddle takes that of the same place.
+        return [source[axis] if axis in unknown else dim for axis, dim in enumerate(target)]
     inferred = rest if isinstance(divisor, int) and divisor == 1 else ctx.simplify(rest // divisor)
     return [inferred if axis in unknown else dim for axis, dim in enumerate(target)]
 
@@ -79,27 +78,31 @@ def reshape_to(ctx: OpContext, data: relax.Expr, target: Sequence[Dim]) -> relax
             raise ctx.unsupported(f"a tensor of shape {source} cannot become {list(target)}")
         flat = ctx.emit(relax.op.reshape(data, [product_of(ctx, source)]))
         data = ctx.require_equal(flat, [product_of(ctx, target)])
+    if any(isinstance(dim, int) and dim == 0 for dim in target):
+        # Relax reads a 0 in the new shape as "copy".
+        dtype = str(data.ty.dtype)
+        return ctx.emit(relax.op.full(list(target), relax.const(0, dtype), dtype))
     return ctx.emit(relax.op.reshape(data, list(target)))
+
+
+def _reshape_as_asked(ctx: OpContext, asked: Sequence[Dim]) -> relax.Expr:
+    source, target = ctx.shape(0), list(asked)
+    # 0 copies the dimension of the same place, except where the tensor has no elements: then it is a size.
+    if not any(isinstance(dim, int) and dim == 0 for dim in source):
+        for axis, dim in enumerate(target):
+            if isinstance(dim, int) and dim == 0 and axis < len(source):
+                target[axis] = source[axis]
+    return reshape_to(ctx, ctx.input(0), infer_dim(ctx, source, target))
 
 
 @register("reshape", "reshape_")
 def _reshape(ctx: OpContext) -> Converted:
-    source = ctx.shape(0)
-    # 0 copies the dimension of the same place; past the last one it is a dimension without elements.
-    target = [
-        source[axis] if isinstance(dim, int) and dim == 0 and axis < len(source) else dim
-        for axis, dim in enumerate(ctx.dims(1))
-    ]
-    return reshape_to(ctx, ctx.input(0), infer_dim(ctx, source, target))
+    return _reshape_as_asked(ctx, ctx.dims(1))
 
 
 @register("view_shape")
 def _view_shape(ctx: OpContext) -> Converted:
-    source = ctx.shape(0)
-    target = [
-        source[axis] if dim == 0 and axis < len(source) else dim for axis, dim in enumerate(ctx.attr("dims"))
-    ]
-    return reshape_to(ctx, ctx.input(0), infer_dim(ctx, source, target))
+    return _reshape_as_asked(ctx, ctx.attr("dims"))
 
 
 @register("flatten", "flatten_")

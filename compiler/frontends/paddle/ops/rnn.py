@@ -50,7 +50,13 @@ def _rnn(ctx: OpContext) -> Converted:
         results = ctx.emit(
             relax.call_tir(
                 kernel,
-                [projected, relax.const(weights, spec.dtype), relax.const(bias, spec.dtype), *first, *lengths],
+                [
+                    projected,
+                    relax.const(weights, spec.dtype),
+                    relax.const(bias, spec.dtype),
+                    *first,
+                    *lengths,
+                ],
                 [
                     relax.TensorType([time, batch, directions, spec.hidden], spec.dtype),
                     *[relax.TensorType([directions, batch, spec.hidden], spec.dtype) for _ in first],
@@ -78,16 +84,16 @@ def _layer_parameters(
     values = ctx.values(2)
     arrays = [value.array for value in values]
     if any(array is None for array in arrays):
-        raise ctx.unsupported("the weights must be parameters of the model, they are computed from its inputs")
+        raise ctx.unsupported(
+            "the weights must be parameters of the model, they are computed from its inputs"
+        )
     known = [array for array in arrays if array is not None]
     biases = 2 * layers * directions
     starts = [2 * (layer * directions + direction) for direction in range(directions)]
     return [(known[at], known[at + 1], known[biases + at], known[biases + at + 1]) for at in starts]
 
 
-def _layer_state(
-    ctx: OpContext, state: relax.Expr, layer: int, layers: int, directions: int
-) -> relax.Expr:
+def _layer_state(ctx: OpContext, state: relax.Expr, layer: int, layers: int, directions: int) -> relax.Expr:
     if layers == 1:
         return state
     begin = layer * directions
@@ -107,7 +113,10 @@ def _candidate_bias(spec: Recurrence, hidden_bias: Array) -> Array:
 
 
 def _project_inputs(
-    ctx: OpContext, spec: Recurrence, data: relax.Expr, parameters: Sequence[tuple[Array, Array, Array, Array]]
+    ctx: OpContext,
+    spec: Recurrence,
+    data: relax.Expr,
+    parameters: Sequence[tuple[Array, Array, Array, Array]],
 ) -> relax.Expr:
     """The inputs' share of all gates, for all time steps and both directions in one product."""
     time, batch, features = shape_of(data)

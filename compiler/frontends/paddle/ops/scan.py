@@ -30,7 +30,7 @@ def _scan_kernel(
         data = T.match_buffer(T.arg("data", T.handle()), (outer, length, inner), dtype)
         out = T.match_buffer(T.arg("out", T.handle()), (outer, length, inner), dtype)
         blocks = (inner + (_BLOCK - 1)) // _BLOCK
-        with T.parallel(0, outer * blocks) as task:
+        with T.sblock("root"), T.parallel(0, outer * blocks) as task:
             o, first = task // blocks, task % blocks * _BLOCK
             width = tirx.min(inner - first, tirx.IntImm("int64", _BLOCK))
 
@@ -57,7 +57,7 @@ def _extreme_kernel(dtype: str, index_dtype: str, better: _Combine) -> tirx.Prim
         data = T.match_buffer(T.arg("data", T.handle()), shape, dtype)
         values = T.match_buffer(T.arg("values", T.handle()), shape, dtype)
         indices = T.match_buffer(T.arg("indices", T.handle()), shape, index_dtype)
-        with T.parallel(0, outer * inner) as task:
+        with T.sblock("root"), T.parallel(0, outer * inner) as task:
             o, i = task // inner, task % inner
             with T.serial(0, length) as step:
                 before = tirx.max(step - 1, tirx.IntImm("int64", 0))

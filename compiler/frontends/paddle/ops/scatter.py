@@ -9,7 +9,7 @@ from tvm import relax, te, tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, shape_of
+from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, as_expr, as_exprs, shape_of
 from paddle_tvm.compiler.frontends.paddle.ops.broadcasting import broadcast_shape, expand_to
 from paddle_tvm.compiler.frontends.paddle.ops.reshape import product_of, reshape_to
 from paddle_tvm.compiler.frontends.paddle.ops.slicing import clamped_index
@@ -84,6 +84,8 @@ def _scatter(
     outer, _, inner = shape_of(data)
     count = shape_of(index)[-2 if len(shape_of(index)) == 3 else 0]
     updates = ctx.require_equal(updates, [outer, count, inner])
+    if str(updates.ty.dtype) != ctx.dtype(0):
+        updates = ctx.emit(relax.op.astype(updates, ctx.dtype(0)))
     kernel = _scatter_kernel(ctx.dtype(0), reduce, include_self, len(shape_of(index)) == 3)
     function = ctx.builder.add_func(kernel, "scatter")
     return ctx.emit(relax.call_tir(function, [data, index, updates], data.ty))
@@ -96,12 +98,12 @@ def _rows(ctx: OpContext, index: relax.Expr, sizes: Sequence[Dim]) -> relax.Expr
         def element(k: Any) -> Any:
             row: Any = tirx.IntImm("int64", 0)
             for axis, size in enumerate(dims):
-                row = row * size + clamped_index(tuples(k, axis), tirx.IntImm("int64", 0) + size)
+                row = row * size + clamped_index(tuples(k, axis), size)
             return row
 
         return te.compute([tuples.shape[0]], element, name="rows")
 
-    return ctx.emit_te(compute, index, list(sizes), name="rows")
+    return ctx.emit_te(compute, index, as_exprs(sizes), name="rows")
 
 
 def _scatter_tuples(
@@ -162,7 +164,7 @@ def _masked_put(ctx: OpContext, indices: list[relax.Expr], value: relax.Expr) ->
     new = ctx.emit(relax.op.reshape(value, []))
     if ctx.attr("accumulate"):
         new = ctx.emit(relax.op.add(data, new))
-    return relax.op.where(ctx.broadcast([mask, data])[0], new, data)
+    return relax.op.where(expand_to(ctx, mask, shape), new, data)
 
 
 @register("index_add", "index_add_")
@@ -195,12 +197,12 @@ def _put_along_axis(ctx: OpContext) -> Converted:
     def compute(positions: te.Tensor, size: Any) -> te.Tensor:
         return te.compute(
             positions.shape,
-            lambda *where: clamped_index(positions(*where), tirx.IntImm("int64", 0) + size),
+            lambda *where: clamped_index(positions(*where), size),
             name="rows",
         )
 
     index = reshape_to(ctx, index, [outer, index_shape[axis], inner])
-    rows = ctx.emit_te(compute, index, shape[axis], name="rows")
+    rows = ctx.emit_te(compute, index, as_expr(shape[axis]), name="rows")
     data = reshape_to(ctx, ctx.input(0), [outer, shape[axis], inner])
     updates = reshape_to(ctx, updates, [outer, index_shape[axis], inner])
     return reshape_to(ctx, _scatter(ctx, data, rows, updates, reduce, include_self), shape)
@@ -215,14 +217,14 @@ def _put_elements(
         def element(*where: Any) -> Any:
             row: Any = tirx.IntImm("int64", 0)
             for i, size in enumerate(dims):
-                position = clamped_index(positions(*where) if i == axis else where[i], row * 0 + size)
+                position = clamped_index(positions(*where) if i == axis else where[i], size)
                 row = row * size + position
             return row
 
         return te.compute(positions.shape, element, name="rows")
 
     count, total = product_of(ctx, sizes), product_of(ctx, shape)
-    rows = reshape_to(ctx, ctx.emit_te(compute, index, list(shape), name="rows"), [count])
+    rows = reshape_to(ctx, ctx.emit_te(compute, index, as_exprs(shape), name="rows"), [count])
     data = reshape_to(ctx, ctx.input(0), [1, total, 1])
     updates = reshape_to(ctx, updates, [1, count, 1])
     return reshape_to(ctx, _scatter(ctx, data, rows, updates, reduce, include_self), shape)

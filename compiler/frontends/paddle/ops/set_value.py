@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tvm import relax, te, tirx
 
-from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, shape_of
+from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, as_exprs, shape_of
 from paddle_tvm.compiler.frontends.paddle.ops.slicing import Span, one_position, span_of
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
 
@@ -50,7 +50,7 @@ def _assign_slice(ctx: OpContext, value: relax.Expr, first_bound: int) -> relax.
                 offset = index[axis] - start
                 inside += [offset >= 0, offset < count * step]
                 if step != 1:
-                    inside.append(tirx.EQ(tirx.floormod(offset, step), 0))
+                    inside.append(tirx.EQ(tirx.floormod(offset, step), tirx.IntImm("int64", 0)))
                 place[axis] = tirx.floordiv(offset, step)
                 if axis in reverse:
                     place[axis] = count - 1 - place[axis]
@@ -62,7 +62,7 @@ def _assign_slice(ctx: OpContext, value: relax.Expr, first_bound: int) -> relax.
 
     starts = [span.start for span in spans.values()]
     counts = [span.size for span in spans.values()]
-    return ctx.emit_te(compute, ctx.input(0), value, starts, counts, name="set_value")
+    return ctx.emit_te(compute, ctx.input(0), value, as_exprs(starts), as_exprs(counts), name="set_value")
 
 
 def _ascending(ctx: OpContext, span: Span) -> Span:
@@ -92,10 +92,13 @@ def _fit_value(
     targets = targets[len(targets) - len(shape) :]
     wanted: list[Dim] = []
     value_axes: list[int | None] = []
-    for dim, axis in zip(shape, targets, strict=True):
-        single = axis is None or (isinstance(dim, int) and dim == 1)
-        wanted.append(1 if single else sizes[axis or 0])
-        value_axes.append(None if single else axis)
+    for dim, target in zip(shape, targets, strict=True):
+        if target is None or (isinstance(dim, int) and dim == 1):
+            wanted.append(1)
+            value_axes.append(None)
+        else:
+            wanted.append(sizes[target])
+            value_axes.append(target)
     return ctx.require_equal(value, wanted), value_axes
 
 

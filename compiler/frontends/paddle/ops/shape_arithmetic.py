@@ -61,7 +61,9 @@ def _elementwise(
     return object_array([ctx.simplify(symbolic(a, b)) for a, b in pairs], left.shape)
 
 
-def _apply(function: Callable[[Any, Any], Any], plain: Callable[[int, int], int]) -> Callable[[Any, Any], Any]:
+def _apply(
+    function: Callable[[Any, Any], Any], plain: Callable[[int, int], int]
+) -> Callable[[Any, Any], Any]:
     def compute(left: Any, right: Any) -> Any:
         if isinstance(left, int) and isinstance(right, int):
             return plain(left, right)
@@ -170,9 +172,9 @@ def _slice(ctx: OpContext) -> KnownArray | None:
     for axis, start, end in zip(ctx.attr("axes"), starts, ends, strict=True):
         if start == -1 and end == 0 and axis in ctx.attr("decrease_axis"):
             index[axis] = slice(-1, None)
-    sliced = array[tuple(index)]
+    sliced: KnownArray = array[tuple(index)]
     kept = tuple(size for axis, size in enumerate(sliced.shape) if axis not in ctx.attr("decrease_axis"))
-    return sliced.reshape(kept)
+    return np.reshape(sliced, kept)
 
 
 @register_fold("concat")
@@ -225,7 +227,8 @@ def _unsqueeze(ctx: OpContext) -> KnownArray:
 
 @register_fold("transpose")
 def _transpose(ctx: OpContext) -> KnownArray:
-    return _array(ctx, 0).transpose([axis % max(_array(ctx, 0).ndim, 1) for axis in ctx.attr("perm")])
+    array = _array(ctx, 0)
+    return np.transpose(array, [axis % array.ndim for axis in ctx.attr("perm")])
 
 
 @register_fold("numel", reads_values=False)

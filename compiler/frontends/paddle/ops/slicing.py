@@ -9,9 +9,8 @@ from typing import Any
 from tvm import ir, relax, te, tirx
 from tvm.sym import Analyzer
 
-from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, as_dim, shape_of
+from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, as_dim, as_expr, as_exprs, shape_of
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
-
 
 _INT32_MAX = (1 << 31) - 1
 
@@ -57,14 +56,14 @@ class Bounds:
             return left
         if self.is_at_most(right, left):
             return right
-        return self.simplify(tirx.min(_expr(left), _expr(right)))
+        return self.simplify(tirx.min(as_expr(left), as_expr(right)))
 
     def maximum(self, left: Dim, right: Dim) -> Dim:
         if self.is_at_most(left, right):
             return right
         if self.is_at_most(right, left):
             return left
-        return self.simplify(tirx.max(_expr(left), _expr(right)))
+        return self.simplify(tirx.max(as_expr(left), as_expr(right)))
 
     def from_end(self, bound: Dim, size: Dim) -> Dim:
         """Count a negative bound from the end of the axis."""
@@ -73,11 +72,7 @@ class Bounds:
         wrapped = self.simplify(bound + size)
         if self.is_at_most(bound, -1):
             return wrapped
-        return self.simplify(tirx.Select(_expr(bound) < 0, _expr(wrapped), _expr(bound)))
-
-
-def _expr(dim: Dim) -> tirx.Expr:
-    return tirx.IntImm("int64", dim) if isinstance(dim, int) else dim
+        return self.simplify(tirx.Select(as_expr(bound) < 0, as_expr(wrapped), as_expr(bound)))
 
 
 def span_of(start: Dim, end: Dim, step: int, size: Dim) -> Span:
@@ -137,7 +132,9 @@ def slice_tensor(ctx: OpContext, data: relax.Expr, spans: Mapping[int, Span]) ->
 
         return te.compute(target, element, name="slice")
 
-    return ctx.emit_te(compute, data, sizes, [spans[axis].start for axis in axes], name="slice")
+    return ctx.emit_te(
+        compute, data, as_exprs(sizes), as_exprs([spans[axis].start for axis in axes]), name="slice"
+    )
 
 
 def _is_zero(dim: Dim) -> bool:
@@ -193,7 +190,7 @@ def _select(ctx: OpContext, axes: list[int], dropped: list[int]) -> Converted:
 
         return te.compute(target, element, name="select")
 
-    return ctx.emit_te(compute, ctx.input(0), starts, sizes, name="select")
+    return ctx.emit_te(compute, ctx.input(0), starts, as_exprs(sizes), name="select")
 
 
 def clamped_index(index: Any, size: Any) -> Any:

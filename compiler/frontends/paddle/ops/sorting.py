@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tvm import relax, te, tirx
 
@@ -40,9 +39,10 @@ class _Rows:
         if count is not None and isinstance(count, int) and 0 < count <= _MAX_SELECTED:
             kernel = ctx.builder.add_func(select_kernel(self.dtype, count, descending), "select")
             return ctx.emit(relax.call_tir(kernel, [self.data], self._type(count)))
-        kernel = ctx.builder.add_func(sort_kernel(self.dtype, descending), "sort")
-        both = ctx.emit(relax.call_tir(kernel, [self.data], [self._type(self.length)] * 2))
-        return ctx.emit(relax.TupleGetItem(both, 0))
+        types = [self._type(self.length)] * 2 + ([] if count is None else [self._type(count)])
+        kernel = ctx.builder.add_func(sort_kernel(self.dtype, descending, count is not None), "sort")
+        results = ctx.emit(relax.call_tir(kernel, [self.data], types))
+        return ctx.emit(relax.TupleGetItem(results, 0 if count is None else 2))
 
     def mode(self) -> relax.Expr:
         """The index of the most frequent element of each row."""
@@ -63,7 +63,6 @@ class _Rows:
 
     def restored(self, rows: relax.Expr, count: Dim) -> relax.Expr:
         """Rows with ``count`` elements each, put back as the one axis."""
-        (axis,) = self.axes
         moved = [self.shape[other] for other in self.order]
         moved[-1] = count
         restored = self.ctx.emit(relax.op.reshape(rows, moved))
@@ -81,11 +80,11 @@ class _Rows:
         return relax.op.reshape(column, shape)
 
 
-def _column(ctx: OpContext, order: relax.Expr, place: Dim) -> relax.Expr:
-    def take(order: te.Tensor, place: Any) -> te.Tensor:
+def _column(ctx: OpContext, order: relax.Expr, place: int) -> relax.Expr:
+    def take(order: te.Tensor) -> te.Tensor:
         return te.compute([order.shape[0], 1], lambda row, _: order(row, place), name="column")
 
-    return ctx.emit_te(take, order, place if isinstance(place, int) else tirx.convert(place), name="column")
+    return ctx.emit_te(take, order, name="column")
 
 
 @register("argsort")
@@ -107,16 +106,7 @@ def _topk(ctx: OpContext) -> Converted:
     if isinstance(rows.length, int) and isinstance(count, int) and count > rows.length:
         raise ctx.unsupported(f"asks for {count} elements of {rows.length}")
     order = rows.sorted_indices(bool(ctx.attr("largest")), count)
-    if not ctx.is_equal(shape_of(order)[1], count):
-        order = _first_columns(ctx, order, count)
     return [rows.restored(rows.values(order), count), rows.restored(order, count)]
-
-
-def _first_columns(ctx: OpContext, order: relax.Expr, count: Dim) -> relax.Expr:
-    def take(order: te.Tensor, count: Any) -> te.Tensor:
-        return te.compute([order.shape[0], count], lambda row, slot: order(row, slot), name="first")
-
-    return ctx.emit_te(take, order, count, name="first")
 
 
 @register("kthvalue")

@@ -107,3 +107,12 @@ def pad_for_windows(
     ]
     padded = shift_spatial(ctx, data, [before for before, _ in padding], sizes, "pad_same")
     return padded, [(0, 0)] * len(padding)
+
+
+def opaque_factor(value: tirx.Expr) -> tirx.Expr:
+    """A positive float that may depend on symbolic dimensions, hidden from TVM's interval analysis.
+
+    TVM 0.27 multiplies the bounds of floats too; of a loop-invariant factor it asks the sign by an integer
+    zero of type float, which fails. It knows nothing of a call's result.
+    """
+    return tirx.abs(value)

@@ -92,10 +92,7 @@ def _round(ctx: OpContext) -> Converted:
 
     def to_decimals(a: tirx.Expr) -> tirx.Expr:
         power = tirx.const(factor, a.ty)
-        if decimals > 0:
-            rounded = tirx.nearbyint(a * power) / power
-        else:
-            rounded = tirx.nearbyint(a / power) * power
+        rounded = tirx.nearbyint(a * power) / power if decimals > 0 else tirx.nearbyint(a / power) * power
         return tirx.Select(tirx.any(tirx.isnan(a), tirx.isinf(a)), a, rounded)
 
     return pointwise(ctx, to_decimals, x, name="round")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -61,9 +62,17 @@ def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> No
     temporary = path.with_name(f".{path.name}.{id(arrays):x}.tmp")
     try:
         with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **dict(arrays))
+            _write_npz(file, arrays)
         temporary.replace(path)
     except FileNotFoundError as error:
         raise UsageError(f"cannot write {path}: there is no directory {path.parent}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write_npz(file: IO[bytes], arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    # Not numpy.savez, whose own parameters' names no array may have, "file" among them.
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)

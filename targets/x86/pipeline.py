@@ -1,0 +1,67 @@
+"""The passes from scheduled TIR to what LLVM takes, for functions that run on the CPU.
+
+TVM's own pipeline with what concerns GPUs left out, and division by symbolic dimensions lowered early.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm
+from tvm import ir, s_tir, tirx
+from tvm.tirx.compilation_pipeline import PIPELINE_MAP, finalize_device_passes, finalize_host_passes
+
+from paddle_tvm.targets.x86.division import truncate_divisions
+
+
+@tirx.transform.prim_func_pass(opt_level=0, name="TruncateDivisions")
+def _truncate_divisions(
+    function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
+) -> tirx.PrimFunc:
+    return truncate_divisions(function)
+
+
+@tvm.transform.module_pass(opt_level=0, name="LowerForCpu")
+def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir.IRModule:
+    """Lower the TIR functions of a module to calls and loops."""
+    passes: list[Any] = [
+        s_tir.transform.CanonicalizeLoop(),
+        s_tir.transform.LowerInitBlock(),
+        s_tir.transform.PlanAndUpdateBufferAllocationLocation(),
+        s_tir.transform.ConvertBlocksToOpaque(),
+        s_tir.transform.CompactBufferAllocation(),
+        s_tir.transform.LowerMatchBuffer(),
+        s_tir.transform.StmtSimplify(),
+        s_tir.transform.LowerOpaqueBlock(),
+        tirx.transform.FlattenBuffer(),
+        tirx.transform.BF16ComputeLegalize(),
+        tirx.transform.NarrowDataType(32),
+        s_tir.transform.LoopPartition(),
+        tirx.transform.VectorizeLoop(True),
+        tirx.transform.StorageRewrite(),
+        s_tir.transform.HoistIfThenElse(),
+        tirx.transform.UnrollLoop(),
+        s_tir.transform.RenormalizeSplitPattern(),
+        tirx.transform.StmtSimplify(),
+        tirx.transform.RemoveNoOp(),
+        s_tir.transform.RewriteUnsafeSelect(),
+        tirx.transform.CommonSubexprElim(),
+        _truncate_divisions,
+        tirx.transform.FP8ComputeLegalize(),
+        tirx.transform.VerifyMemory(),
+        tirx.transform.AnnotateEntryFunc(),
+        tirx.transform.SplitHostDevice(),
+        tirx.transform.MakePackedAPI(),
+        tirx.transform.FP8StorageLegalize(),
+        tirx.transform.BF16StorageLegalize(),
+    ]
+    return tvm.transform.Sequential(passes)(module)
+
+
+NAME = "paddle_tvm.x86"
+
+
+def register_pipeline() -> str:
+    """Make the pipeline known to TVM, which finds pipelines by name; returns the name."""
+    PIPELINE_MAP[NAME] = lambda: (lower_for_cpu, finalize_host_passes, finalize_device_passes)
+    return NAME

@@ -1,0 +1,90 @@
+"""``paddle-tvm inspect`` on models: numbers, and the page with the picture."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import paddle
+import pytest
+from cli_outcome import Run
+from paddle import nn
+from paddle.static import InputSpec
+from saved_layers import save
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.boxes = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.links += [value for name, value in attrs if name in ("src", "href") and value]
+        self.boxes += "box" in (given.get("class") or "").split()
+
+
+def test_counts_parameters_and_arithmetic(run: Run, model: Path) -> None:
+    result = run("inspect", model, "--json", "--shape", "x=2,3,8,10")
+    assert result.code == 0, result.err
+    content = json.loads(result.out)
+    assert content["inputs"] == [{"name": "x", "dtype": "float32", "shape": [-1, 3, -1, -1]}]
+    assert content["parameters"] == 4 * 3 * 9 + 4 + 4 * 5 + 5
+    assert content["parameter_bytes"] == 4 * content["parameters"]
+    flops = {use["name"]: use["flops"] for use in content["operators"]}
+    assert flops["pd_op.conv2d"] == 2 * (2 * 4 * 8 * 10) * (3 * 3 * 3)
+    assert flops["pd_op.matmul"] == 2 * (2 * 5) * 4
+    assert flops["pd_op.relu"] == 2 * 4 * 8 * 10
+    assert content["uncounted"] == 0
+    assert content["unsupported"] == {}
+
+
+def test_recurrent_arithmetic(run: Run, tmp_path: Path) -> None:
+    class Recurrent(nn.Layer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(6, 8)
+
+        def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+            return self.lstm(x)[0]
+
+    model = save(Recurrent(), tmp_path / "model", InputSpec([None, None, 6], "float32", "x"))
+    content = json.loads(run("inspect", model, "--json", "--shape", "x=3,5,6").out)
+    flops = {use["name"]: use["flops"] for use in content["operators"]}
+    assert flops["pd_op.rnn"] == 2 * 3 * 5 * (4 * 8 * 6 + 4 * 8 * 8)
+
+
+def test_the_page_stands_alone_and_shows_every_operation(run: Run, model: Path, tmp_path: Path) -> None:
+    page = tmp_path / "model.html"
+    assert run("inspect", model, "--html", page).code == 0
+    text = page.read_text()
+    tags = _Tags()
+    tags.feed(text)
+    assert tags.links == []
+    for name in ("conv2d", "relu", "matmul"):
+        assert f">{name}</text>" in text
+    assert "http" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    # Input, convolution with its followers, reduction, linear layer, output.
+    assert tags.boxes == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--shape", "x=1,4,8,8"], "'x'"),
+        (["--shape", "y=1"], "no input y"),
+        (["--html", "/no/such/x.html"], "/no"),
+    ],
+)
+def test_bad_options(run: Run, model: Path, arguments: list[str], message: str) -> None:
+    result = run("inspect", model, *arguments)
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_artifacts_have_no_picture(run: Run, artifact: Path, tmp_path: Path) -> None:
+    assert run("inspect", artifact, "--html", tmp_path / "x.html").code == 2
+    assert json.loads(run("inspect", artifact, "--json").out)["format_version"] == 1

@@ -1,0 +1,95 @@
+"""Exit codes and messages of the command line as a whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from cli_outcome import Run
+
+from paddle_tvm.compiler.cli import main as command_line
+
+SCRIPT = "import sys; from paddle_tvm.compiler.cli.main import main; main()"
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from paddle_tvm.compiler.cli.main import run_command_line as run; run(['--help']); "
+        "print(sorted({'tvm', 'tvm_ffi', 'paddle', 'rich', 'numpy'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for command in ("compile", "run", "inspect", "verify", "bench", "doctor", "targets", "demo"):
+        assert f"  {command} " in result.stdout
+    assert result.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize(
+    "command", ["compile", "run", "inspect", "verify", "bench", "doctor", "targets", "demo"]
+)
+def test_every_command_has_help(run: Run, command: str) -> None:
+    result = run(command, "--help")
+    assert result.code == 0
+    assert result.out.startswith(f"Usage: paddle-tvm {command} ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing command"),
+        (["fly"], "No such command"),
+        (["compile"], "Missing argument"),
+        (["compile", "model", "-o", "x.pdtvm", "--precision", "float7"], "float7"),
+        (["run", "x.pdtvm", "--threads", "0"], "threads"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_one_message(run: Run, arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.startswith("error: ")
+    assert message in result.err
+    assert "Traceback" not in result.err
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").out.startswith("paddle-tvm 0.")
+
+
+def _replace_command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setattr(command_line._LazyGroup, "get_command", lambda *_: failing)
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    _replace_command(monkeypatch, RuntimeError("ours"))
+    with pytest.raises(RuntimeError, match="ours"):
+        run("doctor")
+
+
+def test_interruption_exits_with_130(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    _replace_command(monkeypatch, KeyboardInterrupt())
+    result = run("doctor")
+    assert result.code == 130
+    assert "interrupted" in result.err
+
+
+def test_what_the_system_refuses_is_no_bug(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    _replace_command(monkeypatch, OSError(28, "No space left on device", "/disk/x"))
+    result = run("doctor")
+    assert (result.code, result.err) == (2, "error: /disk/x: No space left on device\n")
+
+
+def test_a_closed_pipe_is_no_traceback(compiled: Path) -> None:
+    command = [sys.executable, "-c", SCRIPT, "inspect", str(compiled), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141

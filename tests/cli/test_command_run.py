@@ -1,0 +1,136 @@
+"""``paddle-tvm run`` and ``inspect`` on artifacts, whole and damaged."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_outcome import Run
+
+from paddle_tvm.runtime.artifact import encode_manifest, read_manifest
+
+
+def test_runs_given_input_and_writes_the_outputs(run: Run, artifact: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 3, 5, 7), "float32"))
+    first, second = tmp_path / "first.npz", tmp_path / "second.npz"
+    result = run("run", artifact, "--input", f"x={tmp_path}/x.npy", "--output", first)
+    assert result.code == 0, result.err
+    assert "random" not in result.out
+    np.savez(tmp_path / "all.npz", x=np.zeros((2, 3, 5, 7), "float32"))
+    assert run("run", artifact, "--input", tmp_path / "all.npz", "--output", second).code == 0
+    with np.load(first) as one, np.load(second) as other:
+        (name,) = one.files
+        assert one[name].shape == (2, 5)
+        np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_says_that_input_is_random(run: Run, artifact: Path) -> None:
+    result = run("run", artifact, "--shape", "x=1,3,9,9", "--threads", "1", "--repeat", "3")
+    assert result.code == 0
+    assert "random input (seed 0): x [1, 3, 9, 9]" in result.out
+    content = json.loads(run("run", artifact, "--json").out)
+    assert content["inputs"]["x"]["random"] is True
+
+
+def _write_pickle(path: Path) -> None:
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, np.array([{}], dtype=object), allow_pickle=True)
+
+
+def _write_wrong_dtype(path: Path) -> None:
+    np.save(path, np.zeros((1, 3, 5, 5), "int64"))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("missing.npy", lambda path: None, "no such file"),
+        ("empty.npy", lambda path: path.touch(), "is empty"),
+        ("text.npy", lambda path: path.write_text("hello"), "cannot be read"),
+        ("pickle.npy", lambda path: path.write_bytes(pickle.dumps([1])), "cannot be read"),
+        ("objects.npy", _write_pickle, "cannot be read"),
+        ("folder.npy", lambda path: path.mkdir(), "is a directory"),
+        ("dtype.npy", _write_wrong_dtype, "float32"),
+        ("rank.npy", lambda path: np.save(path, np.zeros((3, 5), "float32")), "'x'"),
+        ("channels.npy", lambda path: np.save(path, np.zeros((1, 4, 5, 5), "float32")), "'x'"),
+    ],
+)
+def test_bad_input_files(
+    run: Run, artifact: Path, tmp_path: Path, name: str, write: object, message: str
+) -> None:
+    assert callable(write)
+    write(tmp_path / name)
+    result = run("run", artifact, "--input", f"x={tmp_path / name}", "--output", tmp_path / "out.npz")
+    assert result.code == 2
+    assert message in result.err
+    assert "Traceback" not in result.err
+    assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--shape", "z=1"], "no input of"),
+        (["--shape", "x=1,4,8,8"], "'x'"),
+        (["--shape", "x=1,3,8,8;x=2,3,8,8"], "2 sets"),
+        (["--input", "x.npy"], "write it like x=x.npy"),
+    ],
+)
+def test_bad_options(run: Run, artifact: Path, arguments: list[str], message: str) -> None:
+    result = run("run", artifact, *arguments)
+    assert result.code == 2
+    assert message in result.err
+
+
+@pytest.mark.parametrize("command", [["run"], ["inspect"]])
+@pytest.mark.parametrize("name", ["manifest.json", "model.so", "weights.bin", "lib/libtvm_runtime.so"])
+def test_a_flipped_byte_in_any_file(run: Run, artifact: Path, name: str, command: list[str]) -> None:
+    path = artifact / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    result = run(*command, artifact)
+    assert result.code == 5
+    assert name in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_missing_file(run: Run, artifact: Path) -> None:
+    (artifact / "weights.bin").unlink()
+    result = run("run", artifact)
+    assert result.code == 5
+    assert "weights.bin: missing" in result.err
+
+
+def test_a_newer_format(run: Run, artifact: Path) -> None:
+    manifest = artifact / "manifest.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**content, "format_version": 99}))
+    for command in ("run", "inspect"):
+        result = run(command, artifact)
+        assert result.code == 5
+        assert "99" in result.err
+
+
+def test_a_cpu_without_the_features(run: Run, artifact: Path) -> None:
+    manifest = read_manifest(artifact)
+    target = manifest.target._replace(features=("avx2", "avx1024"))
+    (artifact / "manifest.json").write_bytes(encode_manifest(manifest._replace(target=target)))
+    result = run("run", artifact)
+    assert result.code == 5
+    assert "avx1024" in result.err
+    assert "--mcpu" in result.err
+    # What it is can still be seen.
+    shown = run("inspect", artifact)
+    assert shown.code == 5
+    assert "artifact of" in shown.out
+
+
+def test_no_artifact(run: Run, model: Path, tmp_path: Path) -> None:
+    assert run("run", tmp_path / "nowhere").code == 2
+    result = run("run", model)
+    assert result.code == 5
+    assert "paddle-tvm compile" in result.err

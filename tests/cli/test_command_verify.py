@@ -1,0 +1,107 @@
+"""``paddle-tvm verify``: passes where outputs are equal, and names what differs where they are not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from cli_outcome import Run
+from paddle import nn
+from paddle.static import InputSpec
+from saved_layers import save
+
+from paddle_tvm import compiler
+
+
+def test_two_shapes_and_two_scales_by_default(run: Run, artifact: Path, model: Path) -> None:
+    result = run("verify", artifact, "--model", model, "--json")
+    assert result.code == 0, result.err
+    content = json.loads(result.out)
+    assert content["passed"] is True
+    assert content["warnings"] == []
+    shapes = [check["shapes"]["x"] for check in content["checks"]]
+    assert shapes == [[1, 3, 64, 96], [1, 3, 64, 96], [2, 3, 96, 64], [2, 3, 96, 64]]
+    assert {check["scale"] for check in content["checks"]} == {1.0, 0.1}
+
+
+def test_given_shapes_and_inputs(run: Run, artifact: Path, model: Path, tmp_path: Path) -> None:
+    result = run("verify", artifact, "--model", model, "--shape", "x=1,3,5,5;x=4,3,6,2", "--json")
+    assert [check["shapes"]["x"][0] for check in json.loads(result.out)["checks"]] == [1, 1, 4, 4]
+    np.savez(tmp_path / "in.npz", x=np.ones((1, 3, 4, 4), "float32"))
+    result = run("verify", artifact, "--model", model, "--inputs", tmp_path / "in.npz", "--json")
+    assert [check["scale"] for check in json.loads(result.out)["checks"]] == [None]
+
+
+def test_a_wrong_operator_is_named(run: Run, model: Path, tmp_path: Path, wrong_relu: None) -> None:
+    wrong = tmp_path / "wrong.pdtvm"
+    compiler.compile(model, wrong)
+    result = run("verify", wrong, "--model", model)
+    assert result.code == 4
+    assert "first operator that diverges is pd_op.relu" in result.err
+    assert "relative error" in result.out
+
+
+def test_another_models_weights_differ(run: Run, artifact: Path, tmp_path: Path) -> None:
+    class Shifted(nn.Layer):  # type: ignore[misc]
+        def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+            return x.flatten(2).max(axis=-1)[:, :1].expand([-1, 5]) * 3
+
+    other = save(Shifted(), tmp_path / "other", InputSpec([None, 3, None, None], "float32", "x"))
+    result = run("verify", artifact, "--model", other)
+    assert result.code == 4
+    assert "fetch_name_0" in result.err
+
+
+def test_an_output_that_does_not_depend_on_the_input_is_warned_of(run: Run, tmp_path: Path) -> None:
+    class Dead(nn.Layer):  # type: ignore[misc]
+        def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+            return x * 0.0 + 1.0
+
+    model = save(Dead(), tmp_path / "dead", InputSpec([None, 3], "float32", "x"))
+    compiler.compile(model, tmp_path / "dead.pdtvm")
+    result = run("verify", tmp_path / "dead.pdtvm", "--model", model)
+    assert result.code == 0
+    assert "proves nothing" in result.out
+
+
+def test_indices_stay_within_the_embedding(run: Run, tmp_path: Path) -> None:
+    class Words(nn.Layer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(7, 4)
+
+        def forward(self, words: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
+            return (self.table(words) * mask.unsqueeze(-1)).sum(axis=1)
+
+    specs = (InputSpec([None, None], "int64", "words"), InputSpec([None, None], "float32", "mask"))
+    model = save(Words(), tmp_path / "words", *specs)
+    compiler.compile(model, tmp_path / "words.pdtvm")
+    result = run("verify", tmp_path / "words.pdtvm", "--model", model, "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["checks"][-1]["shapes"] == {"words": [2, 24], "mask": [2, 24]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--shape", "x=1,4,8,8"], "'x'"),
+        (["--shape", "y=1"], "no input y"),
+        (["--shape", "x=n,3,8,8"], "must be a number"),
+        (["--inputs", "nowhere.npz"], "no such file"),
+        (["--tolerance", "0"], "tolerance"),
+    ],
+)
+def test_bad_options(run: Run, artifact: Path, model: Path, arguments: list[str], message: str) -> None:
+    result = run("verify", artifact, "--model", model, *arguments)
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_inputs_that_are_not_the_models(run: Run, artifact: Path, model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", z=np.ones(1, "float32"))
+    result = run("verify", artifact, "--model", model, "--inputs", tmp_path / "in.npz")
+    assert result.code == 2
+    assert "the model takes x" in result.err

@@ -1,0 +1,233 @@
+"""Operators with a converter of our own, and TVM's where they were wrong, against ONNX Runtime."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from paddle_tvm.compiler.frontends.onnx import import_onnx
+from paddle_tvm.compiler.frontends.source import find_model
+from paddle_tvm.runtime.errors import UnsupportedModelError
+
+node = helper.make_node
+
+
+def ints(*values):
+    return np.array(values, dtype="int64")
+
+
+def floats(rng, *shape):
+    return rng.standard_normal(shape).astype("float32")
+
+
+def check_unary(check_graph, rng, nodes, symbols, shapes, constants=None, opset=17):
+    """One float input ``x`` of several shapes, one float output ``y``."""
+    feeds = [{"x": floats(rng, *shape)} for shape in shapes]
+    check_graph(nodes, {"x": ("float32", symbols)}, {"y": "float32"}, feeds, constants=constants, opset=opset)
+
+
+@pytest.mark.parametrize("repeats", [(1, 1, 1), (6, 4, 2), (1, 3, 1)])
+def test_tile(check_graph, rng, repeats):
+    constants = {"r": ints(*repeats)}
+    check_unary(
+        check_graph, rng, [node("Tile", ["x", "r"], ["y"])], ["n", 4, 5], [(3, 4, 5), (2, 4, 5)], constants
+    )
+
+
+@pytest.mark.parametrize("target", [(3, 4), (1, 4), (2, 1, 1), (2, 3, 4)])
+def test_expand(check_graph, rng, target):
+    constants = {"s": ints(*target)}
+    check_unary(check_graph, rng, [node("Expand", ["x", "s"], ["y"])], [3, 1], [(3, 1)], constants)
+
+
+@pytest.mark.parametrize("sizes", [None, (2, 3, 1)])
+def test_split(check_graph, rng, sizes):
+    inputs = ["x"] if sizes is None else ["x", "s"]
+    x = [{"x": floats(rng, n, 6)} for n in (2, 3)]
+    check_graph(
+        [node("Split", inputs, ["a", "b", "c"], axis=-1)],
+        {"x": ("float32", ["n", 6])},
+        {"c": "float32", "a": "float32", "b": "float32"},
+        x,
+        constants=None if sizes is None else {"s": ints(*sizes)},
+    )
+
+
+def test_a_split_that_leaves_a_smaller_part(check_graph, rng):
+    check_graph(
+        [node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2)],
+        {"x": ("float32", ["n", 5])},
+        {"a": "float32", "b": "float32"},
+        [{"x": floats(rng, 2, 5)}],
+        opset=18,
+    )
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, 3])
+def test_flatten(check_graph, rng, axis):
+    nodes = [node("Flatten", ["x"], ["y"], axis=axis)]
+    check_unary(check_graph, rng, nodes, ["n", 2, 3], [(4, 2, 3), (1, 2, 3)])
+
+
+def test_flatten_of_everything_dynamic(check_graph, rng):
+    check_unary(check_graph, rng, [node("Flatten", ["x"], ["y"])], ["a", "b", "c"], [(4, 2, 3), (1, 5, 2)])
+
+
+def test_squeeze_and_unsqueeze_with_attributes(check_graph, rng):
+    nodes = [
+        node("Unsqueeze", ["x"], ["t"], axes=[0, 3]),
+        node("Squeeze", ["t"], ["y"], axes=[0]),
+    ]
+    check_unary(check_graph, rng, nodes, ["n", 3], [(2, 3), (4, 3)], opset=11)
+
+
+@pytest.mark.parametrize("index", [0, -1, (2, 0), ((1, -3),)])
+def test_gather_by_constants(check_graph, rng, index):
+    constants = {"i": np.array(index, "int64")}
+    nodes = [node("Gather", ["x", "i"], ["y"], axis=1)]
+    check_unary(check_graph, rng, nodes, ["n", 3], [(2, 3), (4, 3)], constants)
+
+
+@pytest.mark.parametrize("batch", ["same", "broadcast"])
+def test_matmul_of_dynamic_batches(check_graph, rng, batch):
+    other = ["n", "h", "d", "t"] if batch == "same" else [1, "h", "d", "t"]
+    check_graph(
+        [node("MatMul", ["a", "b"], ["y"])],
+        {"a": ("float32", ["n", "h", "t", "d"]), "b": ("float32", other)},
+        {"y": "float32"},
+        [
+            {"a": floats(rng, n, 2, t, 4), "b": floats(rng, n if batch == "same" else 1, 2, 4, t)}
+            for n, t in ((2, 3), (3, 5))
+        ],
+    )
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.5])
+def test_gemm(check_graph, rng, alpha):
+    constants = {"w": floats(rng, 5, 3), "b": floats(rng, 5)}
+    nodes = [node("Gemm", ["x", "w", "b"], ["y"], alpha=alpha, beta=2.0, transB=1)]
+    check_unary(check_graph, rng, nodes, ["n", 3], [(2, 3), (4, 3)], constants)
+
+
+@pytest.mark.parametrize("coordinates", ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"])
+@pytest.mark.parametrize("rounding", ["round_prefer_floor", "floor", "ceil", "round_prefer_ceil"])
+def test_nearest_resize_to_sizes(check_graph, rng, coordinates, rounding):
+    nodes = [
+        node(
+            "Resize",
+            ["x", "", "", "s"],
+            ["y"],
+            mode="nearest",
+            coordinate_transformation_mode=coordinates,
+            nearest_mode=rounding,
+        )
+    ]
+    check_unary(check_graph, rng, nodes, ["n", 2, 4, 6], [(1, 2, 4, 6)], {"s": ints(1, 2, 7, 3)})
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("scale", [2.0, 3.0])
+def test_resize_of_a_dynamic_picture(check_graph, rng, mode, scale):
+    nodes = [
+        node(
+            "Resize",
+            ["x", "", "s"],
+            ["y"],
+            mode=mode,
+            coordinate_transformation_mode="asymmetric" if mode == "nearest" else "half_pixel",
+            nearest_mode="floor",
+        )
+    ]
+    constants = {"s": np.array([1, 1, scale, scale], "float32")}
+    check_unary(check_graph, rng, nodes, ["n", 2, "h", "w"], [(1, 2, 4, 6), (2, 2, 3, 5)], constants)
+
+
+def test_resize_to_the_size_of_another(check_graph, rng):
+    nodes = [
+        node("Shape", ["z"], ["all"]),
+        node("Slice", ["all", "two", "four"], ["spatial"]),
+        node("Shape", ["x"], ["own"]),
+        node("Slice", ["own", "zero", "two"], ["lead"]),
+        node("Concat", ["lead", "spatial"], ["size"], axis=0),
+        node("Resize", ["x", "", "", "size"], ["y"], mode="linear"),
+    ]
+    check_graph(
+        nodes,
+        {"x": ("float32", ["n", 2, "h", "w"]), "z": ("float32", ["n", 1, "H", "W"])},
+        {"y": "float32"},
+        [
+            {"x": floats(rng, 1, 2, 3, 4), "z": floats(rng, 1, 1, 6, 7)},
+            {"x": floats(rng, 2, 2, 4, 4), "z": floats(rng, 2, 1, 8, 8)},
+        ],
+        constants={"zero": ints(0), "two": ints(2), "four": ints(4)},
+    )
+
+
+@pytest.mark.parametrize("pad", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+@pytest.mark.parametrize("op", ["Conv", "MaxPool", "AveragePool"])
+def test_automatic_padding(check_graph, rng, op, pad):
+    inputs = ["x", "w"] if op == "Conv" else ["x"]
+    nodes = [node(op, inputs, ["y"], kernel_shape=[3, 2], strides=[2, 1], auto_pad=pad)]
+    constants = {"w": floats(rng, 4, 3, 3, 2)} if op == "Conv" else None
+    check_unary(check_graph, rng, nodes, ["n", 3, 8, 7], [(1, 3, 8, 7), (2, 3, 8, 7)], constants)
+
+
+def test_batch_norm_and_dropout_as_in_inference(check_graph, rng):
+    names = ("scale", "bias", "mean")
+    constants = {name: floats(rng, 3) for name in names} | {"var": np.abs(floats(rng, 3)) + 0.5}
+    nodes = [
+        node("BatchNormalization", ["x", *names, "var"], ["t"]),
+        node("Dropout", ["t"], ["y"]),
+    ]
+    check_unary(check_graph, rng, nodes, ["n", 3, "h", 4], [(1, 3, 2, 4), (2, 3, 5, 4)], constants)
+
+
+def test_a_power_with_an_integer_exponent(check_graph, rng):
+    check_unary(check_graph, rng, [node("Pow", ["x", "p"], ["y"])], ["n"], [(3,), (5,)], {"p": ints(2)})
+
+
+def test_layer_normalization(check_graph, rng):
+    nodes = [node("LayerNormalization", ["x", "g", "b"], ["y"], axis=-1)]
+    constants = {"g": floats(rng, 8), "b": floats(rng, 8)}
+    check_unary(check_graph, rng, nodes, ["n", "t", 8], [(2, 3, 8), (1, 5, 8)], constants)
+
+
+def test_constants_are_computed_while_importing(make_graph):
+    nodes = [
+        node("Constant", [], ["c"], value_ints=[2, 3]),
+        node("Cast", ["c"], ["f"], to=1),
+        node("Sqrt", ["f"], ["r"]),
+        node("Add", ["x", "r"], ["y"]),
+    ]
+    path = make_graph(nodes, {"x": ("float32", ["n", 2])}, {"y": "float32"})
+    assert str(import_onnx(find_model(path)).module).count("R.add") == 1
+    assert "sqrt" not in str(import_onnx(find_model(path)).module)
+
+
+X = {"x": ("float32", [1, 2, 4, 4])}
+
+
+@pytest.mark.parametrize(
+    ("made", "constants", "match"),
+    [
+        (node("IsInf", ["x"], ["y"], detect_negative=0), {}, "one sign"),
+        (node("MaxPool", ["x"], ["y", "i"], kernel_shape=[2, 2]), {}, "result 'i' is not supported"),
+        (
+            node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], ceil_mode=1, count_include_pad=1),
+            {},
+            "ceil_mode together",
+        ),
+        (node("Pad", ["x", "p"], ["y"]), {"p": ints(0, 0, -1, 0, 0, 0, 0, 0)}, "negative pads"),
+        (node("Resize", ["x", "", "s"], ["y"]), {"s": np.array([1, 1, 1.3, 1], "float32")}, "whole number"),
+        (node("Gather", ["x", "i"], ["y"]), {"i": ints(1)}, "outside"),
+    ],
+    ids=lambda value: value.op_type if hasattr(value, "op_type") else "",
+)
+def test_uses_that_would_go_wrong_are_refused(make_graph, made, constants, match):
+    outputs = {"y": "bool" if made.op_type == "IsInf" else "float32"}
+    if "i" in made.output:
+        outputs["i"] = "int64"
+    path = make_graph([made], X, outputs, constants)
+    with pytest.raises(UnsupportedModelError, match=match):
+        import_onnx(find_model(path))
