@@ -137,13 +137,13 @@ def _paddle_values(
     with StaticMode(paddle), paddle.static.scope_guard(scope):
         executor = paddle.static.Executor(paddle.CPUPlace())
         saved, _, _ = load_saved(source, executor)
-        block, operations = _open_block(paddle, saved, legacy=source.kind == "pdmodel")
+        opened, operations = _open_program(paddle, saved, legacy=source.kind == "pdmodel")
         fetches = [operations[number_of[value]].result(0) for value in values]
-        return list(executor.run(block.program, feed=arrays, fetch_list=fetches))
+        return list(executor.run(opened, feed=arrays, fetch_list=fetches))
 
 
-def _open_block(paddle: Any, saved: Any, legacy: bool) -> tuple[Any, list[Any]]:
-    """The program's block in PIR without its own outputs, and its operations by number."""
+def _open_program(paddle: Any, saved: Any, legacy: bool) -> tuple[Any, list[Any]]:
+    """The program in PIR without its own outputs, and its operations by number."""
     program = paddle.pir.translate_to_pir(saved.desc) if legacy else saved
     block = program.global_block()
     operations = list(block.ops)
@@ -159,7 +159,7 @@ def _open_block(paddle: Any, saved: Any, legacy: bool) -> tuple[Any, list[Any]]:
                 old.replace_all_uses_with(data)
                 data.get_defining_op().move_before(operation)
             block.remove_op(operation)
-    return block, operations
+    return program, operations
 
 
 def _name_of_weight(program: Program, operation: Operation) -> str:

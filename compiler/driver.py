@@ -121,13 +121,7 @@ def _describe(
 ) -> Description:
     general = forms["main"]
     symbols = sorted(
-        {
-            dim
-            for form in forms.values()
-            for port in form.inputs
-            for dim in port.shape
-            if isinstance(dim, str)
-        }
+        {dim for form in forms.values() for port in form.inputs for dim in port.shape if isinstance(dim, str)}
     )
     through_onnx = source.kind == "onnx" or options.frontend == "onnx"
     return Description(

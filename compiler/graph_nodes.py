@@ -52,15 +52,19 @@ def build_boxes(program: Program, shapes: Mapping[Value, tuple[int, ...]], missi
     """
     box_of: dict[Value, Box] = {}
     boxes: list[Box] = []
+    lists: dict[Value, list[Value]] = {}
     readers = _count_readers(program)
     for port in program.inputs:
         box = Box([Row(port.name, f"{port.value.dtype} {_text(shapes, port.value)}", "port", True)], "input")
         boxes.append(box)
         box_of[port.value] = box
     for operation in program.operations:
-        sources = list(
-            dict.fromkeys(value for value in operation.inputs if value is not None and value in box_of)
-        )
+        operands = [part for value in operation.inputs if value is not None for part in _parts(value, lists)]
+        if operation.name == "builtin.combine":
+            # A list is no operation: whoever reads it reads its parts.
+            lists[operation.outputs[0]] = operands
+            continue
+        sources = list(dict.fromkeys(value for value in operands if value in box_of))
         if not sources:
             continue
         row = Row(
@@ -88,6 +92,10 @@ def build_boxes(program: Program, shapes: Mapping[Value, tuple[int, ...]], missi
         if port.value in box_of:
             box_of[port.value].targets.append((box, _text(shapes, port.value)))
     return boxes
+
+
+def _parts(value: Value, lists: Mapping[Value, list[Value]]) -> list[Value]:
+    return lists.get(value, [value])
 
 
 def _count_readers(program: Program) -> Counter[Value]:

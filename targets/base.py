@@ -11,10 +11,18 @@ import tvm
 class Target(Protocol):
     """A kind of machine to compile for."""
 
-    kind: str
-    mcpu: str
-    features: tuple[str, ...]
-    """CPU features that the generated code needs, as /proc/cpuinfo names them."""
+    # Properties, so that frozen dataclasses fit.
+    @property
+    def kind(self) -> str:
+        """The target's name, as ``--target`` takes it."""
+
+    @property
+    def mcpu(self) -> str:
+        """The CPU, by LLVM's name."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """CPU features that the generated code needs, as /proc/cpuinfo names them."""
 
     @property
     def tvm_target(self) -> tvm.target.Target:

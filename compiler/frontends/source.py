@@ -108,7 +108,8 @@ def _from_file(path: Path) -> ModelSource:
                 return _from_program(program)
         return _find_in_directory(path.parent)
     raise UnsupportedModelError(
-        f"{path} is no model file: expected .json (PIR), .pdmodel, .pdiparams or .onnx, got {path.suffix or 'no suffix'}"
+        f"{path} is no model file: expected .json (PIR), .pdmodel, .pdiparams or .onnx, "
+        f"got {path.suffix or 'no suffix'}"
     )
 
 

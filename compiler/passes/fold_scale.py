@@ -89,9 +89,12 @@ def _count_uses(function: relax.Function) -> dict[Any, int]:
     uses: dict[Any, int] = {}
 
     def count(expr: Any) -> None:
-        operands = (
-            expr.args if isinstance(expr, relax.Call) else expr.fields if isinstance(expr, relax.Tuple) else ()
-        )
+        if isinstance(expr, relax.Call):
+            operands = expr.args
+        elif isinstance(expr, relax.Tuple):
+            operands = expr.fields
+        else:
+            return
         for operand in operands:
             if isinstance(operand, relax.Var):
                 uses[operand.name] = uses.get(operand.name, 0) + 1

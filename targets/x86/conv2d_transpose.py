@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from tvm import relax, te, tirx
-from tvm.sym import Analyzer
 
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, Window, direct
 from paddle_tvm.targets.x86.packing import (
@@ -35,9 +34,9 @@ def legalize_conv2d_transpose(builder: relax.BlockBuilder, call: relax.Call, lan
     outputs = groups * per_group * height * width
     array = constant_array(weight)
     if array is not None:
-        turned = array.reshape(groups, channels // groups, per_group * height * width)
-        turned = np.ascontiguousarray(turned.transpose(0, 2, 1)).reshape(outputs, channels // groups, 1, 1)
-        packed = relax.const(pack_conv_weight(turned, groups, lanes))
+        matrices = array.reshape(groups, channels // groups, per_group * height * width).transpose(0, 2, 1)
+        pointwise = np.ascontiguousarray(matrices).reshape(outputs, channels // groups, 1, 1)
+        packed = relax.const(pack_conv_weight(pointwise, groups, lanes))
     else:
         packed = builder.emit(
             builder.call_te(_te_turn, weight, groups, lanes, primfunc_name_hint="pack_weight")
@@ -76,10 +75,11 @@ def _transpose(data: te.Tensor, weight: te.Tensor, attrs: Any, kernel: Any, outp
     extra = [int(pad) for pad in attrs.output_padding]
     pointwise = Window((1, 1), (1, 1), (1, 1), (0, 0), (0, 0))
     products = direct(data, weight, pointwise, outputs)
-    out_rows = simplify((rows - 1) * strides[0] + (dilation[0] * (height - 1) + 1 + extra[0] - top - bottom))
-    out_columns = simplify((columns - 1) * strides[1] + (dilation[1] * (width - 1) + 1 + extra[1] - left - right))
     # TVM 0.27's FuseTIR takes (h - 1) + 2 and h + 1 for different sizes, so leave no such form.
-    out_rows, out_columns = (extent(Analyzer().simplify(size)) for size in (out_rows, out_columns))
+    reach = dilation[0] * (height - 1) + 1 + extra[0] - top - bottom
+    out_rows = simplify((rows - 1) * strides[0] + reach)
+    reach = dilation[1] * (width - 1) + 1 + extra[1] - left - right
+    out_columns = simplify((columns - 1) * strides[1] + reach)
 
     # Without dilation only every stride-th row of the kernel can fall on a given output row.
     dense = dilation == [1, 1]

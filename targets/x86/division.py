@@ -44,9 +44,7 @@ def truncate_divisions(function: tirx.PrimFunc) -> tirx.PrimFunc:
     def modulo(node: tirx.FloorMod) -> ir.Expr:
         return tirx.truncmod(node.a, node.b) if not_negative(node) else node
 
-    tvm_ffi.structural_walk(
-        function.body, ((tirx.For, bind_loop), (tirx.Bind, bind_value)), order="pre"
-    )
+    tvm_ffi.structural_walk(function.body, ((tirx.For, bind_loop), (tirx.Bind, bind_value)), order="pre")
     body = tvm_ffi.structural_map(function.body, ((tirx.FloorDiv, divide), (tirx.FloorMod, modulo)))
     return function.with_body(body)
 

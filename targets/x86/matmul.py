@@ -26,9 +26,7 @@ def legalize_matmul(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -
     if array is not None:
         packed = relax.const(pack_matrix(array, lanes))
     else:
-        packed = builder.emit(
-            builder.call_te(te_pack_matrix, right, lanes, primfunc_name_hint="pack_matrix")
-        )
+        packed = builder.emit(builder.call_te(te_pack_matrix, right, lanes, primfunc_name_hint="pack_matrix"))
     shape = [extent(dim) for dim in call.ty.shape]
     vector = (len(left.ty.shape) == 1, len(call.args[1].ty.shape) == 1)
     return builder.call_te(

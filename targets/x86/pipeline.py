@@ -14,14 +14,14 @@ from tvm.tirx.compilation_pipeline import PIPELINE_MAP, finalize_device_passes, 
 from paddle_tvm.targets.x86.division import truncate_divisions
 
 
-@tirx.transform.prim_func_pass(opt_level=0, name="TruncateDivisions")
+@tirx.transform.prim_func_pass(opt_level=0, name="TruncateDivisions")  # type: ignore[untyped-decorator]
 def _truncate_divisions(
     function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
 ) -> tirx.PrimFunc:
     return truncate_divisions(function)
 
 
-@tvm.transform.module_pass(opt_level=0, name="LowerForCpu")
+@tvm.transform.module_pass(opt_level=0, name="LowerForCpu")  # type: ignore[untyped-decorator]
 def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir.IRModule:
     """Lower the TIR functions of a module to calls and loops."""
     passes: list[Any] = [

@@ -44,6 +44,19 @@ def test_a_wrong_operator_is_named(run: Run, model: Path, tmp_path: Path, wrong_
     assert "relative error" in result.out
 
 
+def test_a_wrong_operator_of_an_old_model_is_named(run: Run, tmp_path: Path, wrong_relu: None) -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    network.eval()
+    with paddle.pir_utils.OldIrGuard():
+        prefix = str(tmp_path / "old" / "inference")
+        paddle.jit.save(network, prefix, input_spec=[InputSpec([None, 3], "float32", "x")])
+    assert (tmp_path / "old" / "inference.pdmodel").is_file()
+    compiler.compile(tmp_path / "old", tmp_path / "old.pdtvm")
+    result = run("verify", tmp_path / "old.pdtvm", "--model", tmp_path / "old")
+    assert result.code == 4
+    assert "first operator that diverges is pd_op.relu" in result.err
+
+
 def test_another_models_weights_differ(run: Run, artifact: Path, tmp_path: Path) -> None:
     class Shifted(nn.Layer):  # type: ignore[misc]
         def forward(self, x: paddle.Tensor) -> paddle.Tensor:

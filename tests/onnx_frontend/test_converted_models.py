@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +61,10 @@ def run_paddle(prefix, feeds):
         paddle.disable_static()
 
 
-def check_model(folder, prefix, feeds, run_compiled, run_reference):
+def check_model(folder, prefix, feeds, run_compiled, run_reference, shapes=None):
     """Convert, compile once, and compare at every set of feeds: within 1e-3 of the largest output."""
     converted = paddle_to_onnx(find_model(prefix), folder)
-    imported, run = run_compiled(converted.program)
+    imported, run = run_compiled(converted.program, shapes)
     assert [port.name for port in imported.inputs] == list(feeds[0])
     for arrays in feeds:
         ours = run(arrays)
@@ -118,7 +119,8 @@ def test_ocr_direction_classifier(tmp_path, rng, run_compiled, run_reference):
     feeds = [
         {"x": rng.standard_normal((n, 3, 48, width)).astype("float32")} for n, width in ((1, 64), (2, 96))
     ]
-    imported = check_model(tmp_path, model, feeds, run_compiled, run_reference)
+    shapes = {"x": (-1, 3, 48, -1)}
+    imported = check_model(tmp_path, model, feeds, run_compiled, run_reference, shapes)
     assert imported.outputs[0].name == "softmax_0.tmp_0"
 
 
@@ -129,10 +131,21 @@ def test_a_conversion_that_fails_gives_the_reason(tmp_path, capfd):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_crash_of_paddle2onnx_does_not_end_this_process(tmp_path):
+def test_a_broken_program_gives_the_reason(tmp_path):
     program = tmp_path / "model.json"
     program.write_text('{"base_code": {"magic": "pir", "version": 1, "trainable": false}, "program": 7}')
-    with pytest.raises(UnsupportedModelError, match="paddle2onnx cannot convert"):
+    with pytest.raises(UnsupportedModelError, match="type_error"):
+        paddle_to_onnx(find_model(program), tmp_path)
+
+
+def test_an_abort_of_paddle2onnx_does_not_end_this_process(tmp_path, monkeypatch):
+    (tmp_path / "aborting_worker.py").write_text("import os; print('check failed', flush=True); os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    module = sys.modules["paddle_tvm.compiler.frontends.onnx.paddle_to_onnx"]
+    monkeypatch.setattr(module, "_WORKER", "aborting_worker")
+    program = tmp_path / "model.json"
+    program.write_text("{}")
+    with pytest.raises(UnsupportedModelError, match=r"ended by SIGABRT.*check failed"):
         paddle_to_onnx(find_model(program), tmp_path)
 
 

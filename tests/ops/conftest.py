@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
+import tvm
 from paddle.static import InputSpec
 from tvm import relax, runtime
 
-import tvm
 from paddle_tvm.compiler.frontends.paddle.importer import import_program
 from paddle_tvm.compiler.frontends.paddle.program import load_program
 from paddle_tvm.compiler.frontends.source import find_model
@@ -22,9 +22,7 @@ from paddle_tvm.targets.x86 import x86_target
 ATOL, RTOL = 1e-5, 1e-4
 
 
-def save_model(
-    model: Any, prefix: Path, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[str]
-) -> None:
+def save_model(model: Any, prefix: Path, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[str]) -> None:
     """Save a layer or a function of tensors; the inputs are called x0, x1, ..."""
     names = [f"x{index}" for index in range(len(shapes))]
     if isinstance(model, paddle.nn.Layer):

@@ -100,7 +100,7 @@ def test_a_scale_that_changes_nothing_copies(check_op, rng):
     def forms(x):
         return [
             interpolate(x, method, scale=(1.05, 1.1), aligned=aligned, mode=0)
-            for method, aligned in itertools.product(("nearest", "bilinear", "bicubic"), (False, True))
+            for method, aligned in itertools.product(("nearest", "bilinear"), (False, True))
         ]
 
     check_op(forms, x, dynamic=[(2, 3)], more=[[rng.standard_normal((1, 2, 30, 30)).astype("float32")]])
@@ -135,7 +135,7 @@ def test_double(check_op, rng):
     def forms(x):
         return [F.interpolate(x, scale_factor=1.7, mode=mode) for mode in ("nearest", "bilinear", "bicubic")]
 
-    check_op(forms, rng.standard_normal((1, 1, 5, 7)), dynamic=[(2, 3)])
+    check_op(forms, rng.standard_normal((1, 1, 5, 7)), dynamic=None)
 
 
 def test_upsampling_layers(check_op, rng):

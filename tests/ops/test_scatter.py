@@ -114,7 +114,11 @@ def test_put_along_axis_broadcasts_a_value_or_covers_a_part(check_op, rng):
 
 def test_scatter_of_integers_and_bools(check_op):
     def model(x, y, i):
-        return paddle.scatter(x, i, x[:2] * 10), paddle.put_along_axis(y, i.unsqueeze(1), y[:, :1] * 5, 1), x * 2
+        return (
+            paddle.scatter(x, i, x[:2] * 10),
+            paddle.put_along_axis(y, i.unsqueeze(1), y[:, :1] * 5, 1),
+            x * 2,
+        )
 
     check_op(
         model,

@@ -131,6 +131,24 @@ def test_set_value_of_a_whole_tensor(check_op, rng):
     )
 
 
+def test_assignment_changes_the_tensor_for_later_readers(check_op, rng):
+    def model(x, y):
+        doubled = x * 2
+        paddle.static.setitem(doubled, (slice(None), 0), 5.0)
+        after = doubled + 1
+        total = paddle.zeros([2, 3])
+        paddle.assign(y, total)
+        return after, paddle.nn.functional.relu_(y + 0), total * 2
+
+    check_op(
+        model,
+        normal(rng, 2, 3),
+        normal(rng, 2, 3),
+        dynamic=[(0,), ()],
+        more=[[normal(rng, 4, 3), normal(rng, 2, 3)]],
+    )
+
+
 def test_masked_fill(check_op, rng):
     def model(x, mask):
         return paddle.masked_fill(x, mask, -1.0), paddle.masked_fill(x, mask[0], x[0, 0])

@@ -21,9 +21,9 @@ def test_fold(check_op, rng):
     def folds(x, y):
         return (
             F.fold(x, (4, 5), 2),
-            F.fold(y, (5, 4), (3, 2), strides=(2, 1), paddings=(1, 0, 2, 1), dilations=1),
+            F.fold(y, (5, 4), (3, 2), strides=(2, 1), paddings=(1, 0)),
         )
 
     x = rng.standard_normal((2, 12, 12)).astype("float32")
     y = rng.standard_normal((1, 12, 9)).astype("float32")
-    check_op(folds, x, y, dynamic=[(0,), (0,)])
+    check_op(folds, x, y, dynamic=None)

@@ -37,7 +37,9 @@ class TensorValue:
         if self._expr is None:
             assert self.array is not None
             if is_constant(self.array):
-                self._expr = relax.const(np.ascontiguousarray(self.array).reshape(self.array.shape), self.dtype)
+                self._expr = relax.const(
+                    np.ascontiguousarray(self.array).reshape(self.array.shape), self.dtype
+                )
             else:
                 flat = [tirx.IntImm("int64", v) if isinstance(v, int) else v for v in self.array.flatten()]
                 tensor = builder.emit(relax.op.shape_to_tensor(relax.ShapeExpr(flat)))
@@ -135,7 +137,9 @@ class OpContext:
         """The tensors of an operand that is a list (``builtin.combine``)."""
         operand = self._operands[index]
         if not isinstance(operand, list):
-            raise self.unsupported(f"operand {index} is {'missing' if operand is None else 'a single tensor'}")
+            raise self.unsupported(
+                f"operand {index} is {'missing' if operand is None else 'a single tensor'}"
+            )
         return operand
 
     def input(self, index: int) -> relax.Expr:
@@ -228,7 +232,9 @@ class OpContext:
         """Bind an expression to a variable, so that its shape is known."""
         return emit_simplified(self.builder, expr)
 
-    def emit_te(self, compute: Callable[..., te.Tensor | list[te.Tensor]], *args: Any, name: str) -> relax.Var:
+    def emit_te(
+        self, compute: Callable[..., te.Tensor | list[te.Tensor]], *args: Any, name: str
+    ) -> relax.Var:
         """Bind a call of a tensor expression; ``name`` is what the kernel is called in reports."""
         return self.builder.emit_te(compute, *args, primfunc_name_hint=name)
 

@@ -31,6 +31,12 @@ from paddle_tvm.compiler.frontends.shapes import check_shapes
 from paddle_tvm.compiler.imported import ImportedModel, TensorPort, format_dim
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
 
+# Named like in-place operators, but what they change in place is statistics, or nothing.
+_KEEPS_ITS_INPUTS = frozenset({"pd_op.batch_norm_", "pd_op.sync_batch_norm_", "pd_op.share_data_"})
+
+# Where the tensor that is changed is not the first operand.
+_OVERWRITTEN_OPERAND = {"pd_op.assign_out_": 1}
+
 
 def missing_operators(program: Program) -> Counter[str]:
     """Operators that cannot be imported, with how often each occurs."""
@@ -45,7 +51,9 @@ def missing_operators(program: Program) -> Counter[str]:
     )
 
 
-def import_program(program: Program, shapes: Mapping[str, Sequence[int | str]] | None = None) -> ImportedModel:
+def import_program(
+    program: Program, shapes: Mapping[str, Sequence[int | str]] | None = None
+) -> ImportedModel:
     """Build the Relax module of a program.
 
     Parameters
@@ -125,6 +133,7 @@ class _Importer:
             with self.builder.dataflow():
                 for operation in self.program.operations:
                     self._import_operation(operation)
+                    self._overwrite(operation)
                 outputs = [self._output(port) for port in self.program.outputs]
                 result = self.builder.emit_output(relax.Tuple(outputs))
             self.builder.emit_func_output(result)
@@ -180,6 +189,13 @@ class _Importer:
         results = [converted] if isinstance(converted, relax.Expr) else list(converted)
         for value, result in zip(operation.outputs, results, strict=False):
             self.values[value] = self._imported(result)
+
+    def _overwrite(self, operation: Operation) -> None:
+        """After an in-place operation the tensor that it changed reads as its result, as in Paddle."""
+        if operation.name.endswith("_") and operation.name not in _KEEPS_ITS_INPUTS:
+            changed = operation.inputs[_OVERWRITTEN_OPERAND.get(operation.name, 0)]
+            if changed is not None:
+                self.values[changed] = self.values[operation.outputs[0]]
 
     def _operand(self, operation: Operation, value: Value) -> Imported:
         if value not in self.values:

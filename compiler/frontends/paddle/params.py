@@ -137,7 +137,7 @@ def read_params(
             f"the program declares {len(expected)} parameters, but there is no .pdiparams file beside it"
         )
     reader = _Reader(path)
-    params = {}
+    params: dict[str, npt.NDArray[np.generic]] = {}
     for name in sorted(expected):
         if reader.offset == len(reader.data):
             raise UnsupportedModelError(

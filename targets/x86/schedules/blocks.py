@@ -26,7 +26,7 @@ def reduces(schedule: s_tir.Schedule, block: Any) -> bool:
 
 
 def _is_reduction(var: IterVar) -> bool:
-    return int(var.iter_type) == IterVar.CommReduce
+    return int(var.iter_type) == int(IterVar.CommReduce)
 
 
 def reduction_flags(schedule: s_tir.Schedule, block: Any) -> list[bool]:

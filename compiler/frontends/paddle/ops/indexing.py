@@ -188,7 +188,11 @@ def _roll(ctx: OpContext) -> Converted:
         def element(*where: Any) -> Any:
             position = list(where)
             for axis, shift in zip(axes, by, strict=True):
-                position[axis] = tirx.floormod(position[axis] - shift, source.shape[axis])
+                size = source.shape[axis]
+                # No modulo of the index: TVM 0.27 merges (i + 2) % 3 * 4 + (j + 2) % 4 over a fused loop
+                # of i and j into one wrong modulo when it flattens the buffer.
+                moved = position[axis] - tirx.floormod(shift, size)
+                position[axis] = tirx.Select(moved < 0, moved + size, moved)
             return source(*position)
 
         return te.compute(source.shape, element, name="roll")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from tvm import relax, te
+from tvm import relax, te, tirx
 
 from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, shape_of
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, is_constant, register
@@ -23,10 +23,24 @@ def product(ctx: OpContext, left: relax.Expr, right: relax.Expr) -> relax.Expr:
     result = ctx.emit(
         relax.op.matmul(ctx.require_equal(left, left_target), ctx.require_equal(right, right_target))
     )
-    if isinstance(inner, int) and inner == 0:
-        # TVM 0.27 initialises a sum in its first step, so a sum of nothing is left as it is in memory.
-        return ctx.emit(relax.op.zeros(shape_of(result), str(result.ty.dtype)))
+    if any(isinstance(dim, int) and dim == 0 for dim in (inner, *shape_of(result))):
+        return _nothing(ctx, left, result)
     return result
+
+
+def _nothing(ctx: OpContext, operand: relax.Expr, result: relax.Expr) -> relax.Expr:
+    """Zeros instead of a product over or of no elements.
+
+    TVM 0.27 initialises a sum in its first step, so a sum of nothing is left as it is in memory; and it
+    writes constants without elements, which this would be if it did not read an operand, but cannot load
+    them.
+    """
+    shape, dtype = shape_of(result), str(result.ty.dtype)
+
+    def zeros(_: te.Tensor) -> te.Tensor:
+        return te.compute(shape, lambda *_: tirx.const(0, dtype), name="zeros")
+
+    return ctx.emit_te(zeros, operand, name="zeros")
 
 
 def _common_batch(left: Sequence[Dim], right: Sequence[Dim]) -> tuple[list[Dim], list[Dim]]:

@@ -66,11 +66,11 @@ def _plain(dim: Any) -> Any:
 
 def _axes(
     data: te.Tensor,
+    adaptive: bool,
     output: Sequence[Dim],
     kernel: Sequence[Dim],
     strides: Sequence[int],
     before: Sequence[Dim],
-    adaptive: bool,
 ) -> list[_Axis]:
     sizes = data.shape[2:]
     if adaptive:
@@ -96,14 +96,14 @@ def _reduce(
 
 def maximum_of_windows(data: te.Tensor, *windows: Any, adaptive: bool) -> te.Tensor:
     """The largest element of each window."""
-    axes = _axes(data, *windows, adaptive)
+    axes = _axes(data, adaptive, *windows)
     lowest = tirx.min_value(data.dtype)
     return _reduce(data, axes, te.max, lambda i, at: data(i[0], i[1], *at), lowest, "max_pool")
 
 
 def average_windows(data: te.Tensor, *windows: Any, adaptive: bool, exclusive: bool) -> te.Tensor:
     """The mean of each window; padding counts as zeros unless ``exclusive``."""
-    axes = _axes(data, *windows, adaptive)
+    axes = _axes(data, adaptive, *windows)
     zero = tirx.const(0, data.dtype)
     total = _reduce(data, axes, te.sum, lambda i, at: data(i[0], i[1], *at), zero, "window_sum")
 
@@ -118,7 +118,7 @@ def average_windows(data: te.Tensor, *windows: Any, adaptive: bool, exclusive: b
 
 def power_windows(data: te.Tensor, *windows: Any, adaptive: bool, power: float) -> te.Tensor:
     """The root of the sum of powers of each window; of a negative sum it is NaN, as in Paddle."""
-    axes = _axes(data, *windows, adaptive)
+    axes = _axes(data, adaptive, *windows)
     zero, exponent = tirx.const(0, data.dtype), tirx.const(power, data.dtype)
 
     def element(i: Any, at: Any) -> Any:
@@ -136,7 +136,7 @@ def power_windows(data: te.Tensor, *windows: Any, adaptive: bool, power: float) 
 
 def index_of_maximum(data: te.Tensor, best: te.Tensor, *windows: Any, adaptive: bool) -> te.Tensor:
     """Where in a channel, flattened, the first maximum of each window lies; int32."""
-    axes = _axes(data, *windows, adaptive)
+    axes = _axes(data, adaptive, *windows)
 
     def element(i: Any, at: Any) -> Any:
         flat: Any = 0

@@ -16,6 +16,8 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
+from paddle_tvm.compiler.frontends.paddle.ops.lanes import Lanes
+
 # Gates of a mode, in Paddle's order: LSTM input, forget, cell, output; GRU reset, update, candidate.
 GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 
@@ -153,25 +155,25 @@ class _Kernel:
         unit = block * spec.block
         valid = None if self.lengths is None else time < T.cast(self.lengths[row], "int64")
 
-        def gate(index: int) -> _Lanes:
-            return _Lanes(sums, [r, index], spec)
+        def gate(index: int) -> Lanes:
+            return Lanes(sums, [r, index], spec.block)
 
-        result = _Lanes(state, [], spec)
+        result = Lanes(state, [], spec.block)
         if spec.mode == "LSTM":
-            assert self.cell is not None
+            cell = self.cell
+            assert cell is not None
             for index in (0, 1, 3):
                 gate(index).sigmoid()
             gate(2).tanh()
             result.assign(
                 lambda lane: (
-                    sums[r, 1, lane] * self.cell[direction, row, unit + lane]
-                    + sums[r, 0, lane] * sums[r, 2, lane]
+                    sums[r, 1, lane] * cell[direction, row, unit + lane] + sums[r, 0, lane] * sums[r, 2, lane]
                 )
             )
             with T.vectorized(lanes) as lane:
-                old = self.cell[direction, row, unit + lane]
+                old = cell[direction, row, unit + lane]
                 new = state[lane] if valid is None else T.Select(valid, state[lane], old)
-                T.buffer_store(self.cell, new, [direction, row, unit + lane])
+                T.buffer_store(cell, new, [direction, row, unit + lane])
             result.tanh()
             result.assign(lambda lane: sums[r, 3, lane] * state[lane])
         elif spec.mode == "GRU":
@@ -251,65 +253,6 @@ class _Kernel:
         with T.serial(self.time) as step, T.parallel(T.int64(spec.blocks)) as block:
             self.step(zero, [zero], step, block)
         self.end(zero, zero)
-
-
-class _Lanes:
-    """Values of one block of hidden units that are computed in place, vectorised."""
-
-    def __init__(self, buffer: tirx.Buffer, index: list[Any], spec: Recurrence) -> None:
-        self.buffer, self.index, self.spec = buffer, index, spec
-
-    def assign(self, value: Callable[[Any], Any]) -> None:
-        with T.vectorized(T.int64(self.spec.block)) as lane:
-            T.buffer_store(self.buffer, value(lane), [*self.index, lane])
-
-    def _update(self, function: Callable[[Any], Any]) -> None:
-        self.assign(lambda lane: function(self.buffer[(*self.index, lane)]))
-
-    def sigmoid(self) -> None:
-        self._update(lambda x: -x)
-        self._exp()
-        self._update(lambda x: 1 / (1 + x))
-
-    def tanh(self) -> None:
-        self._update(lambda x: x * -2)
-        self._exp()
-        self._update(lambda x: 2 / (1 + x) - 1)
-
-    def _exp(self) -> None:
-        """``exp`` in float32 to 2 ulp: LLVM would call the C library once for each lane (TVM 0.27)."""
-        if self.spec.dtype != "float32":
-            self._update(T.exp)
-            return
-        power = T.alloc_buffer((self.spec.block,), "float32", scope="local")
-        # The order of operands lets a NaN pass.
-        self._update(lambda x: T.min(T.float32(88.0), T.max(T.float32(-87.0), x)))
-        with T.vectorized(T.int64(self.spec.block)) as lane:
-            exponent = self.buffer[(*self.index, lane)] * T.float32(1.44269504) + T.float32(0.5)
-            T.buffer_store(power, T.floor(exponent), [lane])
-        # ln 2 in two parts, so that the difference is exact.
-        self.assign(
-            lambda lane: (
-                self.buffer[(*self.index, lane)]
-                - power[lane] * T.float32(0.693359375)
-                - power[lane] * T.float32(-2.12194440e-4)
-            )
-        )
-        self._update(_exp_polynomial)
-        self.assign(
-            lambda lane: (
-                self.buffer[(*self.index, lane)]
-                * T.reinterpret("float32", T.shift_left(T.cast(power[lane], "int32") + 127, T.int32(23)))
-            )
-        )
-
-
-def _exp_polynomial(x: Any) -> Any:
-    """``exp`` for ``|x| <= ln(2) / 2``; the minimax polynomial of the Cephes library."""
-    result = T.float32(1.9875691500e-4)
-    for factor in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5, 1.0, 1.0):
-        result = result * x + T.float32(factor)
-    return result
 
 
 def recurrence_function(spec: Recurrence) -> tirx.PrimFunc:

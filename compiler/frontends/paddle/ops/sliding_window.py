@@ -11,9 +11,8 @@ from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
 
 
-def _positions(ctx: OpContext, spatial: Sequence[Dim]) -> list[Dim]:
-    """How many windows fit along each axis."""
-    pads = ctx.attr("paddings")
+def _positions(ctx: OpContext, spatial: Sequence[Dim], pads: Sequence[int]) -> list[Dim]:
+    """How many windows fit along each axis; padding is top, left, bottom, right."""
     return [
         ctx.simplify((size + pads[axis] + pads[axis + 2] - dilation * (extent - 1) - 1) // stride + 1)
         for axis, (size, dilation, extent, stride) in enumerate(
@@ -27,7 +26,7 @@ def _unfold(ctx: OpContext) -> Converted:
     kernel, strides, dilations = (ctx.attr(name) for name in ("kernel_sizes", "strides", "dilations"))
     pads = ctx.attr("paddings")
     n, channels, *spatial = ctx.shape(0)
-    rows, columns = _positions(ctx, spatial)
+    rows, columns = _positions(ctx, spatial, pads)
 
     def compute(data: te.Tensor, sizes: Sequence[Dim]) -> te.Tensor:
         batch, channels, height, width = data.shape
@@ -51,7 +50,7 @@ def _fold(ctx: OpContext) -> Converted:
     pads, sizes = ctx.attr("paddings"), ctx.attr("output_sizes")
     n, merged, _ = ctx.shape(0)
     channels = ctx.simplify(merged // (kernel[0] * kernel[1]))
-    rows, columns = _positions(ctx, sizes)
+    rows, columns = _positions(ctx, sizes, pads)
     data = ctx.require_equal(ctx.input(0), [n, channels * (kernel[0] * kernel[1]), rows * columns])
     windows = ctx.emit(relax.op.reshape(data, [n, channels, *kernel, rows, columns]))
 
