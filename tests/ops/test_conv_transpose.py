@@ -40,6 +40,16 @@ def test_same_padding_and_padding_beyond_the_kernel(check_op, rng):
     check_op(layers, x, dynamic=[(2, 3)])
 
 
+def test_a_dynamic_result_that_several_operators_read(check_op, rng):
+    def read_twice(x, y, w, v):
+        planes, volumes = F.conv2d_transpose(x, w), F.conv3d_transpose(y, v)
+        return F.relu(planes) + 1, planes * 2, F.relu(volumes) + 1, volumes * 2
+
+    shapes = [(1, 2, 3, 4), (1, 2, 3, 2, 2), (2, 1, 2, 2), (2, 1, 2, 2, 2)]
+    inputs = [rng.standard_normal(shape).astype("float32") for shape in shapes]
+    check_op(read_twice, *inputs, dynamic=[(0, 2, 3), (0, 2, 3, 4), (), ()])
+
+
 def test_output_size(check_op, rng):
     x = rng.standard_normal((1, 2, 4, 4)).astype("float32")
     weight = rng.standard_normal((2, 3, 3, 3)).astype("float32")
