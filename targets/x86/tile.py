@@ -61,13 +61,15 @@ def choose_tile(points: int | tirx.Expr, blocks: int, lanes: int) -> Tile:
         # A load of a vector and a broadcast load each cost about half a multiply-add of issue slots.
         return used * multiplies / (multiplies + 0.5 * (tile.points + tile.blocks))
 
-    # Measured on AVX-512: with more than half of the registers as accumulators LLVM begins to spill.
-    budget = _registers(lanes) // 2 + (0 if lanes == 16 else 4)
+    # Measured on AVX-512: with more than half of the registers as accumulators LLVM begins to spill. With
+    # 16 registers, a step's weights and one broadcast value leave fewer still.
+    registers = _registers(lanes)
+    budget = registers // 2 if lanes == 16 else registers - 4
     candidates = [
         Tile(count, width)
         for width in (1, 2, 3, 4)
         if blocks % width == 0
         for count in range(1, 15)
-        if count * width <= budget
+        if count * width <= budget and count * width + width < registers
     ]
     return max(candidates, key=lambda tile: (worth(tile), tile.points))

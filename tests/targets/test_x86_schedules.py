@@ -1,0 +1,74 @@
+"""What the x86 schedules promise of every kernel."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import tvm
+from kernel_build import lower_graph
+from tvm import relax, tirx
+
+from paddle_tvm.targets.x86 import x86_target
+from paddle_tvm.targets.x86.tile import choose_tile
+
+IMAGE = [1, 64, 56, 56]
+
+
+def const(*shape: int) -> relax.Expr:
+    return relax.const(np.ones(shape, "float32"))
+
+
+GRAPHS = {
+    "convolution": (IMAGE, lambda b, x: relax.op.nn.conv2d(x, const(64, 64, 3, 3), padding=[1] * 4)),
+    "depthwise": (IMAGE, lambda b, x: relax.op.nn.conv2d(x, const(64, 1, 3, 3), padding=[1] * 4, groups=64)),
+    "transposed": (IMAGE, lambda b, x: relax.op.nn.conv2d_transpose(x, const(64, 16, 2, 2), strides=[2, 2])),
+    "matmul": ([128, 768], lambda b, x: relax.op.matmul(x, const(768, 768))),
+    "elementwise": (IMAGE, lambda b, x: relax.op.multiply(x, x)),
+    "channel-scale": (IMAGE, lambda b, x: relax.op.multiply(x, const(1, 64, 1, 1))),
+    "max-pool": (IMAGE, lambda b, x: relax.op.nn.max_pool2d(x, (3, 3), (2, 2), (1, 1, 1, 1))),
+    "global-mean": (IMAGE, lambda b, x: relax.op.mean(x, [2, 3])),
+    "channel-sum": (IMAGE, lambda b, x: relax.op.sum(x, [1])),
+    "layer-norm": ([128, 768], lambda b, x: relax.op.nn.layer_norm(x, const(768), const(768), [-1])),
+    "transpose": (IMAGE, lambda b, x: relax.op.permute_dims(x, [0, 2, 3, 1])),
+}
+
+
+def dynamic(shape: list[int]) -> list[int | str]:
+    return ["n", shape[1], *("hw"[axis] for axis in range(len(shape) - 2))]
+
+
+@pytest.mark.parametrize("form", ["static", "dynamic"])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_large_kernels_are_parallel_and_vectorised(name, form):
+    shape, graph = GRAPHS[name]
+    module = lower_graph([shape if form == "static" else dynamic(shape)], graph)
+    target = x86_target()
+    for variable, function in module.functions.items():
+        if not isinstance(function, tirx.PrimFunc):
+            continue
+        assert "T.parallel" in function.script(), variable.name_hint
+        kernel = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
+        library = tvm.compile(kernel, target=target.tvm_target, tir_pipeline=target.tir_pipeline)
+        assembly = library.mod.inspect_source("asm")
+        # Loads, stores or arithmetic on whole vectors, not the scalar forms that end in "ss".
+        assert re.search(r"\bv\w+ps\s.*%[yz]mm", assembly), variable.name_hint
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("points", [1, 2, 7, 49, 196, 3136, None])
+@pytest.mark.parametrize("blocks", [1, 2, 3, 16])
+def test_tiles_fit_the_registers(points, blocks, lanes):
+    size = tirx.Var("n", "int64") if points is None else points
+    tile = choose_tile(size, blocks, lanes)
+    assert blocks % tile.blocks == 0
+    # Accumulators, the weights of one step, and one broadcast value.
+    assert tile.points * tile.blocks + tile.blocks + 1 <= (32 if lanes == 16 else 16)
+
+
+def test_an_unknown_cpu_is_refused_with_the_known_ones():
+    from paddle_tvm.runtime.errors import UsageError
+
+    with pytest.raises(UsageError, match=r"pentium.*icelake-server"):
+        x86_target("pentium")
