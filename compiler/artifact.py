@@ -90,18 +90,46 @@ def check_output(output: str | os.PathLike[str], force: bool) -> None:
         raise UsageError(f"{path} is no artifact (it has no {MANIFEST_FILE}), so --force does not replace it")
 
 
-def write_artifact(
+class StagedArtifact:
+    """A whole artifact that has not taken its place yet."""
+
+    def __init__(self, path: Path, manifest: Manifest, target: Path, force: bool) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._target = target
+        self._force = force
+        self._write_manifest()
+
+    def record(self, verification: Verification) -> None:
+        """Put the result of a verification into the manifest."""
+        self.manifest = self.manifest._replace(verification=verification)
+        self._write_manifest()
+
+    def publish(self) -> Manifest:
+        """Make it the artifact, in one step; returns the manifest as written."""
+        with _disk_errors(self._target):
+            sync(self.path)
+            publish(self.path, self._target, replace=self._force)
+        return self.manifest
+
+    def _write_manifest(self) -> None:
+        with _disk_errors(self._target):
+            (self.path / MANIFEST_FILE).write_bytes(encode_manifest(self.manifest))
+
+
+@contextmanager
+def stage_artifact(
     output: str | os.PathLike[str],
     description: Description,
     executable: Any,
     weights: Sequence[Array],
     *,
     force: bool = False,
-) -> Manifest:
-    """Write an artifact; equal arguments give equal bytes.
+) -> Iterator[StagedArtifact]:
+    """Write an artifact to a directory beside its place; ``publish`` then puts it there.
 
-    Everything is written to a directory beside ``output`` that takes its place at the end, so that whatever
-    happens there is the old artifact or the new one.
+    What is not published is gone at the end, so that whatever happens there is the old artifact or the
+    new one. Equal arguments give equal bytes.
 
     Parameters
     ----------
@@ -116,47 +144,59 @@ def write_artifact(
     force
         Whether to replace an artifact that is there.
 
-    Returns
-    -------
-    Manifest
-        The manifest as written.
-
     Raises
     ------
     UsageError
-        ``output`` cannot be written (see ``check_output``), the disk is full, or there is no C compiler to
-        link with.
+        ``output`` cannot be written (see ``check_output``), there is no C compiler to link with, or the
+        disk is full.
     """
     check_output(output, force)
     compiler = _linker()
     target = Path(os.path.realpath(output))
-    with _disk_errors(target), staging_directory(target) as staging:
-        (staging / "lib").mkdir()
-        shutil.copyfile(tvm.libinfo.find_libtvm_runtime(), staging / RUNTIME_FILE)
-        _link(executable, staging, compiler)
-        specs, indices = _write_weights(staging / WEIGHTS_FILE, weights)
-        manifest = Manifest(
-            producer=description.producer,
-            source=description.source,
-            inputs=description.inputs,
-            outputs=description.outputs,
-            symbols=dict(sorted(description.symbols.items())),
-            target=description.target,
-            threads=description.threads,
-            precision=description.precision,
-            functions=tuple(
-                function._replace(weights=tuple(indices[i] for i in function.weights))
-                for function in description.functions
-            ),
-            weights=specs,
-            tuning=description.tuning,
-            verification=description.verification,
-            files={name: _entry(staging / name) for name in sorted((MODEL_FILE, RUNTIME_FILE, WEIGHTS_FILE))},
-        )
-        (staging / MANIFEST_FILE).write_bytes(encode_manifest(manifest))
-        sync(staging)
-        publish(staging, target, replace=force)
-    return manifest
+    with staging_directory(target) as staging:
+        with _disk_errors(target):
+            manifest = _write_files(staging, description, executable, weights, compiler)
+        yield StagedArtifact(staging, manifest, target, force)
+
+
+def write_artifact(
+    output: str | os.PathLike[str],
+    description: Description,
+    executable: Any,
+    weights: Sequence[Array],
+    *,
+    force: bool = False,
+) -> Manifest:
+    """Write an artifact in one go; see ``stage_artifact``."""
+    with stage_artifact(output, description, executable, weights, force=force) as staged:
+        return staged.publish()
+
+
+def _write_files(
+    staging: Path, description: Description, executable: Any, weights: Sequence[Array], compiler: str
+) -> Manifest:
+    (staging / "lib").mkdir()
+    shutil.copyfile(tvm.libinfo.find_libtvm_runtime(), staging / RUNTIME_FILE)
+    _link(executable, staging, compiler)
+    specs, indices = _write_weights(staging / WEIGHTS_FILE, weights)
+    return Manifest(
+        producer=description.producer,
+        source=description.source,
+        inputs=description.inputs,
+        outputs=description.outputs,
+        symbols=dict(sorted(description.symbols.items())),
+        target=description.target,
+        threads=description.threads,
+        precision=description.precision,
+        functions=tuple(
+            function._replace(weights=tuple(indices[i] for i in function.weights))
+            for function in description.functions
+        ),
+        weights=specs,
+        tuning=description.tuning,
+        verification=description.verification,
+        files={name: _entry(staging / name) for name in sorted((MODEL_FILE, RUNTIME_FILE, WEIGHTS_FILE))},
+    )
 
 
 def _linker() -> str:

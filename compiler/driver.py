@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
 from tvm import tirx
 
-from paddle_tvm.compiler.artifact import Description, check_output, write_artifact
+from paddle_tvm.compiler.artifact import Description, check_output, stage_artifact
 from paddle_tvm.compiler.frontends.importing import import_forms
 from paddle_tvm.compiler.frontends.source import ModelSource, find_model
 from paddle_tvm.compiler.imported import ImportedModel
@@ -22,6 +21,8 @@ from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.passes.lift_weights import LiftedModule, lift_weights
 from paddle_tvm.compiler.passes.merge_forms import merge_forms
 from paddle_tvm.compiler.verify import VerificationResult, verify_artifact
+from paddle_tvm.runtime.cpu import cpu_features
+from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import (
     FunctionSpec,
     Producer,
@@ -81,6 +82,12 @@ def compile_model(
     check_output(output, options.force)
     source = find_model(model)
     target = x86_target(options.mcpu)
+    lacking = set(target.features) - cpu_features()
+    if options.verify and lacking:
+        raise UsageError(
+            f"--verify runs the code, and this machine lacks what --mcpu {target.mcpu} needs "
+            f"({', '.join(sorted(lacking))}): compile without it, and verify on such a machine"
+        )
     with stage("import"):
         forms = import_forms(source, options)
     with stage("optimise"):
@@ -92,17 +99,18 @@ def compile_model(
     description = _describe(source, forms, target, lifted, options)
 
     verification = None
-    if options.verify:
-        with tempfile.TemporaryDirectory(prefix="paddle-tvm-verify-") as folder:
-            trial = Path(folder) / "trial.pdtvm"
-            with stage("link"):
-                write_artifact(trial, description, executable, lifted.weights)
+    with ExitStack() as stack:
+        with stage("link"):
+            staged = stack.enter_context(
+                stage_artifact(output, description, executable, lifted.weights, force=options.force)
+            )
+        if options.verify:
             with stage("verify"):
-                verification = verify_artifact(trial, model)
-        verification.require_passed()
-        description = replace(description, verification=verification.to_manifest())
-    with stage("write the artifact"):
-        write_artifact(output, description, executable, lifted.weights, force=options.force)
+                verification = verify_artifact(staged.path, model)
+            verification.require_passed()
+            staged.record(verification.to_manifest())
+        with stage("write the artifact"):
+            staged.publish()
     return CompileResult(
         artifact=output,
         stages=tuple(stage.done),

@@ -30,11 +30,10 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def _encode(fields: dict[str, Any]) -> bytes:
-    def dump(checksum: str) -> bytes:
-        text = json.dumps({**fields, "checksum": checksum}, indent=1, allow_nan=False, sort_keys=True)
-        return text.encode("ascii") + b"\n"
-
-    return dump(hashlib.sha256(dump("")).hexdigest())
+    text = json.dumps({**fields, "checksum": ""}, indent=1, allow_nan=False, sort_keys=True) + "\n"
+    checksum = hashlib.sha256(text.encode("ascii")).hexdigest()
+    # Only a key of the outermost object follows a line break and one space.
+    return text.replace('\n "checksum": ""', f'\n "checksum": "{checksum}"').encode("ascii")
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:

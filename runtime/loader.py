@@ -8,14 +8,12 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
+from paddle_tvm.runtime import ffi, native_tensor
 from paddle_tvm.runtime.artifact import check_files, check_machine, file_sha256, map_weights, read_manifest
 from paddle_tvm.runtime.errors import ArtifactError
-from paddle_tvm.runtime.ffi import tvm_ffi
-from paddle_tvm.runtime.manifest import ALIGNMENT, MODEL_FILE, RUNTIME_FILE, Manifest
+from paddle_tvm.runtime.manifest import MODEL_FILE, RUNTIME_FILE, Manifest
 
 _CPU = 1
 _POOLED_ALLOCATOR = 2
@@ -30,7 +28,7 @@ class _RuntimeLibrary(NamedTuple):
 
 
 _runtime: _RuntimeLibrary | None = None
-_opened: dict[str, dict[tuple[int, int], Any]] = {}
+_opened: dict[str, dict[tuple[int, int], ffi.Module]] = {}
 
 
 class LoadedModel(NamedTuple):
@@ -38,12 +36,12 @@ class LoadedModel(NamedTuple):
 
     path: str
     manifest: Manifest
-    module: Any
-    weights: tuple[Any, ...]
+    module: ffi.Module
+    weights: tuple[native_tensor.NativeTensor, ...]
 
-    def new_vm(self) -> Any:
+    def new_vm(self) -> ffi.Module:
         """Start a virtual machine; it serves one call at a time."""
-        vm = self.module["vm_load_executable"]()
+        vm: ffi.Module = self.module["vm_load_executable"]()
         vm["vm_initialization"](_CPU, 0, _POOLED_ALLOCATOR)
         return vm
 
@@ -67,9 +65,10 @@ def load(path: str | os.PathLike[str], *, hashes: bool = True) -> LoadedModel:
     """
     manifest = read_manifest(path)
     check_machine(path, manifest)
-    if manifest.producer.tvm_ffi != tvm_ffi.__version__:
+    installed = ffi.version()
+    if manifest.producer.tvm_ffi != installed:
         raise ArtifactError(
-            f"{path}: made with apache-tvm-ffi {manifest.producer.tvm_ffi}, and {tvm_ffi.__version__} is "
+            f"{path}: made with apache-tvm-ffi {manifest.producer.tvm_ffi}, and {installed} is "
             "installed; compile the model again with this paddle-tvm, or install the one that made it "
             f"(paddle-tvm=={manifest.producer.paddle_tvm})"
         )
@@ -78,21 +77,8 @@ def load(path: str | os.PathLike[str], *, hashes: bool = True) -> LoadedModel:
     with _loading:
         _load_runtime(directory, manifest)
         module = _open_model(directory)
-    weights = tuple(_tensor(array) for array in map_weights(directory, manifest))
+    weights = tuple(native_tensor.over(array) for array in map_weights(directory, manifest))
     return LoadedModel(str(path), manifest, module, weights)
-
-
-def new_tensor(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """Allocate a tensor as kernels expect it, aligned and compact."""
-    allocate = tvm_ffi.get_global_func("runtime.TVMTensorAllocWithScope")
-    return allocate(tvm_ffi.Shape(shape), tvm_ffi.dtype(dtype.name), tvm_ffi.device("cpu", 0), None)
-
-
-def _tensor(array: np.ndarray[Any, Any]) -> Any:
-    # NumPy gives arrays without elements strides of 0, which kernels refuse.
-    if array.size == 0:
-        return new_tensor(array.shape, array.dtype)
-    return tvm_ffi.from_dlpack(array, require_alignment=ALIGNMENT)
 
 
 def _load_runtime(directory: str, manifest: Manifest) -> None:
@@ -125,7 +111,7 @@ def _load_runtime(directory: str, manifest: Manifest) -> None:
 
 
 def _is_loaded() -> bool:
-    return tvm_ffi.get_global_func("vm.builtin.memory_manager.clear", allow_missing=True) is not None
+    return ffi.find_function("vm.builtin.memory_manager.clear") is not None
 
 
 def _find_loaded() -> _RuntimeLibrary:
@@ -171,7 +157,7 @@ class _RefuseTvm:
             raise ImportError(self._message, name=name)
 
 
-def _open_model(directory: str) -> Any:
+def _open_model(directory: str) -> ffi.Module:
     """Open the executable; an executable that was opened before stays open and is the same."""
     status = os.stat(os.path.join(directory, MODEL_FILE))
     opened = _opened.setdefault(directory, {})
@@ -181,7 +167,7 @@ def _open_model(directory: str) -> Any:
         # replaced in place needs another spelling of its path.
         spelled = directory + "/." * len(opened) + "/" + MODEL_FILE
         try:
-            opened[identity] = tvm_ffi.load_module(spelled)
+            opened[identity] = ffi.load_module(spelled)
         except Exception as error:
             raise ArtifactError(f"{directory}/{MODEL_FILE}: cannot be loaded: {error}") from error
     return opened[identity]

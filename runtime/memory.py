@@ -11,7 +11,7 @@ import ctypes
 import os
 import threading
 
-from paddle_tvm.runtime.ffi import tvm_ffi
+from paddle_tvm.runtime.ffi import get_function
 
 _lock = threading.Lock()
 _baseline = 0
@@ -34,7 +34,7 @@ def free_cached() -> int:
     global _baseline
     with _lock:
         before = resident_bytes()
-        tvm_ffi.get_global_func("vm.builtin.memory_manager.clear")()
+        get_function("vm.builtin.memory_manager.clear")()
         # Without this glibc keeps what was freed.
         ctypes.CDLL(None).malloc_trim(0)
         _baseline = resident_bytes()

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
 from weakref import WeakSet
 
 import numpy as np
@@ -14,7 +13,9 @@ import numpy as np
 from paddle_tvm.runtime import memory
 from paddle_tvm.runtime.config import Config
 from paddle_tvm.runtime.errors import ArtifactError, PaddleTvmError, UsageError
+from paddle_tvm.runtime.ffi import Call
 from paddle_tvm.runtime.loader import LoadedModel, load
+from paddle_tvm.runtime.native_tensor import NativeTensor
 from paddle_tvm.runtime.shapes import select_function
 from paddle_tvm.runtime.tensor import Array, InputTensor, OutputTensor, RunState, Tensor
 from paddle_tvm.runtime.threads import call_on_one_thread, call_on_threads
@@ -35,11 +36,10 @@ class Predictor:
         self._lock = threading.Lock()
         self._forked_while_running = False
         threads = config.cpu_math_library_num_threads()
-        self._call = call_on_one_thread if threads == 1 else partial(call_on_threads, threads)
+        self._run_call = call_on_one_thread if threads == 1 else partial(call_on_threads, threads)
         self._state = state = RunState()
         self._inputs = {spec.name: InputTensor(spec, manifest.symbols, state) for spec in manifest.inputs}
         self._outputs = {spec.name: OutputTensor(spec, state, i) for i, spec in enumerate(manifest.outputs)}
-        self._arguments: tuple[Any, ...] = ()
         self._input_addresses: frozenset[int] = frozenset()
         memory.start_watching()
         _predictors.add(self)
@@ -139,25 +139,26 @@ class Predictor:
                 data = data.numpy()
             handle.copy_from_cpu(data)
 
-    def _bind(self) -> None:
+    def _bind(self) -> Call:
         tensors = tuple(handle.bound() for handle in self._inputs.values())
         chosen = select_function(self._model.manifest, [tuple(tensor.shape) for tensor in tensors])
-        self._arguments = (*tensors, *(self._model.weights[i] for i in chosen.weights))
-        self._input_addresses = frozenset(tensor.data_ptr() for tensor in tensors)
+        self._input_addresses = frozenset(tensor.data for tensor in tensors)
         try:
-            self._state.function = self._vm[chosen.name]
-        except AttributeError as error:
+            function = self._vm[chosen.name]
+        except KeyError as error:
             raise ArtifactError(f"{self._model.path}: model.so has no function {chosen.name!r}") from error
+        weights = (self._model.weights[i] for i in chosen.weights)
+        self._state.call = call = Call(function, (*tensors, *weights))
+        return call
 
     def _run(self) -> None:
         state = self._state
-        rebound = state.function is None
-        if rebound:
-            self._bind()
+        rebound = state.call is None
+        call = state.call or self._bind()
         # Gone before the run, so that it can use their memory again.
         state.results = ()
         try:
-            results = list(self._call(state.function, self._arguments))
+            results: list[NativeTensor | Array] = [*self._run_call(call).tensors()]
         except PaddleTvmError:
             raise
         except Exception as error:
@@ -169,8 +170,8 @@ class Predictor:
             )
         # An output may be an input passed through, whose memory the next copy_from_cpu overwrites.
         for i, result in enumerate(results):
-            if result.data_ptr() in self._input_addresses:
-                results[i] = np.from_dlpack(result).copy()
+            if isinstance(result, NativeTensor) and result.data in self._input_addresses:
+                results[i] = result.numpy()
         state.results = results
         if rebound:
             memory.free_above(self._config.cached_memory_limit_mb() << 20)

@@ -10,9 +10,9 @@ import numpy as np
 
 from paddle_tvm.runtime.data_type import DataType
 from paddle_tvm.runtime.errors import UsageError
-from paddle_tvm.runtime.ffi import tvm_ffi
-from paddle_tvm.runtime.loader import new_tensor
+from paddle_tvm.runtime.ffi import Call
 from paddle_tvm.runtime.manifest import ALIGNMENT, SymbolRange, TensorSpec
+from paddle_tvm.runtime.native_tensor import NativeTensor, aligned_empty, from_dlpack, over
 from paddle_tvm.runtime.shapes import check_shape
 
 Array = np.ndarray[Any, Any]
@@ -25,9 +25,9 @@ class RunState:
     """
 
     def __init__(self) -> None:
-        self.function: Any = None
-        """The function that takes the inputs as they are; None until the next run looks for it."""
-        self.results: Sequence[Any] = ()
+        self.call: Call | None = None
+        """The call with the inputs as they are; None until the next run prepares it."""
+        self.results: Sequence[NativeTensor | Array] = ()
         """The tensors of the latest run."""
 
 
@@ -91,7 +91,7 @@ class InputTensor(Tensor):
         self._state = state
         self._shape: tuple[int, ...] | None = None
         # The VM's tensor, and NumPy's view of it; the view is None where the memory is the caller's.
-        self._tensor: Any = None
+        self._tensor: NativeTensor | None = None
         self._view: Array | None = None
 
     def shape(self) -> list[int]:
@@ -119,10 +119,10 @@ class InputTensor(Tensor):
             return
         data = None
         if self._tensor is not None and prod(self._tensor.shape) == prod(dims):
-            data = np.from_dlpack(self._tensor).reshape(dims)
+            data = self._tensor.numpy().reshape(dims)
         self._tensor = self._view = None
         self._shape = dims
-        self._state.function = None
+        self._state.call = None
         if data is not None:
             self.copy_from_cpu(data)
 
@@ -162,10 +162,10 @@ class InputTensor(Tensor):
             )
         if self._view is None or data.shape != self._shape:
             check_shape(self._spec, self._symbols, data.shape)
-            self._tensor = new_tensor(data.shape, self._dtype)
-            self._view = np.from_dlpack(self._tensor)
+            self._view = aligned_empty(data.shape, self._dtype)
+            self._tensor = over(self._view)
             self._shape = data.shape
-            self._state.function = None
+            self._state.call = None
         return self._view
 
     def share_external_data(self, data: object) -> None:
@@ -183,26 +183,26 @@ class InputTensor(Tensor):
             It is not such a tensor, or its dtype or shape is not what the model takes.
         """
         try:
-            tensor = tvm_ffi.from_dlpack(data, require_alignment=ALIGNMENT, require_contiguous=True)
+            tensor = from_dlpack(data, ALIGNMENT)
         except Exception as error:
             raise UsageError(
                 f"input {self._spec.name!r}: this {type(data).__name__} cannot be shared ({error}): use "
                 "copy_from_cpu(), or make it with paddle_tvm.runtime.aligned_empty()"
             ) from error
-        if str(tensor.dtype) != self._spec.dtype or str(tensor.device) != "cpu:0":
+        if tensor.dtype != self._spec.dtype or not tensor.on_cpu:
             raise UsageError(
-                f"input {self._spec.name!r}: expected {self._spec.dtype} on cpu:0, got {tensor.dtype} on "
-                f"{tensor.device}"
+                f"input {self._spec.name!r}: expected {self._spec.dtype} on the CPU, got {tensor.dtype} on "
+                f"{'the CPU' if tensor.on_cpu else 'another device'}"
             )
-        shape = tuple(tensor.shape)
+        shape = tensor.shape
         check_shape(self._spec, self._symbols, shape)
-        # NumPy gives arrays without elements strides of 0, which kernels refuse; there is nothing to share.
-        self._tensor = tensor if prod(shape) else new_tensor(shape, self._dtype)
+        # Without elements there is nothing to share.
+        self._tensor = tensor if prod(shape) else over(aligned_empty(shape, self._dtype))
         self._view = None
         self._shape = shape
-        self._state.function = None
+        self._state.call = None
 
-    def bound(self) -> Any:
+    def bound(self) -> NativeTensor:
         """Return the tensor that the VM reads.
 
         Raises
@@ -224,7 +224,7 @@ class OutputTensor(Tensor):
         self._state = state
         self._index = index
 
-    def _result(self) -> Any:
+    def _result(self) -> NativeTensor | Array | None:
         # A run in another thread may clear the results between a look and a use.
         results = self._state.results
         return results[self._index] if results else None
@@ -245,21 +245,4 @@ class OutputTensor(Tensor):
         result = self._result()
         if result is None:
             raise UsageError(f"output {self._spec.name!r} has no data: call run() first")
-        copied: Array = np.array(np.from_dlpack(result))
-        return copied
-
-
-def aligned_empty(shape: Sequence[int], dtype: str | np.dtype[Any] | type) -> Array:
-    """Return a new array, not initialised, that ``share_external_data`` takes.
-
-    Parameters
-    ----------
-    shape
-        Its dimensions.
-    dtype
-        Its dtype.
-    """
-    itemsize = np.dtype(dtype).itemsize
-    memory = np.empty(prod(shape) * itemsize + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + prod(shape) * itemsize].view(dtype).reshape(tuple(shape))
+        return result.numpy() if isinstance(result, NativeTensor) else result.copy()

@@ -12,10 +12,11 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from paddle_tvm.runtime.errors import PaddleTvmError
-from paddle_tvm.runtime.ffi import tvm_ffi
+from paddle_tvm.runtime.ffi import get_function
 
 # ThreadGroup::kSpecifyThreadShareAllCore. Every other mode binds the calling thread and the workers to the
 # first CPUs, so that two pools in a process would share them.
@@ -31,24 +32,24 @@ _configuring = threading.Lock()
 _idle: defaultdict[int, list[_Executor]] = defaultdict(list)
 
 
-def call_on_one_thread(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def call_on_one_thread(call: Callable[[], Any]) -> Any:
     """Call native code here, on the calling thread alone."""
     if not _state.has_pool_of_one:
         _configure(1)
         _state.has_pool_of_one = True
-    return function(*arguments)
+    return call()
 
 
-def call_on_threads(threads: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def call_on_threads(threads: int, call: Callable[[], Any]) -> Any:
     """Call native code on ``threads`` threads and wait for its result."""
     idle = _idle[threads]
     try:
         executor = idle.pop()
     except IndexError:
         executor = _Executor()
-        executor.call(_configure, (threads,))
+        executor.run(partial(_configure, threads))
     try:
-        return executor.call(function, arguments)
+        return executor.run(call)
     finally:
         if not executor.retired:
             idle.append(executor)
@@ -56,14 +57,14 @@ def call_on_threads(threads: int, function: Callable[..., Any], arguments: tuple
 
 def _configure(threads: int) -> None:
     """Give the calling thread a pool of this size that may use every CPU that it may use itself."""
-    config = tvm_ffi.get_global_func("runtime.config_threadpool")
+    config, strings = get_function("runtime.config_threadpool"), get_function("ffi.Array")
     cpus = [str(cpu) for cpu in sorted(os.sched_getaffinity(0))]
     cpus *= -(-threads // len(cpus))
     with _configuring:
         # A new pool takes its size from the number of CPUs listed; the second call frees it from just those.
-        config(_SHARE_ALL_CPUS, threads, cpus[:threads])
-        config(_SHARE_ALL_CPUS, threads, cpus)
-    count = tvm_ffi.get_global_func("runtime.NumThreads")()
+        config(_SHARE_ALL_CPUS, threads, strings(*cpus[:threads]))
+        config(_SHARE_ALL_CPUS, threads, strings(*cpus))
+    count = get_function("runtime.NumThreads")()
     if count != threads:
         raise PaddleTvmError(f"asked for a pool of {threads} threads, and TVM made one of {count}")
 
@@ -78,7 +79,7 @@ class _Executor:
         self._start.acquire()
         self._done.acquire()
         self._finished = False
-        self._task: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
+        self._task: Callable[[], Any] | None = None
         self._result: Any = None
         self._error: BaseException | None = None
         threading.Thread(target=self._serve, name="paddle-tvm", daemon=True).start()
@@ -86,21 +87,20 @@ class _Executor:
     def _serve(self) -> None:
         while True:
             self._start.acquire()
-            if self._task is None:
+            task = self._task
+            if task is None:
                 return
-            function, arguments = self._task
             try:
-                self._result = function(*arguments)
+                self._result = task()
             except BaseException as error:
                 self._error = error
             # An idle thread must keep nobody's tensors alive.
-            del function, arguments
-            self._task = None
+            self._task = task = None
             self._finished = True
             self._done.release()
 
-    def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        self._task = (function, arguments)
+    def run(self, task: Callable[[], Any]) -> Any:
+        self._task = task
         self._finished = False
         started = False
         # Ctrl-C must not leave before the call has ended: the caller would use the VM again meanwhile.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 
 def get_version() -> str:
     """Return the version of paddle-tvm, in the form of Paddle's ``get_version``."""
+    # Importing it takes longer than everything else in this package together.
+    from importlib.metadata import version
+
     return f"version: {version('paddle-tvm')}\n"
 
 

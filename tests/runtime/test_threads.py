@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from paddle_tvm.runtime import Config, Predictor, PredictorPool, UsageError, create_predictor
-from paddle_tvm.runtime.ffi import tvm_ffi
+from paddle_tvm.runtime.ffi import get_function
 
 ROWS = np.ones((8, 128), "float32")
 
@@ -58,16 +58,17 @@ def in_new_process(script: str, *arguments: object) -> str:
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_a_run_uses_the_threads_asked_for(parallel: Path, threads: int) -> None:
     predictor = predictor_of(parallel, threads)
-    count = tvm_ffi.get_global_func("runtime.NumThreads")
+    count = get_function("runtime.NumThreads")
     used = []
 
-    def call(function: Any, *arguments: Any) -> Any:
-        used.append(count())
-        return function(*arguments)
-
     check(predictor.run([ROWS]))
-    function = predictor._state.function
-    predictor._state.function = lambda *arguments: call(function, *arguments)
+    native = predictor._state.call
+
+    def call() -> Any:
+        used.append(count())
+        return native()
+
+    predictor._state.call = call
     check(predictor.run([ROWS]))
     assert used == [threads]
 
@@ -181,12 +182,12 @@ predictor = create_predictor(Config(sys.argv[1]))
 rows = np.ones((8, 128), "float32")
 predictor.run([rows])
 running, go_on = threading.Event(), threading.Event()
-function = predictor._state.function
-def slow(*arguments):
+call = predictor._state.call
+def slow():
     running.set()
     go_on.wait()
-    return function(*arguments)
-predictor._state.function = slow
+    return call()
+predictor._state.call = slow
 thread = threading.Thread(target=predictor.run)
 thread.start()
 running.wait()
@@ -217,19 +218,19 @@ config.set_cpu_math_library_num_threads(2)
 predictor = create_predictor(config)
 rows = np.ones((8, 128), "float32")
 predictor.run([rows])
-function, ended = predictor._state.function, []
-def slow(*arguments):
+call, ended = predictor._state.call, []
+def slow():
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(0.3)
     ended.append(True)
-    return function(*arguments)
-predictor._state.function = slow
+    return call()
+predictor._state.call = slow
 try:
     predictor.run()
     sys.exit("not interrupted")
 except KeyboardInterrupt:
     assert ended
-predictor._state.function = function
+predictor._state.call = call
 print(float(predictor.run([rows])[0].sum()))
 """
 
