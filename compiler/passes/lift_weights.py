@@ -35,7 +35,7 @@ class _Lift(relax.PyExprMutator):  # type: ignore[misc]
     def visit_generic_const_(self, constant: ir.Constant) -> relax.Expr:
         array = constant.value.numpy()
         # Equal constants of several layers or forms are stored once.
-        content = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         key = (str(array.dtype), array.shape, hashlib.sha256(content).digest())
         index = self.indices.setdefault(key, len(self.indices))
         if index not in self.params:

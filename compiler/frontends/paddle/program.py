@@ -169,7 +169,7 @@ def _first_line(error: Exception) -> str:
 def _read_block(block: Any) -> tuple[tuple[Operation, ...], tuple[Port, ...], tuple[Port, ...]]:
     values: dict[tuple[int, int], Value] = {}
     operations: list[Operation] = []
-    inputs: list[Port] = []
+    fed: list[tuple[int, Port]] = []
     fetched: list[tuple[int, Port]] = []
     for number, op in enumerate(block.ops):
         name, attrs = op.name(), _read_attrs(op)
@@ -182,13 +182,17 @@ def _read_block(block: Any) -> tuple[tuple[Operation, ...], tuple[Port, ...], tu
         for index, result in enumerate(results):
             values[op.id(), index] = result
         if name in ("pd_op.data", "pd_op.feed"):
-            inputs.append(Port(attrs["name"], results[0]))
+            # The operations of a .pdmodel stand in another order than the columns of its feed.
+            fed.append((attrs.get("col", len(fed)), Port(attrs["name"], results[0])))
             continue
         if op.num_regions():
             attrs["regions"] = [[inner.name() for inner in region.ops] for region in op.blocks()]
         operations.append(Operation(name, operands, results, attrs, number))
-    fetched.sort(key=lambda item: item[0])
-    return tuple(operations), tuple(inputs), tuple(port for _, port in fetched)
+    return tuple(operations), _by_column(fed), _by_column(fetched)
+
+
+def _by_column(ports: list[tuple[int, Port]]) -> tuple[Port, ...]:
+    return tuple(port for _, port in sorted(ports, key=lambda item: item[0]))
 
 
 def _operand(values: dict[tuple[int, int], Value], operand: Any) -> Value | None:
