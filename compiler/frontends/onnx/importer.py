@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import onnx
@@ -26,15 +25,14 @@ from paddle_tvm.compiler.frontends.onnx.registry import find_converter, find_fol
 from paddle_tvm.compiler.frontends.onnx.tvm_converters import convert_with_tvm
 from paddle_tvm.compiler.frontends.paddle.context import (
     MAX_SYMBOLIC_ELEMENTS,
-    Dim,
     TensorValue,
     as_dim,
-    shape_of,
 )
 from paddle_tvm.compiler.frontends.paddle.registry import KnownArray, is_constant
 from paddle_tvm.compiler.frontends.shapes import symbol_stem
 from paddle_tvm.compiler.frontends.source import ModelSource
-from paddle_tvm.compiler.imported import ImportedModel, TensorPort, format_dim
+from paddle_tvm.compiler.frontends.symbols import SymbolTable, import_with_equal_symbols, tensor_port
+from paddle_tvm.compiler.imported import ImportedModel
 from paddle_tvm.runtime.errors import UnsupportedModelError
 
 # A constant result larger than this is left to the compiled graph: 2^26 elements are 256 MB of float32.
@@ -72,14 +70,7 @@ def import_onnx(
         )
     declared = input_shapes(model, shapes)
     inferred = infer_shapes(model, declared)
-    renamed: dict[str, str] = {}
-    while True:
-        importer = _Importer(model, declared, inferred, renamed)
-        imported = importer.run()
-        if not importer.same_symbols:
-            return imported
-        # Some operators need symbols to be equal: build anew with one name for both.
-        renamed.update(importer.same_symbols)
+    return import_with_equal_symbols(lambda symbols: _Importer(model, declared, inferred, symbols).run())
 
 
 class _Importer:
@@ -88,13 +79,11 @@ class _Importer:
         model: OnnxModel,
         declared: Mapping[str, Sequence[int | str]],
         inferred: Mapping[str, Inferred],
-        renamed: Mapping[str, str],
+        symbols: SymbolTable,
     ) -> None:
         self.model = model
         self.inferred = inferred
-        self.renamed = renamed
-        self.same_symbols: dict[str, str] = {}
-        self.symbols: dict[str, tirx.Var] = {}
+        self.symbols = symbols
         self.builder = relax.BlockBuilder()
         self.read = {name for node in all_nodes(model.proto.graph) for name in node.input} | _results(model)
         self.values: dict[str, TensorValue] = {
@@ -103,23 +92,9 @@ class _Importer:
         self.inputs = [self._input(port.name, port.dtype, declared[port.name]) for port in model.inputs]
 
     def _input(self, name: str, dtype: str, shape: Sequence[int | str]) -> relax.Var:
-        dims = [dim if isinstance(dim, int) else self._symbol(dim) for dim in shape]
-        variable = relax.Var(symbol_stem(name), relax.TensorType(dims, dtype))
+        variable = relax.Var(symbol_stem(name), relax.TensorType(self.symbols.dims(shape), dtype))
         self.values[name] = TensorValue(dtype, variable)
         return variable
-
-    def _symbol(self, name: str) -> tirx.Var:
-        while name in self.renamed:
-            name = self.renamed[name]
-        return self.symbols.setdefault(name, tirx.Var(name, "int64"))
-
-    def constrain_equal(self, left: Dim, right: Dim) -> None:
-        """Note that two dimensions must be equal; two plain symbols become one."""
-        names = {variable: name for name, variable in self.symbols.items()}
-        if isinstance(left, tirx.Var) and isinstance(right, tirx.Var) and left in names and right in names:
-            kept, dropped = sorted((names[left], names[right]), key=list(self.symbols).index)
-            if kept != dropped:
-                self.same_symbols[dropped] = kept
 
     def run(self) -> ImportedModel:
         with self.builder.function("main", self.inputs):
@@ -131,11 +106,11 @@ class _Importer:
         return ImportedModel(
             module=self.builder.get(),
             inputs=tuple(
-                _port(port.name, variable)
+                tensor_port(port.name, variable)
                 for port, variable in zip(self.model.inputs, self.inputs, strict=True)
             ),
             outputs=tuple(
-                _port(name, output) for name, output in zip(self.model.outputs, outputs, strict=True)
+                tensor_port(name, output) for name, output in zip(self.model.outputs, outputs, strict=True)
             ),
             operators=dict(Counter(node.op_type for node in all_nodes(self.model.proto.graph))),
         )
@@ -172,8 +147,8 @@ class _Importer:
                 self.model.opset,
                 operands,
                 self.builder,
-                self.constrain_equal,
-                list(self.symbols.values()),
+                self.symbols.constrain_equal,
+                self.symbols.variables,
                 [self.inferred[name].dtype if name in self.inferred else None for name in node.output],
             )
             results = self._fold_symbols(context) or self._convert(context)
@@ -268,8 +243,3 @@ def _results(model: OnnxModel) -> set[str]:
     """What the graph and the graphs inside its nodes give out."""
     inner = [attribute.g for node in all_nodes(model.proto.graph) for attribute in node.attribute]
     return {output.name for graph in (model.proto.graph, *inner) for output in graph.output}
-
-
-def _port(name: str, expr: Any) -> TensorPort:
-    shape = tuple(dim if isinstance(dim, int) else format_dim(dim) for dim in shape_of(expr))
-    return TensorPort(name, str(expr.ty.dtype), shape)

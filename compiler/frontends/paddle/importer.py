@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from tvm import ir, relax, tirx
+from tvm import ir, relax
 
 # Importing the package registers the operators.
 from paddle_tvm.compiler.frontends.paddle import ops as _ops  # noqa: F401
 from paddle_tvm.compiler.frontends.paddle.context import (
     MAX_SYMBOLIC_ELEMENTS,
-    Dim,
     Imported,
     OpContext,
     TensorValue,
@@ -28,7 +27,8 @@ from paddle_tvm.compiler.frontends.paddle.registry import (
     is_constant,
 )
 from paddle_tvm.compiler.frontends.shapes import check_shapes
-from paddle_tvm.compiler.imported import ImportedModel, TensorPort, format_dim
+from paddle_tvm.compiler.frontends.symbols import SymbolTable, import_with_equal_symbols, tensor_port
+from paddle_tvm.compiler.imported import ImportedModel
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
 
 # Named like in-place operators, but what they change in place is statistics, or nothing.
@@ -86,47 +86,26 @@ def import_program(
         raise UsageError(
             f"the model has no input {', '.join(sorted(unknown))}; its inputs are {', '.join(declared)}"
         )
-    renamed: dict[str, str] = {}
-    while True:
-        importer = _Importer(program, declared, renamed)
-        model = importer.run()
-        if not importer.same_symbols:
-            return model
-        # Some operators need symbols to be equal: build anew with one name for both.
-        renamed.update(importer.same_symbols)
+    return import_with_equal_symbols(lambda symbols: _Importer(program, declared, symbols).run())
 
 
 class _Importer:
     def __init__(
-        self, program: Program, declared: Mapping[str, Sequence[int | str]], renamed: Mapping[str, str]
+        self, program: Program, declared: Mapping[str, Sequence[int | str]], symbols: SymbolTable
     ) -> None:
         self.program = program
         self.builder = relax.BlockBuilder()
         self.values: dict[Value, Imported] = {}
-        self.renamed = renamed
-        self.same_symbols: dict[str, str] = {}
-        self.symbols: dict[str, tirx.Var] = {}
+        self.symbols = symbols
         self.inputs = [self._input(port, declared[port.name]) for port in program.inputs]
 
     def _input(self, port: Port, shape: Sequence[int | str]) -> relax.Var:
-        dims = [dim if isinstance(dim, int) else self._symbol(dim) for dim in shape]
         assert port.value.dtype is not None
-        variable = relax.Var(_identifier(port.name), relax.TensorType(dims, port.value.dtype))
+        variable = relax.Var(
+            _identifier(port.name), relax.TensorType(self.symbols.dims(shape), port.value.dtype)
+        )
         self.values[port.value] = TensorValue(port.value.dtype, variable)
         return variable
-
-    def _symbol(self, name: str) -> tirx.Var:
-        while name in self.renamed:
-            name = self.renamed[name]
-        return self.symbols.setdefault(name, tirx.Var(name, "int64"))
-
-    def constrain_equal(self, left: Dim, right: Dim) -> None:
-        """Note that two dimensions must be equal; two plain symbols become one."""
-        names = {variable: name for name, variable in self.symbols.items()}
-        if isinstance(left, tirx.Var) and isinstance(right, tirx.Var) and left in names and right in names:
-            kept, dropped = sorted((names[left], names[right]), key=list(self.symbols).index)
-            if kept != dropped:
-                self.same_symbols[dropped] = kept
 
     def run(self) -> ImportedModel:
         with self.builder.function("main", self.inputs):
@@ -141,11 +120,11 @@ class _Importer:
         return ImportedModel(
             module=module,
             inputs=tuple(
-                TensorPort(port.name, str(variable.ty.dtype), _port_shape(variable))
+                tensor_port(port.name, variable)
                 for port, variable in zip(self.program.inputs, self.inputs, strict=True)
             ),
             outputs=tuple(
-                TensorPort(port.name, str(output.ty.dtype), _port_shape(output))
+                tensor_port(port.name, output)
                 for port, output in zip(self.program.outputs, outputs, strict=True)
             ),
             operators=dict(self.program.count_operators()),
@@ -170,7 +149,7 @@ class _Importer:
             tensors = [operand for operand in operands if isinstance(operand, TensorValue)]
             self.values[operation.outputs[0]] = tensors
             return
-        context = OpContext(operation, operands, self.builder, self.constrain_equal)
+        context = OpContext(operation, operands, self.builder, self.symbols.constrain_equal)
         if self._fold(operation, context, operands):
             return
         converter = find_converter(operation.name)
@@ -269,10 +248,6 @@ def _all_known(operands: Sequence[Imported]) -> bool:
             if part is not None and part.array is None:
                 return False
     return True
-
-
-def _port_shape(expr: relax.Expr) -> tuple[int | str, ...]:
-    return tuple(dim if isinstance(dim, int) else format_dim(dim) for dim in shape_of(expr))
 
 
 def _identifier(name: str) -> str:
