@@ -110,7 +110,7 @@ class NativeTensor(Borrowed):
         array = np.empty(self.shape, self.dtype)
         if array.size:
             # Of all ways to an array's address this is the fastest.
-            ctypes.memmove(byref(c_uint8.from_buffer(array)), self.data, array.nbytes)
+            ctypes.memmove(byref(c_uint8.from_buffer(array.data)), self.data, array.nbytes)
         return array
 
     def view(self, dtype: str, shape: tuple[int, ...]) -> NativeTensor:

@@ -75,9 +75,15 @@ def _requirements() -> dict[str, list[tuple[str, str]]]:
     by_extra: dict[str, list[tuple[str, str]]] = {"": []}
     for line in metadata.requires("paddle-tvm") or []:
         match = _REQUIREMENT.match(line)
-        if match is not None:
+        if match is not None and _for_this_python(line):
             by_extra.setdefault(match[3] or "", []).append((match[1], match[2]))
     return by_extra
+
+
+def _for_this_python(requirement: str) -> bool:
+    """Whether a requirement's marker, if it has one, holds for the running Python."""
+    marker = re.search(r"python_version\s*(==|>=|<)\s*[\"']([\d.]+)[\"']", requirement)
+    return marker is None or _satisfies(platform.python_version(), marker[1] + marker[2])
 
 
 def _extra(extra: str, needed: list[tuple[str, str]]) -> list[Finding]:
