@@ -42,11 +42,11 @@ def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir
         tirx.transform.StorageRewrite(),
         s_tir.transform.HoistIfThenElse(),
         tirx.transform.UnrollLoop(),
-        s_tir.transform.RenormalizeSplitPattern(),
         tirx.transform.StmtSimplify(),
         tirx.transform.RemoveNoOp(),
         s_tir.transform.RewriteUnsafeSelect(),
-        tirx.transform.CommonSubexprElim(),
+        # No CommonSubexprElim: LLVM does it as well, and the variables that it makes hide the bounds of
+        # symbolic divisions from what comes after, which then takes three times as long.
         _truncate_divisions,
         tirx.transform.FP8ComputeLegalize(),
         tirx.transform.VerifyMemory(),
