@@ -5,6 +5,7 @@ Nothing heavy is imported before one of them is called, so that the runtime's co
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from paddle_tvm.compiler.verify import VerificationResult
 
 __all__ = ["compile", "verify"]
+
+# Paddle has one static mode for all threads, and TVM 0.27 one stack of block builders.
+_one_at_a_time = threading.Lock()
 
 
 def compile(
@@ -30,7 +34,7 @@ def compile(
     force: bool = False,
     progress: Progress | None = None,
 ) -> CompileResult:
-    """Compile a saved model into an artifact.
+    """Compile a saved model into an artifact. Calls from several threads follow each other.
 
     Parameters
     ----------
@@ -75,7 +79,8 @@ def compile(
     from paddle_tvm.compiler.options import CompileOptions
 
     options = CompileOptions(target, mcpu, shapes, precision, frontend, verify, force)
-    return compile_model(model, output, options, progress)
+    with _one_at_a_time:
+        return compile_model(model, output, options, progress)
 
 
 def verify(
@@ -101,4 +106,5 @@ def verify(
     """
     from paddle_tvm.compiler.verify import verify_artifact
 
-    return verify_artifact(artifact, model, shapes=shapes, seed=seed, tolerance=tolerance)
+    with _one_at_a_time:
+        return verify_artifact(artifact, model, shapes=shapes, seed=seed, tolerance=tolerance)

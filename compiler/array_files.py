@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -13,6 +18,12 @@ import numpy.typing as npt
 from paddle_tvm.runtime.errors import UsageError
 
 Arrays = dict[str, npt.NDArray[np.generic]]
+
+# What NumPy 2 and zipfile raise for files that are damaged or not theirs.
+_DAMAGED = (
+    *(ValueError, EOFError, SyntaxError, TokenError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def load_array(path: Path) -> npt.NDArray[np.generic]:
@@ -53,21 +64,47 @@ def _load(path: Path) -> npt.NDArray[np.generic] | Arrays:
         raise UsageError(f"no such file: {path}") from error
     except IsADirectoryError as error:
         raise UsageError(f"{path} is a directory; expected a .npy or .npz file") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise UsageError(f"{path} cannot be read as .npy or .npz without objects: {error}") from error
 
 
 def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
     """Write a .npz file; a write that fails leaves no half a file."""
-    temporary = path.with_name(f".{path.name}.{id(arrays):x}.tmp")
+    with replacing(path) as file:
+        _write_npz(file, arrays)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of ``path`` when the block ends well, and else is gone.
+
+    Raises
+    ------
+    UsageError
+        ``path`` is a directory, its folder does not exist, or it cannot be written.
+    """
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a directory")
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
+        if target.exists() and not target.is_file():
+            # A device or a pipe, such as /dev/null, is written to and never replaced.
+            buffer = BytesIO()
+            yield buffer
+            target.write_bytes(buffer.getvalue())
+            return
         with temporary.open("wb") as file:
-            _write_npz(file, arrays)
-        temporary.replace(path)
-    except FileNotFoundError as error:
+            yield file
+        temporary.replace(target)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"cannot write {path}: there is no directory {path.parent}") from error
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where its folder is missing there is nothing to remove either.
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _write_npz(file: IO[bytes], arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import shutil
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tvm
-from tvm.support import cc
 
+from paddle_tvm.compiler.linking import find_linker, link_library
 from paddle_tvm.compiler.staging import publish, staging_directory, sync
 from paddle_tvm.runtime.artifact import MANIFEST_FILE, encode_manifest, file_sha256
 from paddle_tvm.runtime.errors import UsageError
@@ -42,7 +41,8 @@ from paddle_tvm.runtime.manifest import (
 
 Array = npt.NDArray[Any]
 
-_linking = threading.Lock()
+# Linux allows 255; the directory that an artifact is written to beside its place has a longer name.
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,15 @@ def check_output(output: str | os.PathLike[str], force: bool) -> None:
     parent = path.absolute().parent
     if path.name in {"", ".."}:
         raise UsageError(f"{path}: name a directory to write the artifact to, such as model.pdtvm")
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{str(path)!a}: the path is not UTF-8; write to another name") from None
+    length = len(path.name.encode())
+    if length > _LONGEST_NAME:
+        raise UsageError(
+            f"{path}: the name has {length} bytes, and may have {_LONGEST_NAME}; write to a shorter one"
+        )
     if not parent.is_dir():
         raise UsageError(f"{path}: there is no directory {parent}; make it first")
     if not os.access(parent, os.W_OK | os.X_OK):
@@ -151,7 +160,7 @@ def stage_artifact(
         disk is full.
     """
     check_output(output, force)
-    compiler = _linker()
+    compiler = find_linker()
     target = Path(os.path.realpath(output))
     with staging_directory(target) as staging:
         with _disk_errors(target):
@@ -177,7 +186,8 @@ def _write_files(
 ) -> Manifest:
     (staging / "lib").mkdir()
     shutil.copyfile(tvm.libinfo.find_libtvm_runtime(), staging / RUNTIME_FILE)
-    _link(executable, staging, compiler)
+    # Inside the staging directory, so that a killed run leaves nothing elsewhere.
+    link_library(executable, staging / MODEL_FILE, staging / "build", compiler)
     specs, indices = _write_weights(staging / WEIGHTS_FILE, weights)
     return Manifest(
         producer=description.producer,
@@ -197,29 +207,6 @@ def _write_files(
         verification=description.verification,
         files={name: _entry(staging / name) for name in sorted((MODEL_FILE, RUNTIME_FILE, WEIGHTS_FILE))},
     )
-
-
-def _linker() -> str:
-    compiler = cc.get_cc()
-    if not compiler or shutil.which(compiler) is None:
-        raise UsageError(
-            f"linking {MODEL_FILE} needs a C compiler, and "
-            + (f"{compiler} (from CXX or CC) is not there" if compiler else "none is installed")
-            + ": install gcc or clang (Debian: apt install gcc), or set CC"
-        )
-    return str(compiler)
-
-
-def _link(executable: Any, staging: Path, compiler: str) -> None:
-    # Inside the staging directory, so that a killed run leaves nothing elsewhere.
-    workspace = staging / "build"
-    workspace.mkdir()
-    # LLVM modules are not safe to write from two threads.
-    with _linking:
-        executable.export_library(
-            str(staging / MODEL_FILE), workspace_dir=str(workspace), cc=compiler, options=["-Wl,--strip-all"]
-        )
-    shutil.rmtree(workspace)
 
 
 def _write_weights(path: Path, weights: Sequence[Array]) -> tuple[tuple[WeightSpec, ...], list[int]]:

@@ -16,11 +16,11 @@ from tvm import relax
 
 from paddle_tvm.compiler.comparison import compare_output
 from paddle_tvm.compiler.frontends.paddle.importer import import_program
-from paddle_tvm.compiler.frontends.paddle.paddle_library import import_paddle
+from paddle_tvm.compiler.frontends.paddle.paddle_library import import_paddle, static_mode
 from paddle_tvm.compiler.frontends.paddle.program import Operation, Port, Program, Value, load_program
 from paddle_tvm.compiler.frontends.source import ModelSource
 from paddle_tvm.compiler.lowering import build, lower, optimise
-from paddle_tvm.compiler.reference import StaticMode, load_saved
+from paddle_tvm.compiler.reference import load_saved
 from paddle_tvm.compiler.sample_inputs import Arrays
 from paddle_tvm.targets.x86 import x86_target
 
@@ -134,7 +134,7 @@ def _paddle_values(
         operation.outputs[0]: operation.number for operation in program.operations if operation.outputs
     }
     scope = paddle.static.Scope()
-    with StaticMode(paddle), paddle.static.scope_guard(scope):
+    with static_mode(), paddle.static.scope_guard(scope):
         executor = paddle.static.Executor(paddle.CPUPlace())
         saved, _, _ = load_saved(source, executor)
         opened, operations = _open_program(paddle, saved, legacy=source.kind == "pdmodel")

@@ -6,6 +6,8 @@ import tvm
 from tvm import relax
 
 from paddle_tvm.compiler.passes.fold_scale import fold_scale
+from paddle_tvm.compiler.passes.loose_scalars import isolate_loose_scalars
+from paddle_tvm.compiler.passes.shape_checks import lower_shape_checks
 from paddle_tvm.targets.base import Target
 
 
@@ -29,6 +31,7 @@ def lower(module: tvm.IRModule, target: Target) -> tvm.IRModule:
                 relax.transform.FoldConstant(),
                 relax.transform.DeadCodeElimination(),
                 relax.transform.AnnotateTIROpPattern(),
+                isolate_loose_scalars,
                 relax.transform.FuseOps(),
                 relax.transform.FuseTIR(),
                 relax.transform.DeadCodeElimination(),
@@ -50,6 +53,7 @@ def build(module: tvm.IRModule, target: Target) -> relax.VMExecutable:
             relax.transform.KillAfterLastUse(),
             relax.transform.LowerRuntimeBuiltin(),
             relax.transform.ComputePrimValue(),
+            lower_shape_checks,
             relax.transform.VMShapeLower(),
             relax.transform.AttachGlobalSymbol(),
         ]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from paddle_tvm.compiler.frontends.paddle.paddle_library import import_paddle
+from paddle_tvm.compiler.frontends.paddle.paddle_library import import_paddle, static_mode
 from paddle_tvm.compiler.frontends.paddle.program import load_program
 from paddle_tvm.compiler.frontends.source import ModelSource
 from paddle_tvm.compiler.index_bounds import find_index_bounds
@@ -55,17 +55,21 @@ class PaddleReference:
         self.index_bounds = find_index_bounds(program)
         self._legacy = source.kind == "pdmodel"
         self._scope = paddle.static.Scope()
-        with StaticMode(paddle), paddle.static.scope_guard(self._scope):
+        with static_mode(), paddle.static.scope_guard(self._scope):
             self._executor = paddle.static.Executor(paddle.CPUPlace())
             self._program, _, self._fetches = load_saved(source, self._executor)
 
     def run(self, arrays: Arrays) -> list[npt.NDArray[np.generic]]:
         paddle = self._paddle
-        with StaticMode(paddle), paddle.static.scope_guard(self._scope), _IrGuard(paddle, self._legacy):
+        with static_mode(), paddle.static.scope_guard(self._scope), _IrGuard(paddle, self._legacy):
             try:
-                return list(self._executor.run(self._program, feed=arrays, fetch_list=self._fetches))
+                results = list(self._executor.run(self._program, feed=arrays, fetch_list=self._fetches))
             except Exception as error:
                 raise RefusedInputError(_last_line(error)) from error
+        # Paddle 3.3's executor fetches by name.
+        if any(result is None for result in results):
+            raise RefusedInputError("two outputs of the program have the same name, and one has no result")
+        return results
 
 
 class OnnxReference:
@@ -122,21 +126,6 @@ def load_saved(source: ModelSource, executor: Any) -> tuple[Any, list[str], Sequ
         with _IrGuard(paddle, legacy):
             program, feeds, fetches = paddle.static.load_inference_model(str(prefix), executor)
     return program, list(feeds), list(fetches)
-
-
-class StaticMode:
-    """Static mode, and then the mode that was before."""
-
-    def __init__(self, paddle: Any) -> None:
-        self._paddle = paddle
-
-    def __enter__(self) -> None:
-        self._dynamic = self._paddle.in_dynamic_mode()
-        self._paddle.enable_static()
-
-    def __exit__(self, *error: object) -> None:
-        if self._dynamic:
-            self._paddle.disable_static()
 
 
 class _IrGuard:

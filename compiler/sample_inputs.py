@@ -82,8 +82,8 @@ def complete_shapes(ports: Sequence[TensorSpec], asked: Mapping[str, Sequence[in
             if isinstance(dim, int) and dim >= 0:
                 if dim != size:
                     raise UsageError(
-                        f"--shape for input '{port.name}' is {list(asked[port.name])}, "
-                        f"the model takes {list(port.shape)}"
+                        f"input '{port.name}' is given the shape {list(asked[port.name])}, "
+                        f"the model takes {_listed(port.shape)}"
                     )
             elif isinstance(dim, str) and sizes.setdefault(dim, size) != size:
                 raise UsageError(
@@ -105,10 +105,14 @@ def complete_shapes(ports: Sequence[TensorSpec], asked: Mapping[str, Sequence[in
 def _paired(port: TensorSpec, shape: Sequence[int]) -> list[tuple[int | str, int]]:
     if len(shape) != len(port.shape):
         raise UsageError(
-            f"--shape for input '{port.name}' has {len(shape)} dimensions {list(shape)}, "
-            f"the model takes {len(port.shape)}: {list(port.shape)}"
+            f"input '{port.name}' is given {len(shape)} dimensions {list(shape)}, "
+            f"the model takes {len(port.shape)}: {_listed(port.shape)}"
         )
     return list(zip(port.shape, shape, strict=True))
+
+
+def _listed(shape: Sequence[int | str]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
 
 
 def random_inputs(

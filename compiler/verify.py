@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -128,6 +129,8 @@ def verify_artifact(
     ArtifactError
         The artifact is damaged or not for this machine.
     """
+    if not 0 < tolerance < math.inf:
+        raise UsageError(f"the tolerance is a number above 0, such as 0.001; got {tolerance}")
     artifact = Path(artifact)
     manifest = read_manifest(artifact)
     source = find_model(model)

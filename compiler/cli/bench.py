@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     "--model", type=click.Path(path_type=Path), help="The model it came from, for the other engines."
 )
 @click.option("--against", default="", metavar="ENGINE,...", help="Of paddle, onnxruntime and openvino.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="For every engine.")
+@click.option(
+    "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="For every engine."
+)
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Turns of each engine."
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from paddle_tvm.compiler.array_files import replacing
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.cli.text_table import (
@@ -60,10 +61,8 @@ def inspect(path: Path, html: Path | None, shapes: tuple[str, ...], as_json: boo
             from paddle_tvm.compiler.graph_html import render_page
 
             page = render_page(source.name, program, analysis)
-            try:
-                html.write_text(page, encoding="utf-8")
-            except (FileNotFoundError, IsADirectoryError) as error:
-                raise UsageError(f"cannot write {html}: {error.strerror}") from error
+            with replacing(html) as file:
+                file.write(page.encode("utf-8"))
     if as_json:
         click.echo(json.dumps(analysis.as_json(), indent=2))
         return

@@ -8,9 +8,12 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NamedTuple
 
 import click
 
@@ -21,11 +24,23 @@ BROKEN_PIPE = 141
 """What a shell reports for a process that SIGPIPE ended."""
 
 # What an operating system refuses: no fault of ours, and a traceback would not help.
-_REFUSED_BY_SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+_REFUSED_BY_SYSTEM = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP),
+)
 
 
 class _ReaderGone(Exception):
     """Whoever read our standard output has closed it."""
+
+
+@contextmanager
+def _closed_pipe_raises() -> Iterator[None]:
+    """Give a closed pipe another name, because click would exit with 1 on it, which is a bug's code."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGone from error
 
 
 class _Entry(NamedTuple):
@@ -56,12 +71,13 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _closed_pipe_raises():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> object:
-        try:
+        with _closed_pipe_raises():
             return super().invoke(ctx)
-        except BrokenPipeError as error:
-            # Under another name, because click would exit with 1 here, which is a bug's code.
-            raise _ReaderGone from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -121,8 +137,11 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in _REFUSED_BY_SYSTEM:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {where}{error.strerror}", err=True)
+        where = os.fsdecode(error.filename) if error.filename else "cannot write the output"
+        click.echo(f"error: {where}: {error.strerror}", err=True)
+        return 2
+    except MemoryError as error:
+        click.echo(f"error: not enough memory: {error or 'an allocation failed'}", err=True)
         return 2
     except Exception as error:
         # Imported only now, because the runtime's package brings NumPy, which `--help` can do without.
@@ -147,6 +166,25 @@ def _discard_stdout() -> None:
     os.close(null)
 
 
+def _open_closed_streams() -> None:
+    """Give a closed stdin, stdout or stderr to /dev/null, lest a file of ours gets its number."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
+
+
+def _leave_on_sigterm(number: int, frame: FrameType | None) -> None:
+    """Unwind, so that temporary files are removed and engines' processes ended."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """The entry point of ``paddle-tvm``."""
+    _open_closed_streams()
+    signal.signal(signal.SIGTERM, _leave_on_sigterm)
     sys.exit(run_command_line())

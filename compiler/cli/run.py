@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Write the outputs to this .npz file.")
 @shape_option("Shape of a random input; by default a small one that is shown.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.")
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Timed runs.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of random input.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -62,6 +62,9 @@ def run(
                 f"{what} names {', '.join(unknown)}, which is no input of {artifact}; "
                 f"its inputs are {', '.join(names)}"
             )
+    both = sorted(set(given) & set(asked))
+    if both:
+        raise UsageError(f"--input and --shape both give {', '.join(both)}: an array has its own shape")
     arrays = _complete_inputs(manifest, asked, given, seed)
     started = perf_counter()
     predictor = load_predictor(artifact, threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, TypeAlias
 
 import click
@@ -14,6 +15,9 @@ ShapeSet: TypeAlias = "dict[str, tuple[int | str, ...]]"
 """Shapes by input name; -1 leaves a dimension as the model has it, a word names its symbol."""
 
 _SYMBOL = re.compile(r"[A-Za-z_]\w*")
+
+# Sizes in bytes, of whatever dtype, stay within what NumPy and the kernels count with.
+_MOST_ELEMENTS = 1 << 48
 
 
 def shape_option(help: str) -> Callable[[Any], Any]:
@@ -88,7 +92,10 @@ def _parse_item(item: str, value: str) -> tuple[str, tuple[int | str, ...]]:
     if not equals or not name:
         raise UsageError(f"--shape '{value}': '{item}' has no input name; write it like x=1,3,224,224")
     # A 0-d input has no dimensions: "x=".
-    return name, tuple(_parse_dim(dim.strip(), value) for dim in dims.split(",")) if dims else ()
+    shape = tuple(_parse_dim(dim.strip(), value) for dim in dims.split(",")) if dims else ()
+    if prod(dim for dim in shape if isinstance(dim, int) and dim > 0) > _MOST_ELEMENTS:
+        raise UsageError(f"--shape '{value}': '{item}' has more elements than fit into memory")
+    return name, shape
 
 
 def _parse_dim(dim: str, value: str) -> int | str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,6 +12,7 @@ from paddle_tvm.compiler.frontends.source import ModelSource
 from paddle_tvm.compiler.imported import ImportedModel
 from paddle_tvm.compiler.options import CompileOptions, InputShapes
 from paddle_tvm.runtime.errors import UnsupportedModelError
+from paddle_tvm.runtime.manifest import ITEM_SIZES
 
 ImportForm: TypeAlias = "Callable[[InputShapes | None], ImportedModel]"
 
@@ -25,24 +27,41 @@ def import_forms(source: ModelSource, options: CompileOptions) -> Mapping[str, I
     UnsupportedModelError
         The model cannot be read or compiled.
     """
-    with tempfile.TemporaryDirectory(prefix="paddle-tvm-onnx-") as folder:
-        import_form = _importer(source, options, Path(folder))
+    with _importer(source, options) as import_form:
         forms = {name: import_form(shapes) for name, shapes in options.forms().items()}
     for model in forms.values():
         if not model.outputs:
             raise UnsupportedModelError(f"{source.program} has no outputs: it is no inference program")
+    _check_dtypes(source, forms["main"])
     return forms
 
 
-def _importer(source: ModelSource, options: CompileOptions, folder: Path) -> ImportForm:
+@contextmanager
+def _importer(source: ModelSource, options: CompileOptions) -> Iterator[ImportForm]:
     if source.kind != "onnx" and options.frontend == "paddle":
         from paddle_tvm.compiler.frontends.paddle.importer import import_program
         from paddle_tvm.compiler.frontends.paddle.program import load_program
 
         program = load_program(source)
-        return lambda shapes: import_program(program, shapes)
+        yield lambda shapes: import_program(program, shapes)
+        return
 
     from paddle_tvm.compiler.frontends.onnx import import_onnx, paddle_to_onnx
 
-    onnx_source = source if source.kind == "onnx" else paddle_to_onnx(source, folder)
-    return lambda shapes: import_onnx(onnx_source, shapes)
+    with tempfile.TemporaryDirectory(prefix="paddle-tvm-onnx-") as folder:
+        onnx_source = source if source.kind == "onnx" else paddle_to_onnx(source, Path(folder))
+        yield lambda shapes: import_onnx(onnx_source, shapes)
+
+
+def _check_dtypes(source: ModelSource, model: ImportedModel) -> None:
+    problems = [
+        f"{kind} '{port.name}' is {port.dtype}"
+        for kind, ports in (("input", model.inputs), ("output", model.outputs))
+        for port in ports
+        if port.dtype not in ITEM_SIZES
+    ]
+    if problems:
+        raise UnsupportedModelError(
+            f"{source.program}: {', '.join(problems)}; inputs and outputs may be {', '.join(ITEM_SIZES)}: "
+            "cast within the model, and save it again"
+        )

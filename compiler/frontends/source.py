@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from paddle_tvm.runtime.artifact import MANIFEST_FILE
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
+from paddle_tvm.runtime.manifest import MODEL_FILE
 
 Kind = Literal["pir", "pdmodel", "onnx"]
 
@@ -81,6 +83,8 @@ def _find_in_directory(path: Path) -> ModelSource:
         and (file.suffix != ".json" or _is_pir_program(file))
     ]
     if not programs:
+        if (path / MANIFEST_FILE).is_file() and (path / MODEL_FILE).is_file():
+            raise UsageError(f"{path} is an artifact, compiled already; name the model that it came from")
         holds = ", ".join(sorted(child.name for child in path.iterdir())[:8]) or "nothing"
         raise UnsupportedModelError(
             f"no model in directory {path}: expected a .json (PIR), .pdmodel or .onnx file, found {holds}"

@@ -29,10 +29,12 @@ def legalize_matmul(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -
         packed = builder.emit(builder.call_te(te_pack_matrix, right, lanes, primfunc_name_hint="pack_matrix"))
     shape = [extent(dim) for dim in call.ty.shape]
     vector = (len(left.ty.shape) == 1, len(call.args[1].ty.shape) == 1)
+    # The shape goes in as an argument: TVM renames the symbols of what goes in, and only of that.
     return builder.call_te(
-        lambda x, w: multiply(x, w, columns, shape, vector, out_dtype),
+        lambda x, w, sizes: multiply(x, w, [extent(dim) for dim in sizes], vector, out_dtype),
         left,
         packed,
+        [tirx.IntImm("int64", dim) if isinstance(dim, int) else dim for dim in shape],
         primfunc_name_hint="matmul",
         primfunc_attrs=FUSES_WHAT_FOLLOWS,
     )
@@ -41,7 +43,6 @@ def legalize_matmul(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -
 def multiply(
     left: te.Tensor,
     packed: te.Tensor,
-    columns: Any,
     shape: list[Any],
     vector: tuple[bool, bool],
     out_dtype: str,

@@ -124,6 +124,7 @@ def test_unsupported_operators_are_all_named_with_their_counts(run: Run, tmp_pat
         (["--shape", "x:1,3,8,8"], "no input name"),
         (["--mcpu", "pentium"], "pentium"),
         (["--target", "abacus"], "abacus"),
+        (["--shape", "x=1,3,99999999999999999999,8"], "more elements than fit"),
     ],
 )
 def test_options_that_contradict_the_model(
@@ -140,6 +141,25 @@ def test_no_such_model(run: Run, tmp_path: Path) -> None:
     assert result.code == 2
     assert "nowhere" in result.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("x" * 201, "the name has 201 bytes"), (os.fsdecode(b"x\xff.pdtvm"), "the path is not UTF-8")],
+)
+def test_a_name_that_cannot_be_written_is_refused_first(
+    run: Run, model: Path, tmp_path: Path, name: str, message: str
+) -> None:
+    result = run("compile", model, "-o", tmp_path / name)
+    assert result.code == 2
+    assert message in result.err
+    assert "import " not in result.err
+
+
+def test_an_artifact_is_no_model(run: Run, artifact: Path, tmp_path: Path) -> None:
+    result = run("compile", artifact, "-o", tmp_path / "out.pdtvm")
+    assert result.code == 2
+    assert "is an artifact" in result.err
 
 
 def test_an_existing_output_is_kept_unless_forced(run: Run, model: Path, artifact: Path) -> None:

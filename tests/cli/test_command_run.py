@@ -77,12 +77,25 @@ def test_bad_input_files(
         (["--shape", "x=1,4,8,8"], "'x'"),
         (["--shape", "x=1,3,8,8;x=2,3,8,8"], "2 sets"),
         (["--input", "x.npy"], "write it like x=x.npy"),
+        (["--shape", "x=1,3,9999999999,9999999999"], "more elements than fit"),
+        (["--threads", "100000"], "1<=x<=1024"),
     ],
 )
 def test_bad_options(run: Run, artifact: Path, arguments: list[str], message: str) -> None:
     result = run("run", artifact, *arguments)
     assert result.code == 2
     assert message in result.err
+
+
+def test_an_array_has_its_own_shape(run: Run, artifact: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1, 4, 8, 8), "float32"))
+    wrong = run("run", artifact, "--input", f"x={tmp_path / 'x.npy'}")
+    assert wrong.code == 2
+    assert "--shape" not in wrong.err
+    assert "'x' is given the shape [1, 4, 8, 8], the model takes [x_0, 3, x_2, x_3]" in wrong.err
+    both = run("run", artifact, "--input", f"x={tmp_path / 'x.npy'}", "--shape", "x=1,3,8,8")
+    assert both.code == 2
+    assert "--input and --shape both give x" in both.err
 
 
 @pytest.mark.parametrize("command", [["run"], ["inspect"]])

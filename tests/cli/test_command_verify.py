@@ -105,6 +105,7 @@ def test_indices_stay_within_the_embedding(run: Run, tmp_path: Path) -> None:
         (["--shape", "x=n,3,8,8"], "must be a number"),
         (["--inputs", "nowhere.npz"], "no such file"),
         (["--tolerance", "0"], "tolerance"),
+        (["--tolerance", "nan"], "tolerance"),
     ],
 )
 def test_bad_options(run: Run, artifact: Path, model: Path, arguments: list[str], message: str) -> None:

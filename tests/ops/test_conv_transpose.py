@@ -85,3 +85,13 @@ def test_double(check_op, rng):
     x, weight = rng.standard_normal((1, 2, 3, 3)), rng.standard_normal((2, 1, 2, 2))
     assert x.dtype == np.float64
     check_op(lambda x, w: F.conv2d_transpose(x, w, stride=2), x, weight, dynamic=None)
+
+
+def test_on_a_size_that_is_a_multiple_of_the_input(check_op, rng):
+    def upscale(x, w, skip):
+        return F.conv2d_transpose(F.pixel_shuffle(x, 2), w, stride=2, padding=2, output_padding=1) + skip
+
+    x = rng.standard_normal((1, 4, 3, 2)).astype("float32")
+    weight = rng.standard_normal((1, 3, 5, 5)).astype("float32")
+    skip = rng.standard_normal((1, 3, 12, 8)).astype("float32")
+    check_op(upscale, x, weight, skip, dynamic=[(0, 2, 3), (), (0, 2, 3)])

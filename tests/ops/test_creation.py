@@ -122,3 +122,19 @@ def test_sequence_mask_as_long_as_the_input(check_op, rng):
 
     more = [[normal(rng, 3, 7), np.array([7, 0, 2])]]
     check_op(Mask(), normal(rng, 2, 5), np.array([3, 5]), more=more)
+
+
+def test_range_from_a_dynamic_start_joins_what_follows(check_op, rng):
+    def positions(x, past):
+        begin, length = paddle.shape(past)[0], paddle.shape(x)[0]
+        return paddle.exp(paddle.arange(begin, begin + length).astype("float32") * -0.5), x
+
+    check_op(positions, normal(rng, 5), normal(rng, 3), more=[[normal(rng, 2), normal(rng, 7)]])
+
+
+def test_infinite_filling_of_dynamic_size(check_op, rng):
+    def mask(x):
+        size = paddle.shape(x)[0]
+        return x + paddle.triu(paddle.full([size, size], -np.inf, "float32"), 1)
+
+    check_op(mask, normal(rng, 4, 4), more=[[normal(rng, 2, 2)]])

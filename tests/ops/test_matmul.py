@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 import pytest
+from conftest import save_model
+from tvm import relax
+
+from paddle_tvm.compiler.frontends.paddle.importer import import_program
+from paddle_tvm.compiler.frontends.paddle.program import load_program
+from paddle_tvm.compiler.frontends.source import find_model
+from paddle_tvm.targets.x86 import x86_target
 
 
 def arrays(rng, *shapes, dtype="float32"):
@@ -152,3 +162,31 @@ def test_bilinear_layer(check_op, rng):
         check_op(
             layer, *arrays(rng, (3, 4), (3, 5)), dynamic=[(0,), (0,)], more=[arrays(rng, (1, 4), (1, 5))]
         )
+
+
+def test_product_to_which_another_branch_is_added(check_op, rng):
+    def function(x, w, y):
+        left, right = paddle.sqrt(y / 8.0) * 0.1, paddle.exp(y)
+        return F.sigmoid(left + right + paddle.matmul(x, w) + left)
+
+    x, w, y = arrays(rng, (2, 4), (4, 1), (2, 1))
+    check_op(function, x, w, abs(y), dynamic=[(0,), (), (0,)])
+
+
+def test_no_row(check_op, rng):
+    x, weight, kernel = arrays(rng, (0, 4), (4, 3), (3, 4, 1, 1))
+    check_op(lambda x, w: F.softmax(paddle.matmul(x, w) + 1), x, weight, dynamic=None)
+    check_op(lambda x, w: F.relu(F.conv2d(x.reshape([0, 4, 1, 1]), w)), x, kernel, dynamic=None)
+
+
+def test_symbols_of_a_product_are_those_of_its_operands(rng, tmp_path):
+    """Otherwise TVM does not know that sizes are equal, and nothing can be fused."""
+    prefix = tmp_path / "model"
+    save_model(lambda x: paddle.matmul(x, x, transpose_y=True), prefix, [(-1, -1, 4)], ["float32"])
+    module = import_program(load_program(find_model(tmp_path))).module
+    target = x86_target()
+    with target.tvm_target:
+        module = relax.transform.LegalizeOps(target.legalizations())(module)
+    (product,) = (function for name, function in module.functions.items() if name.name_hint == "matmul")
+    symbols = set(re.findall(r"\bx0_\d\w*", product.script().split("def ")[1].split("\n")[0]))
+    assert symbols == {"x0_0", "x0_1"}

@@ -12,6 +12,7 @@ from tvm_ffi import structural_equal
 
 from paddle_tvm.compiler.frontends.paddle.program import Operation
 from paddle_tvm.compiler.frontends.paddle.registry import KnownArray, is_constant
+from paddle_tvm.compiler.passes.shape_checks import checked
 from paddle_tvm.runtime.errors import UnsupportedModelError
 
 Dim: TypeAlias = "int | tirx.Expr"
@@ -258,9 +259,8 @@ class OpContext:
             return tensor
         for left, right in zip(own, shape, strict=True):
             self._constrain_equal(left, right)
-        return self.builder.match_cast(
-            tensor, relax.TensorType([as_expr(dim) for dim in shape], str(tensor.ty.dtype))
-        )
+        wanted = relax.TensorType([as_expr(dim) for dim in shape], str(tensor.ty.dtype))
+        return self.builder.emit(checked(tensor, wanted))
 
     def broadcast(self, tensors: Sequence[relax.Expr]) -> list[relax.Expr]:
         """Make tensors fit each other by NumPy's rules, with run-time checks for what cannot be proved.

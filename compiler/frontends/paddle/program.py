@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from paddle_tvm.compiler.frontends.paddle.paddle_library import import_paddle
+from paddle_tvm.compiler.frontends.paddle.paddle_library import import_paddle, static_mode
 from paddle_tvm.compiler.frontends.paddle.params import read_params
 from paddle_tvm.compiler.frontends.source import ModelSource
 from paddle_tvm.runtime.errors import UnsupportedModelError
@@ -79,28 +77,20 @@ def load_program(source: ModelSource) -> Program:
     UnsupportedModelError
         A file is missing, truncated, or not what its name says.
     """
-    with _static_mode():
+    with static_mode():
         if source.kind == "pir":
             pir, declared = _load_pir(source.program)
         else:
             pir, declared = _load_pdmodel(source.program)
-        operations, inputs, outputs = _read_block(pir.global_block())
+        try:
+            operations, inputs, outputs = _read_block(pir.global_block())
+        except KeyError as error:
+            raise UnsupportedModelError(
+                f"{source.program} is damaged: an operation lacks {error}. Save the model again"
+            ) from error
     if not outputs:
         raise UnsupportedModelError(f"{source.program} has no outputs: it is no inference program")
     return Program(operations, inputs, outputs, read_params(source.params, declared))
-
-
-@contextmanager
-def _static_mode() -> Iterator[None]:
-    """Paddle reads programs in static mode only; leave the user's mode as it was."""
-    paddle = import_paddle()
-    dynamic = paddle.in_dynamic_mode()
-    paddle.enable_static()
-    try:
-        yield
-    finally:
-        if dynamic:
-            paddle.disable_static()
 
 
 def _load_pir(path: Path) -> tuple[Any, dict[str, tuple[int, ...]]]:
@@ -188,11 +178,24 @@ def _read_block(block: Any) -> tuple[tuple[Operation, ...], tuple[Port, ...], tu
         if op.num_regions():
             attrs["regions"] = [[inner.name() for inner in region.ops] for region in op.blocks()]
         operations.append(Operation(name, operands, results, attrs, number))
-    return tuple(operations), _by_column(fed), _by_column(fetched)
+    return tuple(operations), _by_column(fed), _distinct(_by_column(fetched))
 
 
 def _by_column(ports: list[tuple[int, Port]]) -> tuple[Port, ...]:
     return tuple(port for _, port in sorted(ports, key=lambda item: item[0]))
+
+
+def _distinct(ports: tuple[Port, ...]) -> tuple[Port, ...]:
+    """Paddle may call two outputs the same; later ones get a number: ``x``, ``x_1``."""
+    taken = {port.name for port in ports}
+    distinct: dict[str, Port] = {}
+    for port in ports:
+        name, number = port.name, 0
+        while name in distinct or (number and name in taken):
+            number += 1
+            name = f"{port.name}_{number}"
+        distinct[name] = Port(name, port.value)
+    return tuple(distinct.values())
 
 
 def _operand(values: dict[tuple[int, int], Value], operand: Any) -> Value | None:

@@ -20,6 +20,15 @@ def constant_extent(schedule: s_tir.Schedule, loop: Any) -> int | None:
     return int(extent.value) if isinstance(extent, tirx.IntImm) else None
 
 
+def is_empty(schedule: s_tir.Schedule) -> bool:
+    """Whether a block of the function runs over an axis of no element."""
+    return any(
+        isinstance(axis.dom.extent, tirx.IntImm) and int(axis.dom.extent.value) == 0
+        for block in root_blocks(schedule)
+        for axis in schedule.get(block).iter_vars
+    )
+
+
 def reduces(schedule: s_tir.Schedule, block: Any) -> bool:
     """Whether a block has reduction axes."""
     return any(_is_reduction(var) for var in schedule.get(block).iter_vars)

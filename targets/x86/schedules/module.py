@@ -5,6 +5,7 @@ from __future__ import annotations
 import tvm
 from tvm import s_tir, tirx
 
+from paddle_tvm.targets.x86.schedules.blocks import is_empty
 from paddle_tvm.targets.x86.schedules.generic import schedule_loops
 from paddle_tvm.targets.x86.schedules.register_tile import find_register_tile, schedule_register_tile
 
@@ -29,7 +30,10 @@ def _is_scheduled(function: tirx.PrimFunc) -> bool:
 def schedule_function(function: tirx.PrimFunc) -> tirx.PrimFunc:
     """One TIR function, parallel and vectorised."""
     schedule = s_tir.Schedule(tvm.IRModule({"main": function.with_attr("global_symbol", "main")}))
-    if find_register_tile(schedule) is None:
+    if is_empty(schedule):
+        # Nothing runs, and TVM's primitives refuse loops of no iteration.
+        pass
+    elif find_register_tile(schedule) is None:
         schedule_loops(schedule)
     else:
         schedule_register_tile(schedule)

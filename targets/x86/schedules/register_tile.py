@@ -41,17 +41,45 @@ def schedule_register_tile(schedule: s_tir.Schedule) -> None:
     assert main is not None
     blocks = root_blocks(schedule)
     position = [schedule.get(block).name_hint for block in blocks].index(schedule.get(main).name_hint)
+    before = _inline_side_branches(schedule, main, blocks[:position])
     stages = _inline_epilogue(schedule, blocks[position + 1 :])
-    in_tile = not reduces(schedule, stages[0])
-    tile_loop = _tile(schedule, main)
-    if in_tile:
+    units, tile_loop = _split(schedule, main)
+    # Before loops are fused: with symbolic sizes TVM does not see through the division that undoes it.
+    if not reduces(schedule, stages[0]):
         _flatten_positions(schedule, main, stages[0])
-        schedule.reverse_compute_at(stages[0], tile_loop, preserve_unit_loops=True)
-        schedule.set_scope(main, 0, "local")
-        stages = stages[1:]
+        if _move_into_tile(schedule, main, stages[0], tile_loop):
+            stages = stages[1:]
+    _run_in_parallel(schedule, units, tile_loop)
     _registers(schedule, main)
-    for block in [*blocks[:position], *stages]:
+    for block in [*before, *stages]:
         schedule_block(schedule, block)
+
+
+def _inline_side_branches(schedule: s_tir.Schedule, main: Any, blocks: list[Any]) -> list[Any]:
+    """Compute where it is used what the epilogue reads beside the tile; returns the other blocks."""
+    remaining = []
+    tiled = schedule.get(main).name_hint
+    for block in blocks:
+        consumers = [schedule.get(consumer).name_hint for consumer in schedule.get_consumers(block)]
+        if tiled in consumers or reduces(schedule, block):
+            remaining.append(block)
+            continue
+        try:
+            schedule.compute_inline(block)
+        except ScheduleError:
+            # An output of the function.
+            remaining.append(block)
+    return remaining
+
+
+def _move_into_tile(schedule: s_tir.Schedule, main: Any, stage: Any, tile_loop: Any) -> bool:
+    """Run what follows on each tile when it is done; False where it reads something that is not ready."""
+    try:
+        schedule.reverse_compute_at(stage, tile_loop, preserve_unit_loops=True)
+    except ScheduleError:
+        return False
+    schedule.set_scope(main, 0, "local")
+    return True
 
 
 def _inline_epilogue(schedule: s_tir.Schedule, blocks: list[Any]) -> list[Any]:
@@ -82,8 +110,8 @@ def _flatten_positions(schedule: s_tir.Schedule, main: Any, stage: Any) -> None:
     schedule.transform_block_layout(stage, tirx.IndexMap.from_func(flatten, ndim=len(axes)))
 
 
-def _tile(schedule: s_tir.Schedule, main: Any) -> Any:
-    """Split and order the loops, run tiles in parallel; returns the loop over tiles."""
+def _split(schedule: s_tir.Schedule, main: Any) -> tuple[list[Any], Any]:
+    """Split and order the loops; returns those outside of a row of tiles, and the one over the row."""
     annotations = schedule.get(main).annotations
     loops = schedule.get_loops(main)
     flags = reduction_flags(schedule, main)
@@ -96,13 +124,16 @@ def _tile(schedule: s_tir.Schedule, main: Any) -> Any:
     units = [*outer[:-1], block_outer, *outer[-1:]]
     # Positions outside, blocks inside: LLVM spills accumulators in the other order.
     schedule.reorder(*units, tile_loop, *reduction, position_inner, block_inner, lane)
+    return units, tile_loop
+
+
+def _run_in_parallel(schedule: s_tir.Schedule, units: list[Any], tile_loop: Any) -> None:
+    """Run rows of tiles in parallel, or tiles where there are few rows."""
     extents = [constant_extent(schedule, loop) for loop in units]
     if None not in extents and prod(extent for extent in extents if extent is not None) < _FEW_UNITS:
-        tile_loop = schedule.fuse(*units, tile_loop)
-        schedule.parallel(tile_loop)
+        schedule.parallel(schedule.fuse(*units, tile_loop))
     else:
         schedule.parallel(schedule.fuse(*units))
-    return tile_loop
 
 
 def _registers(schedule: s_tir.Schedule, main: Any) -> None:

@@ -45,8 +45,12 @@ def _known_fill(shape: list[Dim], value: Any, dtype: str) -> KnownArray | None:
     return np.full(sizes, value, dtype)
 
 
-def _fill(shape: list[Dim], value: KnownArray, dtype: str) -> relax.Expr:
-    return relax.op.full(shape, relax.const(value.astype(dtype).reshape(())), dtype)
+def _fill(ctx: OpContext, shape: list[Dim], value: KnownArray, dtype: str) -> relax.Expr:
+    # Not relax.op.full: TVM 0.27 cannot lower it for an infinite value.
+    element = tirx.const(value.astype(dtype).item(), dtype)
+    return ctx.emit_te(
+        lambda sizes: te.compute(sizes, lambda *_: element, name="full"), as_exprs(shape), name="full"
+    )
 
 
 def _scalar(ctx: OpContext, index: int) -> KnownArray | None:
@@ -57,7 +61,7 @@ def _scalar(ctx: OpContext, index: int) -> KnownArray | None:
 def _filled(ctx: OpContext, value_index: int, shape: list[Dim], dtype: str) -> relax.Expr:
     value = _scalar(ctx, value_index)
     if value is not None:
-        return _fill(shape, value, dtype)
+        return _fill(ctx, shape, value, dtype)
     scalar = ctx.emit(relax.op.reshape(ctx.input(value_index), []))
     return expand_to(ctx, ctx.emit(relax.op.astype(scalar, dtype)), shape)
 
@@ -93,18 +97,18 @@ def _full_like(ctx: OpContext) -> Converted:
 def _full_batch_size_like(ctx: OpContext) -> Converted:
     shape: list[Dim] = list(ctx.attr("shape"))
     shape[ctx.attr("output_dim_idx")] = ctx.shape(0)[ctx.attr("input_dim_idx")]
-    return _fill(shape, np.array(ctx.attr("value")), ctx.attr("dtype"))
+    return _fill(ctx, shape, np.array(ctx.attr("value")), ctx.attr("dtype"))
 
 
 # What empty tensors hold is not defined; zeros are as good as anything, and the same in every run.
 @register("empty")
 def _empty(ctx: OpContext) -> Converted:
-    return _fill(ctx.dims(0), np.array(0), ctx.attr("dtype"))
+    return _fill(ctx, ctx.dims(0), np.array(0), ctx.attr("dtype"))
 
 
 @register("empty_like")
 def _empty_like(ctx: OpContext) -> Converted:
-    return _fill(ctx.shape(0), np.array(0), _dtype(ctx, 0))
+    return _fill(ctx, ctx.shape(0), np.array(0), _dtype(ctx, 0))
 
 
 @register(
