@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ from paddle_tvm.compiler.frontends.paddle.program import load_program
 from paddle_tvm.compiler.frontends.source import ModelSource
 from paddle_tvm.compiler.index_bounds import find_index_bounds
 from paddle_tvm.compiler.sample_inputs import Arrays
+from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
 from paddle_tvm.runtime.manifest import TensorSpec
 
@@ -117,9 +117,9 @@ def load_saved(source: ModelSource, executor: Any) -> tuple[Any, list[str], Sequ
     """
     paddle = import_paddle()
     legacy = source.kind == "pdmodel"
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_directory("paddle-tvm-model") as folder:
         # Paddle takes a prefix, and expects both files to share it.
-        prefix = Path(folder) / "model"
+        prefix = folder / "model"
         prefix.with_suffix(".pdmodel" if legacy else ".json").symlink_to(source.program.resolve())
         if source.params is not None:
             prefix.with_suffix(".pdiparams").symlink_to(source.params.resolve())

@@ -8,9 +8,10 @@ import fcntl
 import os
 import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -21,7 +22,7 @@ _RENAME_EXCHANGE = 2
 
 
 @contextmanager
-def staging_directory(target: Path) -> Iterator[Path]:
+def staging_directory(target: Path, mode: int = 0o777) -> Iterator[Path]:
     """Make a directory beside ``target``, and remove it again whichever way the block ends.
 
     What killed runs left for the same target is removed as well. SIGTERM ends the block like an exception.
@@ -31,14 +32,24 @@ def staging_directory(target: Path) -> Iterator[Path]:
         staging = target.parent / f"{_prefix(target)}{os.getpid()}-{os.urandom(4).hex()}.tmp"
         lock = -1
         try:
-            staging.mkdir()
+            staging.mkdir(mode)
             lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield staging
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            _remove(staging)
             if lock >= 0:
                 os.close(lock)
+
+
+@contextmanager
+def scratch_directory(name: str) -> Iterator[Path]:
+    """Make a directory for temporary files; if this run is killed, the next one removes it.
+
+    ``name`` begins with ``paddle-tvm-`` and says what it is for.
+    """
+    with staging_directory(Path(tempfile.gettempdir()) / name, mode=0o700) as folder:
+        yield folder
 
 
 def publish(staging: Path, target: Path, *, replace: bool) -> None:
@@ -104,7 +115,15 @@ def _exchange(staging: Path, target: Path) -> None:
     except BaseException:
         aside.rename(target)
         raise
-    shutil.rmtree(aside)
+    _remove(aside)
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory as far as possible, one whose folders are read-only too."""
+    for folder, _, _ in os.walk(directory):
+        with suppress(OSError):
+            os.chmod(folder, 0o700)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _prefix(target: Path) -> str:
@@ -117,7 +136,7 @@ def _remove_stale(target: Path) -> None:
         if path.name.startswith(prefix) and path.name.endswith(".tmp"):
             pid = path.name[len(prefix) :].partition("-")[0]
             if pid.isdecimal() and not _is_alive(int(pid)) and not _is_locked(path):
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
 
 
 def _is_alive(pid: int) -> bool:
@@ -133,7 +152,7 @@ def _is_alive(pid: int) -> bool:
 def _is_locked(path: Path) -> bool:
     """Whether a process holds it, which may be in another container, where process ids are others."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return True
     try:

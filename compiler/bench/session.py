@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from paddle_tvm.compiler.bench.model_files import Files, prepare_files
 from paddle_tvm.compiler.bench.result import BenchResult
 from paddle_tvm.compiler.bench.warm import bench_warm
 from paddle_tvm.compiler.sample_inputs import complete_shapes, random_inputs
+from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.runtime.artifact import read_manifest
 
 
@@ -60,8 +60,7 @@ def bench_artifact(
     chosen = next(complete_shapes(manifest.inputs, shapes))
     bounds = _index_bounds(model) if any("int" in spec.dtype for spec in manifest.inputs) else {}
     arrays = random_inputs(manifest.inputs, chosen, np.random.default_rng(seed), bounds)
-    with tempfile.TemporaryDirectory(prefix="paddle-tvm-bench-") as name:
-        folder = Path(name)
+    with scratch_directory("paddle-tvm-bench") as folder:
         prepared: dict[str, Files | str] = prepare_files(artifact, model, peers, folder)
         inputs = folder / "inputs.npz"
         save_arrays(inputs, arrays)

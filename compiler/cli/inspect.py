@@ -119,7 +119,13 @@ def _inspect_artifact(path: Path, as_json: bool) -> None:
     check_files(path, manifest)
     if as_json:
         click.echo(json.dumps(manifest.to_json(), indent=2))
-        return
+    else:
+        _print_artifact(path, manifest)
+    # Last, so that an artifact for another machine can still be looked at.
+    check_machine(path, manifest)
+
+
+def _print_artifact(path: Path, manifest: Manifest) -> None:
     size = sum(file.size for file in manifest.files.values())
     parameters = sum(weight.nbytes for weight in manifest.weights)
     click.echo(f"{path}: artifact of {manifest.source.name}, format intact")
@@ -153,8 +159,6 @@ def _inspect_artifact(path: Path, as_json: bool) -> None:
         for function in manifest.functions
     ]
     print_table(["specialisation", "input shapes"], rows)
-    # Last, so that an artifact for another machine can still be looked at.
-    check_machine(path, manifest)
 
 
 def _verification_line(manifest: Manifest) -> str:

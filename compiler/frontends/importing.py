@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeAlias
 
 from paddle_tvm.compiler.frontends.source import ModelSource
 from paddle_tvm.compiler.imported import ImportedModel
 from paddle_tvm.compiler.options import CompileOptions, InputShapes
+from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.runtime.errors import UnsupportedModelError
 from paddle_tvm.runtime.manifest import ITEM_SIZES
 
@@ -48,8 +47,8 @@ def _importer(source: ModelSource, options: CompileOptions) -> Iterator[ImportFo
 
     from paddle_tvm.compiler.frontends.onnx import import_onnx, paddle_to_onnx
 
-    with tempfile.TemporaryDirectory(prefix="paddle-tvm-onnx-") as folder:
-        onnx_source = source if source.kind == "onnx" else paddle_to_onnx(source, Path(folder))
+    with scratch_directory("paddle-tvm-onnx") as folder:
+        onnx_source = source if source.kind == "onnx" else paddle_to_onnx(source, folder)
         yield lambda shapes: import_onnx(onnx_source, shapes)
 
 

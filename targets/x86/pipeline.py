@@ -11,7 +11,7 @@ import tvm
 from tvm import ir, s_tir, tirx
 from tvm.tirx.compilation_pipeline import PIPELINE_MAP, finalize_device_passes, finalize_host_passes
 
-from paddle_tvm.targets.x86.division import truncate_divisions
+from paddle_tvm.targets.x86.division import truncate_divisions, truncate_shifted_divisions
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="TruncateDivisions")  # type: ignore[untyped-decorator]
@@ -19,6 +19,13 @@ def _truncate_divisions(
     function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
 ) -> tirx.PrimFunc:
     return truncate_divisions(function)
+
+
+@tirx.transform.prim_func_pass(opt_level=0, name="TruncateShiftedDivisions")  # type: ignore[untyped-decorator]
+def _truncate_shifted_divisions(
+    function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
+) -> tirx.PrimFunc:
+    return truncate_shifted_divisions(function)
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerForCpu")  # type: ignore[untyped-decorator]
@@ -33,6 +40,7 @@ def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir
         s_tir.transform.LowerMatchBuffer(),
         s_tir.transform.StmtSimplify(),
         s_tir.transform.LowerOpaqueBlock(),
+        _truncate_shifted_divisions,
         tirx.transform.FlattenBuffer(),
         tirx.transform.BF16ComputeLegalize(),
         # No NarrowDataType(32): with 32-bit indices the loop vectoriser of LLVM 22, for AVX-512, takes

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tvm import relax
 
 from paddle_tvm.compiler import artifact, staging
 from paddle_tvm.compiler.artifact import check_output, write_artifact
+from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.runtime import Config, create_predictor
 from paddle_tvm.runtime.artifact import check_files, read_manifest
 from paddle_tvm.runtime.errors import PaddleTvmError, UsageError
@@ -301,3 +303,38 @@ def test_writers_at_the_same_time(tmp_path: Path, parts: Any) -> None:
     assert sum(not isinstance(result, UsageError) for result in results) == 1
     assert is_sound(output)
     assert os.listdir(tmp_path) == ["model.pdtvm"]
+
+
+def test_a_read_only_artifact_is_replaced_whole(tmp_path: Path, parts: Any) -> None:
+    output = small_models.fixed(tmp_path / "model.pdtvm")
+    for folder in (output, output / "lib"):
+        folder.chmod(0o555)
+    write = (
+        "import sys; from pathlib import Path; import small_models\n"
+        "from paddle_tvm.compiler import artifact\n"
+        "artifact.write_artifact(Path(sys.argv[1]), *small_models.affine_parts(), force=True)"
+    )
+    # Root may remove what it likes, unless it gives that up.
+    powerless = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    subprocess.run(
+        [*powerless, sys.executable, "-c", write, str(output)],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(small_models.__file__).parent)},
+    )
+    assert is_sound(output)
+    assert os.listdir(tmp_path) == ["model.pdtvm"]
+
+
+def test_scratch_of_a_killed_run_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = tmp_path / f".paddle-tvm-onnx.{dead.pid}-abc.tmp"
+    left.mkdir()
+    (left / "model.onnx").touch()
+    with scratch_directory("paddle-tvm-onnx") as folder:
+        assert os.listdir(tmp_path) == [folder.name]
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert os.listdir(tmp_path) == []

@@ -140,6 +140,9 @@ def test_a_cpu_without_the_features(run: Run, artifact: Path) -> None:
     shown = run("inspect", artifact)
     assert shown.code == 5
     assert "artifact of" in shown.out
+    shown = run("inspect", artifact, "--json")
+    assert shown.code == 5
+    assert json.loads(shown.out)["target"]["features"] == ["avx2", "avx1024"]
 
 
 def test_no_artifact(run: Run, model: Path, tmp_path: Path) -> None:

@@ -161,3 +161,27 @@ def test_indices_modulo_a_power_of_two(rng, shape, repeats):
         return builder.call_te(tile, data, primfunc_name_hint="tile")
 
     np.testing.assert_array_equal(run_graph([shape], graph, x), np.tile(x, repeats))
+
+
+@pytest.mark.parametrize(
+    ("shape", "pads"),
+    [((2, 4, 4), ((0, 4), (3, 1))), ((2, 3, 4), ((3, 2), (3, 1))), ((1, 3, 8), ((1, 2), (7, 1)))],
+)
+def test_shifted_indices_modulo_the_size(rng, shape, pads):
+    """TVM 0.27 shifts the rows too, where rows and columns are one loop."""
+    x = rng.standard_normal(shape).astype("float32")
+    (top, bottom), (left, right) = pads
+    rows, columns = shape[1:]
+    output = (shape[0], rows + top + bottom, columns + left + right)
+
+    def graph(builder: relax.BlockBuilder, data: relax.Var) -> relax.Expr:
+        def pad(tensor: Callable[..., object]) -> object:
+            from tvm import te
+
+            return te.compute(
+                output, lambda n, y, x: tensor(n, (y - top) % rows, (x - left) % columns), name="pad"
+            )
+
+        return builder.call_te(pad, data, primfunc_name_hint="pad")
+
+    np.testing.assert_array_equal(run_graph([shape], graph, x), np.pad(x, ((0, 0), *pads), mode="wrap"))

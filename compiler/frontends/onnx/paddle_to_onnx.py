@@ -9,13 +9,13 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import onnx
 
 from paddle_tvm.compiler.frontends.shapes import symbol_stem
 from paddle_tvm.compiler.frontends.source import ModelSource
+from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
 
 _WORKER = "paddle_tvm.compiler.frontends.paddle2onnx_worker"
@@ -57,9 +57,9 @@ def paddle_to_onnx(source: ModelSource, folder: Path) -> ModelSource:
         return source
     if importlib.util.find_spec("paddle2onnx") is None:
         raise UsageError("--frontend onnx needs paddle2onnx: pip install 'paddle-tvm[compiler]'")
-    with tempfile.TemporaryDirectory(prefix="paddle-tvm-onnx-") as scratch:
-        converted = Path(scratch) / "converted.onnx"
-        _run_worker(source, Path(scratch), converted)
+    with scratch_directory("paddle-tvm-onnx") as scratch:
+        converted = scratch / "converted.onnx"
+        _run_worker(source, scratch, converted)
         names = json.loads(Path(f"{converted}.names").read_text())
         model = onnx.load_model(str(converted))
     _name_dimensions(model)
