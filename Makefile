@@ -12,6 +12,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(shell nproc) --dist worksteal
 .PHONY: demo test test-all check lint types docs bench clean
 
 demo: $(INSTALLED)
+	@$(BIN)/python -c 'import sys; sys.exit("the demo needs Python 3.10 to 3.12: the package with its models has no release for 3.13. make clean demo PYTHON=python3.12" if sys.version_info >= (3, 13) else 0)'
 	$(BIN)/paddle-tvm demo
 
 test: check

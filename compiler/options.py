@@ -33,7 +33,7 @@ class CompileOptions:
             ("frontend", self.frontend, ("paddle", "onnx")),
         ):
             if value not in known:
-                raise UsageError(f"{option} '{value}' is not known; known are {', '.join(known)}")
+                raise UsageError(f"{option} '{value}' is not known; known: {', '.join(known)}")
 
     def forms(self) -> dict[str, InputShapes | None]:
         """The forms of the model to compile, by function name; None leaves every dimension as it is.

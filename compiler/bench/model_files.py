@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 from paddle_tvm.compiler.frontends.source import ModelSource, find_model
@@ -19,12 +20,15 @@ def parse_peers(value: str) -> list[str]:
     Raises
     ------
     UsageError
-        A name is not known.
+        A name is not known, or that engine is not installed.
     """
     peers = [name.strip() for name in value.split(",") if name.strip()]
     unknown = sorted(set(peers) - set(PEERS))
     if unknown:
-        raise UsageError(f"--against {', '.join(unknown)} is not known; known are {', '.join(PEERS)}")
+        raise UsageError(f"--against {', '.join(unknown)} is not known; known: {', '.join(PEERS)}")
+    missing = [name for name in peers if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"not installed: {', '.join(missing)}. pip install 'paddle-tvm[compiler,bench]'")
     return list(dict.fromkeys(peers))
 
 

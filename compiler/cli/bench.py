@@ -105,7 +105,8 @@ def _print_result(result: BenchResult, console: Console) -> None:
     shapes = " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in result.shapes.items())
     what = "process start to first result" if result.cold else "one run"
     threads = f"{result.threads} thread{'s' if result.threads > 1 else ''}"
-    table = Table(title=f"{what}, {threads}, random {shapes}", title_justify="left")
+    console.print(f"{what}, {threads}, random {shapes}", soft_wrap=True)
+    table = Table()
     table.add_column("engine")
     headings = ["median ms", "best ms", "ours / engine"]
     headings += [] if result.cold else ["load ms", "difference"]
@@ -135,4 +136,5 @@ def _print_result(result: BenchResult, console: Console) -> None:
         if engine.failure is not None:
             console.print(f"[yellow]{engine.engine} cannot run this model:[/] ", end="")
             console.print(engine.failure, markup=False, soft_wrap=True)
-    console.print("ours / engine below 1: ours is faster.")
+    if len(result.engines) > 1:
+        console.print("ours / engine below 1: ours is faster.")

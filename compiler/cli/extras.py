@@ -11,7 +11,6 @@ COMPILER_MODULES = {
     "paddle": "paddlepaddle",
     "rich": "rich",
     "onnx": "onnx",
-    "paddle2onnx": "paddle2onnx",
 }
 
 

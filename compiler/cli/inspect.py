@@ -100,6 +100,8 @@ def _print_analysis(analysis: ModelAnalysis) -> None:
     if analysis.unsupported:
         listed = ", ".join(f"{use.name} ({use.count} times)" for use in analysis.unsupported)
         click.echo(f"\n{len(analysis.unsupported)} operators are unsupported: {listed}")
+    else:
+        click.echo(f"\nAll {len(analysis.operators)} operators are supported.")
 
 
 def _print_ports(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:

@@ -19,7 +19,7 @@ def print_verification(result: VerificationResult, console: Console) -> None:
         table.add_column(heading, overflow="fold")
     for heading in ("max abs error", "relative error"):
         table.add_column(heading, justify="right")
-    table.add_column("", overflow="fold")
+    table.add_column("result", overflow="fold")
     for check in result.checks:
         shapes = " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in check.shapes.items())
         for output in check.outputs:

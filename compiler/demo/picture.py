@@ -28,6 +28,8 @@ def read_picture(path: Path) -> Picture:
     UsageError
         The file is missing, no picture, damaged or too large.
     """
+    if not path.is_file():
+        raise UsageError(f"--image: no such file: {path}")
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image).convert("RGBA")

@@ -7,6 +7,7 @@ from typing import Any
 
 from paddle_tvm.targets.x86.conv2d import legalize_conv2d
 from paddle_tvm.targets.x86.conv2d_transpose import legalize_conv2d_transpose
+from paddle_tvm.targets.x86.conv3d import legalize_conv3d
 from paddle_tvm.targets.x86.matmul import legalize_matmul
 
 
@@ -14,6 +15,7 @@ def legalizations(lanes: int) -> Mapping[str, Callable[..., Any]]:
     """Relax operator name to its lowering, for vectors of ``lanes`` float32 values."""
     return {
         "relax.nn.conv2d": lambda builder, call: legalize_conv2d(builder, call, lanes),
+        "relax.nn.conv3d": lambda builder, call: legalize_conv3d(builder, call, lanes),
         "relax.nn.conv2d_transpose": lambda builder, call: legalize_conv2d_transpose(builder, call, lanes),
         "relax.matmul": lambda builder, call: legalize_matmul(builder, call, lanes),
     }

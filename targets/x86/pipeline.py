@@ -12,6 +12,7 @@ from tvm import ir, s_tir, tirx
 from tvm.tirx.compilation_pipeline import PIPELINE_MAP, finalize_device_passes, finalize_host_passes
 
 from paddle_tvm.targets.x86.division import truncate_divisions, truncate_shifted_divisions
+from paddle_tvm.targets.x86.vector_math import expand_vector_math
 
 
 @tirx.transform.prim_func_pass(opt_level=0, name="TruncateDivisions")  # type: ignore[untyped-decorator]
@@ -26,6 +27,13 @@ def _truncate_shifted_divisions(
     function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
 ) -> tirx.PrimFunc:
     return truncate_shifted_divisions(function)
+
+
+@tirx.transform.prim_func_pass(opt_level=0, name="ExpandVectorMath")  # type: ignore[untyped-decorator]
+def _expand_vector_math(
+    function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
+) -> tirx.PrimFunc:
+    return expand_vector_math(function)
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerForCpu")  # type: ignore[untyped-decorator]
@@ -43,6 +51,7 @@ def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir
         _truncate_shifted_divisions,
         tirx.transform.FlattenBuffer(),
         tirx.transform.BF16ComputeLegalize(),
+        _expand_vector_math,
         # No NarrowDataType(32): with 32-bit indices the loop vectoriser of LLVM 22, for AVX-512, takes
         # `i % 8` for `i` where a sum of it and something else is widened to 64 bits (tests/targets).
         s_tir.transform.LoopPartition(),

@@ -95,5 +95,5 @@ def x86_target(mcpu: str | None = None) -> X86Target:
     """
     name = mcpu or detect()
     if name not in CPU_FEATURES:
-        raise UsageError(f"--mcpu {name} is not known; known are {', '.join(CPU_FEATURES)}")
+        raise UsageError(f"--mcpu {name} is not known; known: {', '.join(CPU_FEATURES)}")
     return X86Target(name, tuple(sorted(CPU_FEATURES[name])))

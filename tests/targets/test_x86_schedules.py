@@ -24,6 +24,10 @@ GRAPHS = {
     "convolution": (IMAGE, lambda b, x: relax.op.nn.conv2d(x, const(64, 64, 3, 3), padding=[1] * 4)),
     "depthwise": (IMAGE, lambda b, x: relax.op.nn.conv2d(x, const(64, 1, 3, 3), padding=[1] * 4, groups=64)),
     "transposed": (IMAGE, lambda b, x: relax.op.nn.conv2d_transpose(x, const(64, 16, 2, 2), strides=[2, 2])),
+    "volumes": (
+        [1, 16, 8, 28, 28],
+        lambda b, x: relax.op.nn.conv3d(x, const(32, 16, 3, 3, 3), padding=[1] * 6),
+    ),
     "matmul": ([128, 768], lambda b, x: relax.op.matmul(x, const(768, 768))),
     "elementwise": (IMAGE, lambda b, x: relax.op.multiply(x, x)),
     "channel-scale": (IMAGE, lambda b, x: relax.op.multiply(x, const(1, 64, 1, 1))),
@@ -36,7 +40,7 @@ GRAPHS = {
 
 
 def dynamic(shape: list[int]) -> list[int | str]:
-    return ["n", shape[1], *("hw"[axis] for axis in range(len(shape) - 2))]
+    return ["n", shape[1], *("hwd"[axis] for axis in range(len(shape) - 2))]
 
 
 @pytest.mark.parametrize("form", ["static", "dynamic"])
@@ -54,6 +58,14 @@ def test_large_kernels_are_parallel_and_vectorised(name, form):
         assembly = library.mod.inspect_source("asm")
         # Loads, stores or arithmetic on whole vectors, not the scalar forms that end in "ss".
         assert re.search(r"\bv\w+ps\s.*%[yz]mm", assembly), variable.name_hint
+
+
+@pytest.mark.parametrize("form", ["static", "dynamic"])
+@pytest.mark.parametrize("name", ["convolution", "volumes", "matmul"])
+def test_sums_of_products_stay_in_registers(name, form):
+    shape, graph = GRAPHS[name]
+    module = lower_graph([shape if form == "static" else dynamic(shape)], graph)
+    assert 'scope="local"' in module.script()
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])

@@ -56,7 +56,10 @@ def paddle_to_onnx(source: ModelSource, folder: Path) -> ModelSource:
     if source.kind == "onnx":
         return source
     if importlib.util.find_spec("paddle2onnx") is None:
-        raise UsageError("--frontend onnx needs paddle2onnx: pip install 'paddle-tvm[compiler]'")
+        raise UsageError(
+            "converting to ONNX needs paddle2onnx: pip install 'paddle-tvm[compiler]' "
+            "(paddle2onnx has no release for Python 3.13)"
+        )
     with scratch_directory("paddle-tvm-onnx") as scratch:
         converted = scratch / "converted.onnx"
         _run_worker(source, scratch, converted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import tvm_ffi
@@ -45,22 +46,41 @@ def reduction_flags(schedule: s_tir.Schedule, block: Any) -> list[bool]:
 
 def contiguous_axes(schedule: s_tir.Schedule, block: Any) -> set[int]:
     """Axes of a block that step through the last dimension of something it reads."""
+    return {axis for indices in _read_indices(schedule, block) if len(indices) for axis in indices[-1]}
+
+
+def neighbouring_axes(schedule: s_tir.Schedule, block: Any) -> set[tuple[int, int]]:
+    """Pairs of axes of a block that step through neighbouring dimensions of something it reads."""
+    return {
+        (left, right)
+        for indices in _read_indices(schedule, block)
+        for outer, inner in pairwise(indices)
+        for left in outer
+        for right in inner
+    }
+
+
+def _read_indices(schedule: s_tir.Schedule, block: Any) -> list[list[set[int]]]:
+    """For everything that a block reads but its own result, the axes that each index depends on."""
     body = schedule.get(block)
-    axes: set[int] = set()
     written: list[tirx.Buffer] = []
     tvm_ffi.structural_walk(body.body, (tirx.BufferStore, lambda store: written.append(store.buffer)))
+    reads: list[list[set[int]]] = []
+
+    def axes_of(index: tirx.Expr) -> set[int]:
+        used = _variables(index)
+        return {
+            axis
+            for axis, axis_var in enumerate(body.iter_vars)
+            if any(variable.same_as(axis_var.var) for variable in used)
+        }
 
     def visit(load: ir.TensorLoad) -> None:
-        if len(load.indices) and not any(load.source.same_as(buffer) for buffer in written):
-            used = _variables(load.indices[-1])
-            axes.update(
-                axis
-                for axis, axis_var in enumerate(body.iter_vars)
-                if any(variable.same_as(axis_var.var) for variable in used)
-            )
+        if not any(load.source.same_as(buffer) for buffer in written):
+            reads.append([axes_of(index) for index in load.indices])
 
     tvm_ffi.structural_walk(body.body, (ir.TensorLoad, visit), order="post")
-    return axes
+    return reads
 
 
 def _variables(expression: tirx.Expr) -> list[tirx.Var]:

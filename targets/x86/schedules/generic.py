@@ -6,6 +6,7 @@ an explicit vector loop in TIR would fall back to scalars.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -15,6 +16,7 @@ from tvm.s_tir.schedule import ScheduleError
 from paddle_tvm.targets.x86.schedules.blocks import (
     constant_extent,
     contiguous_axes,
+    neighbouring_axes,
     reduces,
     reduction_flags,
     root_blocks,
@@ -22,6 +24,8 @@ from paddle_tvm.targets.x86.schedules.blocks import (
 
 # Loops shorter than this do not fill vectors: the next one outwards joins them.
 _VECTOR_LOOP = 64
+# Reductions shorter than this leave most of their time in what comes before and after the vector loop.
+_ROW = 512
 # Starting the thread pool costs a few microseconds; so does this much elementwise work.
 _PARALLEL_WORK = 1 << 14
 # Reductions over windows up to this size are unrolled inside the vector loop.
@@ -72,9 +76,11 @@ def schedule_block(schedule: s_tir.Schedule, block: Any) -> None:
         # The reduction itself runs along memory: LLVM vectorises it, the rest is rows.
         schedule.reorder(*spatial, *reduction)
         _parallel(schedule, spatial, work)
-        if None in extents:
-            # A loop that may run no time would never reach the start value.
-            schedule.decompose_reduction(block, reduction[0])
+        axes = [axis for axis, flag in enumerate(flags) if flag]
+        reduction = _join_short_loops(schedule, block, reduction, axes)
+        # A loop that may run no time would never reach the start value; and over two axes LLVM does not
+        # vectorise a loop that asks each time whether it is the first.
+        schedule.decompose_reduction(block, reduction[0])
     elif window:
         schedule.reorder(*spatial, *reduction)
         for loop in reduction:
@@ -85,6 +91,18 @@ def schedule_block(schedule: s_tir.Schedule, block: Any) -> None:
         schedule.reorder(*spatial[:-1], *reduction, spatial[-1])
         _parallel(schedule, spatial[:-1], work * (constant_extent(schedule, spatial[-1]) or 1))
         schedule.decompose_reduction(block, reduction[0])
+
+
+def _join_short_loops(schedule: s_tir.Schedule, block: Any, loops: list[Any], axes: list[int]) -> list[Any]:
+    """Make the innermost loop a long one, where lengths are known and memory goes on from row to row."""
+    loops = list(loops)
+    neighbours = neighbouring_axes(schedule, block)
+    for pair in reversed(list(pairwise(axes))):
+        lengths = [constant_extent(schedule, loop) for loop in loops[-2:]]
+        if None in lengths or (lengths[1] or 0) >= _ROW or pair not in neighbours:
+            break
+        loops[-2:] = [schedule.fuse(*loops[-2:])]
+    return loops
 
 
 def _parallel_outside(schedule: s_tir.Schedule, loops: list[Any], work: int) -> None:
