@@ -29,7 +29,7 @@ def read_picture(path: Path) -> Picture:
         The file is missing, no picture, damaged or too large.
     """
     if not path.is_file():
-        raise UsageError(f"--image: no such file: {path}")
+        raise UsageError(f"cannot read the picture {path}: there is no such file")
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image).convert("RGBA")
