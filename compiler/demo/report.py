@@ -22,7 +22,7 @@ def print_result(result: DemoResult, console: Console) -> None:
     console.print(_measurements_table(result))
     console.print(
         f"To run artifacts takes {_megabytes(result.runtime_bytes)} beyond NumPy; "
-        f"Paddle takes {_megabytes(result.paddle_bytes)} without its dependencies."
+        f"Paddle takes {_megabytes(result.paddle_bytes)} without its dependencies (byte code left out)."
     )
 
 

@@ -20,14 +20,17 @@ def distribution_bytes(name: str) -> int:
 
 
 def runtime_bytes() -> int:
-    """Return what an installation that only runs artifacts takes, beyond NumPy.
+    """Return what an installation that only runs artifacts takes, beyond NumPy and without byte code.
 
-    That is the runtime package, the TVM FFI and click. The TVM runtime library is in each artifact.
+    That is this project, the TVM FFI with what it needs, and click. The TVM runtime library is in each
+    artifact.
     """
-    spec = find_spec("paddle_tvm.runtime")
-    assert spec is not None
-    own = sum(tree_bytes(Path(folder)) for folder in spec.submodule_search_locations or [])
-    return own + distribution_bytes("apache-tvm-ffi") + distribution_bytes("click")
+    own = 0
+    for package in ("compiler", "runtime", "targets", "tuning_logs"):
+        spec = find_spec(f"paddle_tvm.{package}")
+        assert spec is not None
+        own += sum(tree_bytes(Path(folder)) for folder in spec.submodule_search_locations or [])
+    return own + sum(map(distribution_bytes, ("apache-tvm-ffi", "typing-extensions", "click")))
 
 
 def paddle_bytes() -> int:
