@@ -39,7 +39,9 @@ class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]
                     scaled = self._scaled(inner, scale)
                     if scaled is not None:
                         product = bias.value.numpy() * scale
-                        return relax.op.add(self.builder_.emit(scaled), relax.const(product))
+                        return relax.op.add(
+                            self.builder_.emit(scaled), relax.const(product, str(product.dtype))
+                        )
             return None
         if isinstance(bound, relax.Call) and isinstance(bound.op, ir.Op) and bound.op.name in _CONVOLUTIONS:
             weight = bound.args[1]
@@ -49,7 +51,7 @@ class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]
                 if channels.size not in (1, array.shape[0]):
                     return None
                 shaped = channels.reshape(-1, *[1] * (array.ndim - 1))
-                folded = relax.const((array * shaped).astype(array.dtype))
+                folded = relax.const((array * shaped).astype(array.dtype), str(array.dtype))
                 return relax.Call(bound.op, [bound.args[0], folded], bound.attrs, bound.ty_args)
         return None
 

@@ -8,13 +8,14 @@ from tvm import relax, te, tirx
 
 from paddle_tvm.targets.x86.packing import (
     ceil_div,
+    constant,
     constant_array,
     extent,
     pack_conv_weight,
     simplify,
     te_pack_conv_weight,
 )
-from paddle_tvm.targets.x86.tile import choose_tile, tile_annotations
+from paddle_tvm.targets.x86.tile import choose_tile, fitting_lanes, tile_annotations
 
 # TVM's fusion takes what comes after a function of this kind into it: "out elementwise fusable".
 FUSES_WHAT_FOLLOWS = {"op_pattern": 4}
@@ -46,11 +47,9 @@ def legalize_conv2d(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -
             primfunc_attrs=FUSES_WHAT_FOLLOWS,
         )
     array = constant_array(weight)
-    # Few channels in a group do not fill a wide vector.
-    while lanes > 4 and total // groups <= lanes // 2:
-        lanes //= 2
+    lanes = fitting_lanes(total // groups, lanes)
     if array is not None:
-        packed = relax.const(pack_conv_weight(array, groups, lanes))
+        packed = constant(pack_conv_weight(array, groups, lanes))
     else:
         packed = builder.emit(
             builder.call_te(te_pack_conv_weight, weight, groups, lanes, primfunc_name_hint="pack_weight")

@@ -10,6 +10,7 @@ from tvm import relax, te, tirx
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, Window, direct
 from paddle_tvm.targets.x86.packing import (
     ceil_div,
+    constant,
     constant_array,
     extent,
     pack_conv_weight,
@@ -36,7 +37,7 @@ def legalize_conv2d_transpose(builder: relax.BlockBuilder, call: relax.Call, lan
     if array is not None:
         matrices = array.reshape(groups, channels // groups, per_group * height * width).transpose(0, 2, 1)
         pointwise = np.ascontiguousarray(matrices).reshape(outputs, channels // groups, 1, 1)
-        packed = relax.const(pack_conv_weight(pointwise, groups, lanes))
+        packed = constant(pack_conv_weight(pointwise, groups, lanes))
     else:
         packed = builder.emit(
             builder.call_te(_te_turn, weight, groups, lanes, primfunc_name_hint="pack_weight")

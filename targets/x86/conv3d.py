@@ -11,13 +11,14 @@ from tvm import relax, te, tirx
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, Window
 from paddle_tvm.targets.x86.packing import (
     ceil_div,
+    constant,
     constant_array,
     extent,
     pack_conv_weight,
     simplify,
     te_pack_conv_weight,
 )
-from paddle_tvm.targets.x86.tile import choose_tile, tile_annotations
+from paddle_tvm.targets.x86.tile import choose_tile, fitting_lanes, tile_annotations
 
 
 def legalize_conv3d(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -> relax.Expr:
@@ -36,12 +37,10 @@ def legalize_conv3d(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -
         before=tuple(padding[:3]),
         after=tuple(padding[3:]),
     )
-    # Few channels in a group do not fill a wide vector.
-    while lanes > 4 and total // groups <= lanes // 2:
-        lanes //= 2
+    lanes = fitting_lanes(total // groups, lanes)
     array = constant_array(weight)
     if array is not None:
-        packed = relax.const(pack_conv_weight(_planes(array), groups, lanes))
+        packed = constant(pack_conv_weight(_planes(array), groups, lanes))
     else:
         packed = builder.emit(
             builder.call_te(_te_pack, weight, groups, lanes, primfunc_name_hint="pack_weight")

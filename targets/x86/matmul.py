@@ -7,8 +7,15 @@ from typing import Any
 from tvm import relax, te, tirx
 
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS
-from paddle_tvm.targets.x86.packing import ceil_div, constant_array, extent, pack_matrix, te_pack_matrix
-from paddle_tvm.targets.x86.tile import choose_tile, tile_annotations
+from paddle_tvm.targets.x86.packing import (
+    ceil_div,
+    constant,
+    constant_array,
+    extent,
+    pack_matrix,
+    te_pack_matrix,
+)
+from paddle_tvm.targets.x86.tile import choose_tile, fitting_lanes, tile_annotations
 
 
 def legalize_matmul(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -> relax.Expr:
@@ -17,14 +24,13 @@ def legalize_matmul(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -
     out_dtype = str(call.ty.dtype)
     columns = extent(right.ty.shape[-1]) if len(right.ty.shape) > 1 else 1
     if isinstance(columns, int):
-        while lanes > 4 and columns <= lanes // 2:
-            lanes //= 2
+        lanes = fitting_lanes(columns, lanes)
     array = constant_array(right)
     if len(right.ty.shape) == 1:
         right = builder.emit(relax.op.expand_dims(right, -1)) if array is None else right
         array = None if array is None else array[:, None]
     if array is not None:
-        packed = relax.const(pack_matrix(array, lanes))
+        packed = constant(pack_matrix(array, lanes))
     else:
         packed = builder.emit(builder.call_te(te_pack_matrix, right, lanes, primfunc_name_hint="pack_matrix"))
     shape = [extent(dim) for dim in call.ty.shape]

@@ -32,6 +32,11 @@ def constant_array(expr: relax.Expr) -> npt.NDArray[Any] | None:
     return expr.value.numpy() if isinstance(expr, ir.Constant) else None
 
 
+def constant(array: npt.NDArray[Any]) -> relax.Expr:
+    """An array as a Relax constant of its own dtype: left alone, TVM 0.27 narrows 64-bit ones to 32."""
+    return relax.const(array, str(array.dtype))
+
+
 def pack_conv_weight(weight: npt.NDArray[Any], groups: int, lanes: int) -> npt.NDArray[Any]:
     """OIHW to [group, output channels / lanes, input channels, height, width, lanes], padded with zeros."""
     total, channels, height, width = weight.shape

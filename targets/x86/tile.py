@@ -42,13 +42,20 @@ def _registers(lanes: int) -> int:
     return 32 if lanes == 16 else 16
 
 
+def fitting_lanes(channels: int, lanes: int) -> int:
+    """The width of vector that the channels fill: half of ``lanes``, or a quarter, for few of them."""
+    while lanes > 4 and channels <= lanes // 2:
+        lanes //= 2
+    return lanes
+
+
 def choose_tile(points: int | tirx.Expr, blocks: int, lanes: int) -> Tile:
     """The tile with the most multiply-adds for each load, counting positions that are computed in vain.
 
     Parameters
     ----------
     points
-        Number of output positions along the tiled axis; None of it is known where it is an expression.
+        Number of output positions along the tiled axis; an expression where it is not known.
     blocks
         Number of vectors that the output channels fill.
     lanes

@@ -190,3 +190,10 @@ def test_symbols_of_a_product_are_those_of_its_operands(rng, tmp_path):
     (product,) = (function for name, function in module.functions.items() if name.name_hint == "matmul")
     symbols = set(re.findall(r"\bx0_\d\w*", product.script().split("def ")[1].split("\n")[0]))
     assert symbols == {"x0_0", "x0_1"}
+
+
+def test_float64_weights_are_not_rounded(check_op, rng):
+    # Sums in which the leading digits cancel: float32 would keep one digit before the point at most.
+    weight = 1e6 + rng.standard_normal((16, 24))
+    signs = np.tile([1.0, -1.0], 8) * np.ones((3, 16))
+    check_op(lambda x: paddle.matmul(x, paddle.assign(weight)), signs, dynamic=[(0,)])
