@@ -19,30 +19,20 @@ from paddle_tvm.targets.x86.schedules.blocks import (
     reduction_flags,
     root_blocks,
 )
+from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue, inline_side_branches
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
-from paddle_tvm.targets.x86.tile import BLOCKS, FLAT, LANES, RULE, TILE
+from paddle_tvm.targets.x86.tile import BLOCKS, FLAT, LANES, TILE
 
 # Fewer parallel units than this do not spread evenly over cores: tiles become the units.
 _FEW_UNITS = 64
 
 
-def find_register_tile(schedule: s_tir.Schedule) -> Any | None:
-    """The block to tile, None where there is none."""
-    for block in root_blocks(schedule):
-        annotations = schedule.get(block).annotations
-        if RULE in annotations and str(annotations[RULE]) == "register_tile":
-            return block
-    return None
-
-
-def schedule_register_tile(schedule: s_tir.Schedule) -> None:
+def schedule_register_tile(schedule: s_tir.Schedule, main: Any) -> None:
     """Schedule a function that holds a block to tile."""
-    main = find_register_tile(schedule)
-    assert main is not None
     blocks = root_blocks(schedule)
     position = [schedule.get(block).name_hint for block in blocks].index(schedule.get(main).name_hint)
-    before = _inline_side_branches(schedule, main, blocks[:position])
-    stages = _inline_epilogue(schedule, blocks[position + 1 :])
+    before = inline_side_branches(schedule, main, blocks[:position])
+    stages = inline_epilogue(schedule, blocks[position + 1 :])
     units, tile_loop = _split(schedule, main)
     # Before loops are fused: with symbolic sizes TVM does not see through the division that undoes it.
     if not reduces(schedule, stages[0]):
@@ -55,23 +45,6 @@ def schedule_register_tile(schedule: s_tir.Schedule) -> None:
         schedule_block(schedule, block)
 
 
-def _inline_side_branches(schedule: s_tir.Schedule, main: Any, blocks: list[Any]) -> list[Any]:
-    """Compute where it is used what the epilogue reads beside the tile; returns the other blocks."""
-    remaining = []
-    tiled = schedule.get(main).name_hint
-    for block in blocks:
-        consumers = [schedule.get(consumer).name_hint for consumer in schedule.get_consumers(block)]
-        if tiled in consumers or reduces(schedule, block):
-            remaining.append(block)
-            continue
-        try:
-            schedule.compute_inline(block)
-        except ScheduleError:
-            # An output of the function.
-            remaining.append(block)
-    return remaining
-
-
 def _move_into_tile(schedule: s_tir.Schedule, main: Any, stage: Any, tile_loop: Any) -> bool:
     """Run what follows on each tile when it is done; False where it reads something that is not ready."""
     try:
@@ -80,18 +53,6 @@ def _move_into_tile(schedule: s_tir.Schedule, main: Any, stage: Any, tile_loop: 
         return False
     schedule.set_scope(main, 0, "local")
     return True
-
-
-def _inline_epilogue(schedule: s_tir.Schedule, blocks: list[Any]) -> list[Any]:
-    """Join what follows into as few stages as can be; the first of them reads the tile."""
-    remaining = []
-    for block in blocks[:-1]:
-        try:
-            schedule.compute_inline(block)
-        except ScheduleError:
-            # A sum over the products (conv2d_transpose), or an output of the function.
-            remaining.append(block)
-    return [*remaining, blocks[-1]]
 
 
 def _flatten_positions(schedule: s_tir.Schedule, main: Any, stage: Any) -> None:
