@@ -26,7 +26,7 @@ def compile(
     output: str | Path,
     *,
     target: str = "x86",
-    mcpu: str | None = None,
+    mcpu: str | Sequence[str] | None = None,
     shapes: InputShapes | Sequence[InputShapes] | None = None,
     precision: Literal["float32"] = "float32",
     frontend: Literal["paddle", "onnx"] = "paddle",
@@ -45,7 +45,8 @@ def compile(
     target
         Kind of machine to compile for.
     mcpu
-        The CPU, by LLVM's name; this machine's by default.
+        The CPU, by LLVM's name; this machine's by default. Several make one artifact with code for each,
+        of which the runtime takes the best that the machine runs.
     shapes
         Dimensions to fix, by input name. Unknown dimensions that it leaves out (or gives as -1) stay
         dynamic. A sequence of such mappings makes one specialisation each, beside the dynamic form.
@@ -55,7 +56,8 @@ def compile(
         ``paddle`` reads the Paddle program, ``onnx`` goes through paddle2onnx; an ``.onnx`` file always
         takes the second road.
     verify
-        Compare with Paddle before the artifact is written, and record the result in it.
+        Compare with Paddle before the artifact is written, and record the result in it; of several CPUs,
+        those whose code this machine runs.
     force
         Replace an artifact that is there.
     progress
@@ -87,6 +89,7 @@ def verify(
     artifact: str | Path,
     model: str | Path,
     *,
+    mcpu: str | None = None,
     shapes: Sequence[Mapping[str, Sequence[int]]] | None = None,
     seed: int = 0,
     tolerance: float = 1e-3,
@@ -97,6 +100,8 @@ def verify(
     ----------
     artifact, model
         The artifact, and the saved model that it was compiled from.
+    mcpu
+        Which code of an artifact for several CPUs to run; by default that which the runtime takes here.
     shapes
         Sets of input shapes to try; by default two, and those of the specialisations.
     seed
@@ -107,4 +112,4 @@ def verify(
     from paddle_tvm.compiler.verify import verify_artifact
 
     with _one_at_a_time:
-        return verify_artifact(artifact, model, shapes=shapes, seed=seed, tolerance=tolerance)
+        return verify_artifact(artifact, model, mcpu=mcpu, shapes=shapes, seed=seed, tolerance=tolerance)

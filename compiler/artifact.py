@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,17 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import tvm
 
 from paddle_tvm.compiler.linking import find_linker, link_library
+from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file
 from paddle_tvm.compiler.staging import publish, staging_directory, sync
+from paddle_tvm.compiler.weights_file import WeightsFile
 from paddle_tvm.runtime.artifact import MANIFEST_FILE, encode_manifest, file_sha256
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import (
-    ALIGNMENT,
-    ITEM_SIZES,
     MODEL_FILE,
     RUNTIME_FILE,
     WEIGHTS_FILE,
@@ -35,11 +33,10 @@ from paddle_tvm.runtime.manifest import (
     TargetSpec,
     TensorSpec,
     TuningRecord,
+    Variant,
     Verification,
-    WeightSpec,
+    variant_file,
 )
-
-Array = npt.NDArray[Any]
 
 # Linux allows 255; the directory that an artifact is written to beside its place has a longer name.
 _LONGEST_NAME = 200
@@ -47,22 +44,32 @@ _LONGEST_NAME = 200
 
 @dataclass(frozen=True)
 class Description:
-    """What the manifest says beyond what the files themselves tell.
-
-    ``functions`` count the weights as they are given to ``write_artifact``.
-    """
+    """What the manifest says of the model, whatever it was compiled for."""
 
     producer: Producer
     source: Source
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     symbols: Mapping[str, SymbolRange]
-    target: TargetSpec
     functions: tuple[FunctionSpec, ...]
     precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Code:
+    """The code for one CPU.
+
+    ``executable`` is a ``tvm.relax.VMExecutable``; its functions take the inputs, and then those of
+    ``weights`` that ``used`` lists for them. ``kernels`` describes its kernels for ``paddle-tvm profile``.
+    """
+
+    target: TargetSpec
+    executable: Any
+    weights: Sequence[npt.NDArray[Any]]
+    used: Mapping[str, Sequence[int]]
     threads: int | None = None
     tuning: tuple[TuningRecord, ...] = ()
-    verification: Verification | None = None
+    kernels: KernelTable | None = None
 
 
 def check_output(output: str | os.PathLike[str], force: bool) -> None:
@@ -100,18 +107,74 @@ def check_output(output: str | os.PathLike[str], force: bool) -> None:
 
 
 class StagedArtifact:
-    """A whole artifact that has not taken its place yet."""
+    """An artifact that has not taken its place yet: ``add`` every code, ``complete``, then ``publish``."""
 
-    def __init__(self, path: Path, manifest: Manifest, target: Path, force: bool) -> None:
+    def __init__(
+        self, path: Path, description: Description, mcpus: Sequence[str], target: Path, force: bool
+    ) -> None:
         self.path = path
-        self.manifest = manifest
+        self._description = description
+        self._libraries = {
+            mcpu: MODEL_FILE if len(mcpus) == 1 else variant_file(mcpu) for mcpu in sorted(mcpus)
+        }
+        self._variants: dict[str, Variant | None] = dict.fromkeys(mcpus)
+        self._tables: list[str] = []
         self._target = target
         self._force = force
+        self._linker = find_linker()
+        with _disk_errors(target):
+            (path / "lib").mkdir()
+            shutil.copyfile(tvm.libinfo.find_libtvm_runtime(), path / RUNTIME_FILE)
+            self._weights = WeightsFile(path / WEIGHTS_FILE)
+
+    def add(self, code: Code) -> None:
+        """Link the code for one of the CPUs, and write those of its weights that are not there yet."""
+        mcpu = code.target.mcpu
+        library = self._libraries[mcpu]
+        with _disk_errors(self._target):
+            # Inside the staging directory, so that a killed run leaves nothing elsewhere.
+            link_library(code.executable, self.path / library, self.path / "build", self._linker)
+            indices = self._weights.add(code.weights)
+            if code.kernels is not None:
+                self._tables.append(kernels_file(library))
+                (self.path / self._tables[-1]).write_bytes(code.kernels.encode())
+        self._variants[mcpu] = Variant(
+            target=code.target,
+            library=library,
+            weights={name: tuple(indices[i] for i in used) for name, used in sorted(code.used.items())},
+            threads=code.threads,
+            tuning=code.tuning,
+            verification=None,
+        )
+
+    def complete(self) -> None:
+        """Write the manifest, so that the directory is an artifact."""
+        description = self._description
+        files = sorted((*self._libraries.values(), *self._tables, RUNTIME_FILE, WEIGHTS_FILE))
+        with _disk_errors(self._target):
+            entries = {name: _entry(self.path / name) for name in files}
+        self.manifest = Manifest(
+            producer=description.producer,
+            source=description.source,
+            inputs=description.inputs,
+            outputs=description.outputs,
+            symbols=dict(sorted(description.symbols.items())),
+            precision=description.precision,
+            functions=description.functions,
+            weights=tuple(self._weights.specs),
+            variants=tuple(variant for variant in self._variants.values() if variant is not None),
+            files=entries,
+        )
         self._write_manifest()
 
-    def record(self, verification: Verification) -> None:
-        """Put the result of a verification into the manifest."""
-        self.manifest = self.manifest._replace(verification=verification)
+    def record(self, mcpu: str, verification: Verification) -> None:
+        """Put the result of verifying the code for a CPU into the manifest."""
+        self.manifest = self.manifest._replace(
+            variants=tuple(
+                variant._replace(verification=verification) if variant.target.mcpu == mcpu else variant
+                for variant in self.manifest.variants
+            )
+        )
         self._write_manifest()
 
     def publish(self) -> Manifest:
@@ -128,14 +191,9 @@ class StagedArtifact:
 
 @contextmanager
 def stage_artifact(
-    output: str | os.PathLike[str],
-    description: Description,
-    executable: Any,
-    weights: Sequence[Array],
-    *,
-    force: bool = False,
+    output: str | os.PathLike[str], description: Description, mcpus: Sequence[str], *, force: bool = False
 ) -> Iterator[StagedArtifact]:
-    """Write an artifact to a directory beside its place; ``publish`` then puts it there.
+    """Begin an artifact in a directory beside its place; ``publish`` then puts it there.
 
     What is not published is gone at the end, so that whatever happens there is the old artifact or the
     new one. Equal arguments give equal bytes.
@@ -146,10 +204,8 @@ def stage_artifact(
         The artifact's directory.
     description
         What the manifest says.
-    executable
-        The ``tvm.relax.VMExecutable``; its functions take the inputs, then their weights.
-    weights
-        Constants, as ``description.functions`` count them; equal ones are stored once.
+    mcpus
+        The CPUs whose code will be added; of those that a machine can run it takes the first.
     force
         Whether to replace an artifact that is there.
 
@@ -160,74 +216,21 @@ def stage_artifact(
         disk is full.
     """
     check_output(output, force)
-    compiler = find_linker()
     target = Path(os.path.realpath(output))
     with staging_directory(target) as staging:
-        with _disk_errors(target):
-            manifest = _write_files(staging, description, executable, weights, compiler)
-        yield StagedArtifact(staging, manifest, target, force)
+        yield StagedArtifact(staging, description, mcpus, target, force)
 
 
 def write_artifact(
-    output: str | os.PathLike[str],
-    description: Description,
-    executable: Any,
-    weights: Sequence[Array],
-    *,
-    force: bool = False,
+    output: str | os.PathLike[str], description: Description, codes: Sequence[Code], *, force: bool = False
 ) -> Manifest:
     """Write an artifact in one go; see ``stage_artifact``."""
-    with stage_artifact(output, description, executable, weights, force=force) as staged:
+    mcpus = [code.target.mcpu for code in codes]
+    with stage_artifact(output, description, mcpus, force=force) as staged:
+        for code in codes:
+            staged.add(code)
+        staged.complete()
         return staged.publish()
-
-
-def _write_files(
-    staging: Path, description: Description, executable: Any, weights: Sequence[Array], compiler: str
-) -> Manifest:
-    (staging / "lib").mkdir()
-    shutil.copyfile(tvm.libinfo.find_libtvm_runtime(), staging / RUNTIME_FILE)
-    # Inside the staging directory, so that a killed run leaves nothing elsewhere.
-    link_library(executable, staging / MODEL_FILE, staging / "build", compiler)
-    specs, indices = _write_weights(staging / WEIGHTS_FILE, weights)
-    return Manifest(
-        producer=description.producer,
-        source=description.source,
-        inputs=description.inputs,
-        outputs=description.outputs,
-        symbols=dict(sorted(description.symbols.items())),
-        target=description.target,
-        threads=description.threads,
-        precision=description.precision,
-        functions=tuple(
-            function._replace(weights=tuple(indices[i] for i in function.weights))
-            for function in description.functions
-        ),
-        weights=specs,
-        tuning=description.tuning,
-        verification=description.verification,
-        files={name: _entry(staging / name) for name in sorted((MODEL_FILE, RUNTIME_FILE, WEIGHTS_FILE))},
-    )
-
-
-def _write_weights(path: Path, weights: Sequence[Array]) -> tuple[tuple[WeightSpec, ...], list[int]]:
-    """Write each distinct weight once; return them, and for each given weight the index of its own."""
-    specs: list[WeightSpec] = []
-    indices: list[int] = []
-    known: dict[tuple[str, tuple[int, ...], bytes], int] = {}
-    with path.open("wb") as file:
-        for number, weight in enumerate(weights):
-            array = np.asarray(weight, order="C")
-            if array.dtype.name not in ITEM_SIZES or not array.dtype.isnative:
-                raise TypeError(f"weight {number} has the dtype {array.dtype}, which an artifact cannot hold")
-            data = array.reshape(-1).view(np.uint8).data
-            key = (array.dtype.name, array.shape, hashlib.sha256(data).digest())
-            if key not in known:
-                known[key] = len(specs)
-                file.write(bytes(-file.tell() % ALIGNMENT))
-                specs.append(WeightSpec(array.dtype.name, array.shape, file.tell(), array.nbytes))
-                file.write(data)
-            indices.append(known[key])
-    return tuple(specs), indices
 
 
 def _entry(path: Path) -> FileEntry:

@@ -22,6 +22,7 @@ from paddle_tvm.compiler.frontends.source import ModelSource
 from paddle_tvm.compiler.lowering import build, lower, optimise
 from paddle_tvm.compiler.reference import load_saved
 from paddle_tvm.compiler.sample_inputs import Arrays
+from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.x86 import x86_target
 
 
@@ -39,7 +40,7 @@ class Divergence:
         return f"The first operator that diverges is {self.operation}: {self.problem}"
 
 
-def find_divergence(source: ModelSource, arrays: Arrays, tolerance: float) -> Divergence:
+def find_divergence(source: ModelSource, arrays: Arrays, tolerance: float, mcpu: str) -> Divergence:
     """Bisect a program that gives wrong outputs on ``arrays``.
 
     Parameters
@@ -50,11 +51,13 @@ def find_divergence(source: ModelSource, arrays: Arrays, tolerance: float) -> Di
         Inputs by name, on which an output differs.
     tolerance
         As in ``verify_artifact``.
+    mcpu
+        The CPU whose code gives the wrong outputs.
     """
     program = load_program(source)
     probed = _computed_values(program)
     expected = _paddle_values(source, program, arrays, [value for _, value in probed])
-    bisection = _Bisection(program, arrays, tolerance)
+    bisection = _Bisection(program, arrays, tolerance, x86_target(mcpu))
     low, high = 0, len(probed)
     problem = ""
     # Invariant: everything before `low` agrees, and `high` differs or is the end.
@@ -77,24 +80,25 @@ def find_divergence(source: ModelSource, arrays: Arrays, tolerance: float) -> Di
 
 
 class _Bisection:
-    def __init__(self, program: Program, arrays: Arrays, tolerance: float) -> None:
+    def __init__(self, program: Program, arrays: Arrays, tolerance: float, target: Target) -> None:
         self.cuts = 0
         self._program = program
         self._arrays = arrays
         self._tolerance = tolerance
+        self._target = target
 
     def problem_at(self, value: Value, expected: npt.NDArray[np.generic]) -> str | None:
         """How our form of one value differs; None where it agrees."""
         self.cuts += 1
-        (actual,) = _run_cut(replace(self._program, outputs=(Port("cut", value),)), self._arrays)
+        cut = replace(self._program, outputs=(Port("cut", value),))
+        (actual,) = _run_cut(cut, self._arrays, self._target)
         return compare_output("cut", actual, expected, self._tolerance).problem
 
 
-def _run_cut(program: Program, arrays: Arrays) -> list[npt.NDArray[np.generic]]:
+def _run_cut(program: Program, arrays: Arrays, target: Target) -> list[npt.NDArray[np.generic]]:
     needed = _needed_operations(program)
     program = replace(program, operations=needed)
     shapes = {port.name: tuple(arrays[port.name].shape) for port in program.inputs}
-    target = x86_target()
     imported = import_program(program, shapes)
     machine = relax.VirtualMachine(build(lower(optimise(imported.module), target), target), tvm.cpu())
     fed = [tvm.runtime.tensor(np.ascontiguousarray(arrays[port.name])) for port in program.inputs]

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
 from tvm import tirx
 
-from paddle_tvm.compiler.artifact import Description, check_output, stage_artifact
+from paddle_tvm.compiler.artifact import Code, Description, StagedArtifact, check_output, stage_artifact
 from paddle_tvm.compiler.frontends.importing import import_forms
 from paddle_tvm.compiler.frontends.source import ModelSource, find_model
 from paddle_tvm.compiler.imported import ImportedModel
-from paddle_tvm.compiler.lowering import build, lower, optimise
+from paddle_tvm.compiler.lowering import build, lower_in_stages, optimise
 from paddle_tvm.compiler.options import CompileOptions
-from paddle_tvm.compiler.passes.lift_weights import LiftedModule, lift_weights
+from paddle_tvm.compiler.passes.lift_weights import lift_weights
 from paddle_tvm.compiler.passes.merge_forms import merge_forms
+from paddle_tvm.compiler.profiling.describe import describe_kernels
 from paddle_tvm.compiler.verify import VerificationResult, verify_artifact
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
@@ -31,8 +32,7 @@ from paddle_tvm.runtime.manifest import (
     TargetSpec,
     TensorSpec,
 )
-from paddle_tvm.targets.base import Target
-from paddle_tvm.targets.x86 import x86_target
+from paddle_tvm.targets.x86 import x86_targets
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,37 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class CompiledVariant:
+    """The code for one CPU.
+
+    ``verification`` is None where none was asked for, or where this machine's CPU lacks the features that
+    ``missing`` names.
+    """
+
+    mcpu: str
+    kernels: int
+    missing: tuple[str, ...]
+    verification: VerificationResult | None
+
+
+@dataclass(frozen=True)
 class CompileResult:
-    """What a compilation made."""
+    """What a compilation made; a machine takes the first of ``variants`` that it can run."""
 
     artifact: Path
     stages: tuple[Stage, ...]
-    kernels: int
+    variants: tuple[CompiledVariant, ...]
     artifact_bytes: int
-    verification: VerificationResult | None
+
+    @property
+    def kernels(self) -> int:
+        """Kernels of the first variant."""
+        return self.variants[0].kernels
+
+    @property
+    def verification(self) -> VerificationResult | None:
+        """The verification of the first variant that was verified."""
+        return next((v.verification for v in self.variants if v.verification is not None), None)
 
 
 class Progress(Protocol):
@@ -81,51 +104,64 @@ def compile_model(
     output = Path(output)
     check_output(output, options.force)
     source = find_model(model)
-    target = x86_target(options.mcpu)
-    lacking = set(target.features) - cpu_features()
-    if options.verify and lacking:
+    targets = x86_targets(options.mcpus())
+    missing = {target.mcpu: tuple(sorted(set(target.features) - cpu_features())) for target in targets}
+    if options.verify and all(missing.values()):
         raise UsageError(
-            f"--verify runs the code, and this machine lacks what --mcpu {target.mcpu} needs "
-            f"({', '.join(sorted(lacking))}): compile without it, and verify on such a machine"
+            "--verify runs the code, and this machine lacks what it needs ("
+            + "; ".join(f"--mcpu {mcpu}: {', '.join(features)}" for mcpu, features in missing.items())
+            + "): compile without it, and verify on such a machine"
         )
     with stage("import"):
         forms = import_forms(source, options)
     with stage("optimise"):
-        module = optimise(merge_forms({name: form.module for name, form in forms.items()}))
-    with stage("lower and schedule"):
-        lifted = lift_weights(lower(module, target))
-    with stage("generate code"):
-        executable = build(lifted.module, target)
-    description = _describe(source, forms, target, lifted, options)
-
-    verification = None
-    with ExitStack() as stack:
-        with stage("link"):
-            staged = stack.enter_context(
-                stage_artifact(output, description, executable, lifted.weights, force=options.force)
-            )
+        imported = merge_forms({name: form.module for name, form in forms.items()})
+        module = optimise(imported)
+    description = _describe(source, forms, options)
+    variants: list[CompiledVariant] = []
+    with stage_artifact(output, description, [t.mcpu for t in targets], force=options.force) as staged:
+        for target in targets:
+            of = "" if len(targets) == 1 else f" for {target.mcpu}"
+            with stage(f"lower and schedule{of}"):
+                lowered = lower_in_stages(module, target)
+                table = describe_kernels(imported, module, lowered, forms, target.legalizations())
+                lifted = lift_weights(lowered.scheduled)
+            with stage(f"generate code{of}"):
+                executable = build(lifted.module, target)
+            with stage(f"link{of}"):
+                spec = TargetSpec(target.kind, target.mcpu, target.features)
+                staged.add(Code(spec, executable, lifted.weights, lifted.used, kernels=table))
+            kernels = sum(isinstance(f, tirx.PrimFunc) for f in lifted.module.functions.values())
+            variants.append(CompiledVariant(target.mcpu, kernels, missing[target.mcpu], None))
+        with stage("sum up the files"):
+            staged.complete()
         if options.verify:
-            with stage("verify"):
-                verification = verify_artifact(staged.path, model)
-            verification.require_passed()
-            staged.record(verification.to_manifest())
+            variants = [_verify(variant, staged, model, stage) for variant in variants]
         with stage("write the artifact"):
             staged.publish()
     return CompileResult(
         artifact=output,
         stages=tuple(stage.done),
-        kernels=sum(isinstance(function, tirx.PrimFunc) for function in lifted.module.functions.values()),
+        variants=tuple(variants),
         artifact_bytes=sum(file.stat().st_size for file in output.rglob("*") if file.is_file()),
-        verification=verification,
     )
 
 
+def _verify(
+    variant: CompiledVariant, staged: StagedArtifact, model: str | Path, stage: _Stages
+) -> CompiledVariant:
+    """Verify a variant, if this machine runs it, and record the result in the artifact."""
+    if variant.missing:
+        return variant
+    with stage("verify" if len(staged.manifest.variants) == 1 else f"verify {variant.mcpu}"):
+        verification = verify_artifact(staged.path, model, mcpu=variant.mcpu)
+    verification.require_passed()
+    staged.record(variant.mcpu, verification.to_manifest())
+    return replace(variant, verification=verification)
+
+
 def _describe(
-    source: ModelSource,
-    forms: Mapping[str, ImportedModel],
-    target: Target,
-    lifted: LiftedModule,
-    options: CompileOptions,
+    source: ModelSource, forms: Mapping[str, ImportedModel], options: CompileOptions
 ) -> Description:
     general = forms["main"]
     symbols = sorted(
@@ -143,10 +179,8 @@ def _describe(
         inputs=tuple(TensorSpec(port.name, port.dtype, port.shape) for port in general.inputs),
         outputs=tuple(TensorSpec(port.name, port.dtype, port.shape) for port in general.outputs),
         symbols={name: SymbolRange(1, None) for name in symbols},
-        target=TargetSpec(target.kind, target.mcpu, target.features),
         precision=options.precision,
         functions=tuple(
-            FunctionSpec(name, tuple(port.shape for port in form.inputs), lifted.used[name])
-            for name, form in forms.items()
+            FunctionSpec(name, tuple(port.shape for port in form.inputs)) for name, form in forms.items()
         ),
     )

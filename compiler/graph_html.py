@@ -48,7 +48,7 @@ def _width(box: Box) -> float:
 def _svg(boxes: Sequence[Box], nodes: Sequence[Node], layout: Layout, labels: Sequence[str]) -> str:
     width, height = layout.width + 2 * _MARGIN, layout.height + 2 * _MARGIN
     lines = [
-        f'<path class="line" d="{_curve(points)}"><title>{escape(label)}</title></path>'
+        f'<path class="line" d="{curve(points)}"><title>{escape(label)}</title></path>'
         for points, label in zip(layout.lines, labels, strict=True)
     ]
     drawn = [_draw_box(box, node) for box, node in zip(boxes, nodes, strict=True)]
@@ -61,7 +61,8 @@ def _svg(boxes: Sequence[Box], nodes: Sequence[Node], layout: Layout, labels: Se
     )
 
 
-def _curve(points: Sequence[tuple[float, float]]) -> str:
+def curve(points: Sequence[tuple[float, float]]) -> str:
+    """The path of a line through points, as SVG writes it."""
     (x, y), *rest = points
     parts = [f"M{x:.1f},{y:.1f}"]
     for next_x, next_y in rest:

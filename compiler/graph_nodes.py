@@ -70,7 +70,7 @@ def build_boxes(program: Program, shapes: Mapping[Value, tuple[int, ...]], missi
         row = Row(
             operation.name.removeprefix("pd_op."),
             _detail(operation, shapes),
-            _family(operation.name),
+            operator_family(operation.name),
             operation.name not in missing,
         )
         source = box_of[sources[0]]
@@ -110,7 +110,8 @@ def _count_readers(program: Program) -> Counter[Value]:
     return readers
 
 
-def _family(name: str) -> str:
+def operator_family(name: str) -> str:
+    """Which kind of operator this is, for its colour."""
     short = name.removeprefix("pd_op.").removeprefix("builtin.").removeprefix("depthwise_")
     for family, stems in _FAMILIES.items():
         if short.startswith(stems):

@@ -17,6 +17,10 @@ from paddle_tvm.runtime.errors import UsageError
 # What `export_library` of TVM 0.27 writes into its workspace for a module with imports.
 _OBJECT_FILES = ("lib0.o", "devc.o")
 
+# Linked into every library; the runtime lets parallel loops call it.
+_LAUNCHER = Path(__file__).parent / "native" / "parallel_launch.c"
+_LAUNCHER_OPTIONS = ["-O2", "-std=gnu11", "-pthread", "-x", "c", str(_LAUNCHER), "-x", "none"]
+
 _linking = threading.Lock()
 
 
@@ -56,7 +60,10 @@ def link_library(executable: Any, library: Path, workspace: Path, compiler: str)
     # LLVM modules are not safe to write from two threads.
     with _linking, _objects_in_memory(workspace):
         executable.export_library(
-            str(library), workspace_dir=str(workspace), cc=compiler, options=["-Wl,--strip-all"]
+            str(library),
+            workspace_dir=str(workspace),
+            cc=compiler,
+            options=["-Wl,--strip-all", *_LAUNCHER_OPTIONS],
         )
     shutil.rmtree(workspace)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import tvm
 from tvm import relax
 
@@ -22,22 +24,45 @@ def optimise(module: tvm.IRModule) -> tvm.IRModule:
     )(module)
 
 
-def lower(module: tvm.IRModule, target: Target) -> tvm.IRModule:
-    """Legalize operators for the target, fuse them, and schedule every kernel."""
+@dataclass(frozen=True)
+class LoweredStages:
+    """A module on its way from operators to kernels.
+
+    ``arranged`` has layouts and merged operators, ``operators`` a TIR function for each operator, ``groups``
+    a Relax function for those that become one kernel, ``fused`` a TIR function for each kernel, and
+    ``scheduled`` the same with their schedules.
+    """
+
+    arranged: tvm.IRModule
+    operators: tvm.IRModule
+    groups: tvm.IRModule
+    fused: tvm.IRModule
+    scheduled: tvm.IRModule
+
+
+def lower_in_stages(module: tvm.IRModule, target: Target) -> LoweredStages:
+    """Legalize operators for the target, fuse them, and schedule every kernel; keeps what is between."""
     with target.tvm_target:
-        module = tvm.transform.Sequential(
+        arranged = target.arrange(module)
+        operators = tvm.transform.Sequential(
             [
                 relax.transform.LegalizeOps(target.legalizations()),
                 relax.transform.FoldConstant(),
                 relax.transform.DeadCodeElimination(),
                 relax.transform.AnnotateTIROpPattern(),
                 isolate_loose_scalars,
-                relax.transform.FuseOps(),
-                relax.transform.FuseTIR(),
-                relax.transform.DeadCodeElimination(),
             ]
-        )(module)
-        return target.schedule(module)
+        )(arranged)
+        groups = relax.transform.FuseOps()(operators)
+        fused = tvm.transform.Sequential(
+            [relax.transform.FuseTIR(), relax.transform.DeadCodeElimination()]
+        )(groups)
+        return LoweredStages(arranged, operators, groups, fused, target.schedule(fused))
+
+
+def lower(module: tvm.IRModule, target: Target) -> tvm.IRModule:
+    """Legalize operators for the target, fuse them, and schedule every kernel."""
+    return lower_in_stages(module, target).scheduled
 
 
 def build(module: tvm.IRModule, target: Target) -> relax.VMExecutable:

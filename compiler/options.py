@@ -19,7 +19,7 @@ class CompileOptions:
     """What the user asked for; see ``paddle_tvm.compiler.compile``."""
 
     target: str = "x86"
-    mcpu: str | None = None
+    mcpu: str | Sequence[str] | None = None
     shapes: InputShapes | Sequence[InputShapes] | None = None
     precision: Literal["float32"] = "float32"
     frontend: Literal["paddle", "onnx"] = "paddle"
@@ -34,6 +34,12 @@ class CompileOptions:
         ):
             if value not in known:
                 raise UsageError(f"{option} '{value}' is not known; known: {', '.join(known)}")
+
+    def mcpus(self) -> tuple[str, ...]:
+        """The CPUs to compile for; none stands for this machine's."""
+        if self.mcpu is None or isinstance(self.mcpu, str):
+            return () if self.mcpu is None else (self.mcpu,)
+        return tuple(self.mcpu)
 
     def forms(self) -> dict[str, InputShapes | None]:
         """The forms of the model to compile, by function name; None leaves every dimension as it is.

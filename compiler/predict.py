@@ -12,9 +12,10 @@ import numpy.typing as npt
 from paddle_tvm.runtime import Config, create_predictor
 
 
-def load_predictor(artifact: Path, threads: int | None = None) -> Any:
-    """A predictor of an artifact."""
+def load_predictor(artifact: Path, threads: int | None = None, mcpu: str | None = None) -> Any:
+    """A predictor of an artifact; ``mcpu`` chooses among the code for several CPUs."""
     config = Config(str(artifact))
+    config.set_mcpu(mcpu)
     if threads is not None:
         config.set_cpu_math_library_num_threads(threads)
     return create_predictor(config)

@@ -35,8 +35,9 @@ class Check:
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """What a verification found."""
+    """What a verification found; ``mcpu`` is the CPU whose code ran."""
 
+    mcpu: str
     reference: str
     seed: int
     tolerance: float
@@ -86,13 +87,16 @@ class VerificationResult:
             if not output.passed
         ]
         where = f". {self.divergence}" if self.divergence else ""
-        raise VerificationError(f"the artifact differs from {self.reference}: {'; '.join(failed)}{where}")
+        raise VerificationError(
+            f"the artifact (--mcpu {self.mcpu}) differs from {self.reference}: {'; '.join(failed)}{where}"
+        )
 
 
 def verify_artifact(
     artifact: str | Path,
     model: str | Path,
     *,
+    mcpu: str | None = None,
     shapes: Sequence[Mapping[str, Sequence[int]]] | None = None,
     inputs: Arrays | None = None,
     seed: int = 0,
@@ -108,6 +112,8 @@ def verify_artifact(
         The artifact's directory.
     model
         The saved model that it was compiled from.
+    mcpu
+        Which code of an artifact for several CPUs to run; by default that which the runtime takes here.
     shapes
         Sets of input shapes to try. By default the fixed shapes of each specialisation, and two sets for
         the dynamic form.
@@ -125,7 +131,8 @@ def verify_artifact(
     Raises
     ------
     UsageError
-        A shape or an input does not fit the model, or the reference refuses every shape.
+        A shape or an input does not fit the model, the reference refuses every shape, or the artifact has
+        no code for ``mcpu``.
     ArtifactError
         The artifact is damaged or not for this machine.
     """
@@ -138,7 +145,7 @@ def verify_artifact(
         reference = open_reference(source)
         _require_same_inputs(manifest, reference, source)
     with progress.stage("load the artifact") if progress else nullcontext():
-        predictor = load_predictor(artifact)
+        predictor = load_predictor(artifact, mcpu=mcpu)
     with progress.stage("compare the outputs") if progress else nullcontext():
         verifier = _Verifier(manifest, reference, predictor, seed, tolerance)
         checks, first_failure = verifier.run(shapes, inputs)
@@ -150,9 +157,15 @@ def verify_artifact(
         and manifest.source.frontend == "paddle"
     ):
         with progress.stage("find the first diverging operator") if progress else nullcontext():
-            divergence = find_divergence(source, first_failure, tolerance)
+            divergence = find_divergence(source, first_failure, tolerance, predictor.mcpu())
     return VerificationResult(
-        reference.name, seed, tolerance, tuple(checks), tuple(verifier.warnings), divergence
+        predictor.mcpu(),
+        reference.name,
+        seed,
+        tolerance,
+        tuple(checks),
+        tuple(verifier.warnings),
+        divergence,
     )
 
 

@@ -6,12 +6,12 @@ import hashlib
 import json
 import mmap
 import os
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import ArtifactError, UsageError
 from paddle_tvm.runtime.manifest import FORMAT_VERSION, WEIGHTS_FILE, Manifest, WeightSpec
 from paddle_tvm.runtime.manifest_reader import manifest_from_json
@@ -104,27 +104,14 @@ def _decode(raw: bytes) -> Manifest:
 _AGAIN = "copy the artifact again from its source, or compile the model again"
 
 
-def check_machine(path: str | os.PathLike[str], manifest: Manifest) -> None:
-    """Refuse an artifact whose code this machine's CPU cannot run.
-
-    Raises
-    ------
-    ArtifactError
-        The CPU lacks features; the message names them.
-    """
-    here = cpu_features()
-    missing = [feature for feature in manifest.target.features if feature not in here]
-    if missing:
-        vector = [f for f in sorted(here) if f.startswith(("avx", "sse4", "fma", "f16c", "amx", "vnni"))]
-        raise ArtifactError(
-            f"{Path(path)}: made for {manifest.target.kind} {manifest.target.mcpu}, and this machine's CPU "
-            f"lacks {', '.join(missing)} (it has {', '.join(vector) or 'no vector extensions'}); compile the "
-            "model for this machine: paddle-tvm compile MODEL -o ARTIFACT --mcpu NAME"
-        )
-
-
-def check_files(path: str | os.PathLike[str], manifest: Manifest, *, hashes: bool = True) -> None:
-    """Compare every file of an artifact with the manifest.
+def check_files(
+    path: str | os.PathLike[str],
+    manifest: Manifest,
+    *,
+    hashes: bool = True,
+    unused: Collection[str] = (),
+) -> None:
+    """Compare the files of an artifact with the manifest.
 
     Parameters
     ----------
@@ -134,6 +121,8 @@ def check_files(path: str | os.PathLike[str], manifest: Manifest, *, hashes: boo
         Its manifest.
     hashes
         Whether to compare SHA-256 as well as size.
+    unused
+        Names of files not to look at.
 
     Raises
     ------
@@ -143,6 +132,8 @@ def check_files(path: str | os.PathLike[str], manifest: Manifest, *, hashes: boo
     directory = Path(path)
     problems = []
     for name, entry in manifest.files.items():
+        if name in unused:
+            continue
         try:
             size = (directory / name).stat().st_size
             if size != entry.size:
@@ -167,20 +158,32 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def map_weights(path: str | os.PathLike[str], manifest: Manifest) -> list[np.ndarray[Any, Any]]:
+def map_weights(
+    path: str | os.PathLike[str], manifest: Manifest, wanted: Iterable[int] | None = None
+) -> dict[int, np.ndarray[Any, Any]]:
     """Map ``weights.bin`` into memory; processes and predictors share its pages.
+
+    Parameters
+    ----------
+    path
+        The artifact's directory.
+    manifest
+        Its manifest.
+    wanted
+        Indices of the weights; all of them where it is None.
 
     Returns
     -------
-    list of numpy.ndarray
-        One array for each weight, in the manifest's order. Writing to one changes no file.
+    dict of int to numpy.ndarray
+        The weights by index. Writing to one changes no file.
     """
-    if not any(weight.nbytes for weight in manifest.weights):
-        return [np.empty(weight.shape, weight.dtype) for weight in manifest.weights]
+    weights = {i: manifest.weights[i] for i in (range(len(manifest.weights)) if wanted is None else wanted)}
+    if not any(weight.nbytes for weight in weights.values()):
+        return {i: np.empty(weight.shape, weight.dtype) for i, weight in weights.items()}
     with (Path(path) / WEIGHTS_FILE).open("rb") as file:
         # Copy on write, for DLPack takes no read-only memory.
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    return [_weight(mapping, weight) for weight in manifest.weights]
+    return {i: _weight(mapping, weight) for i, weight in weights.items()}
 
 
 def _weight(mapping: mmap.mmap, weight: WeightSpec) -> np.ndarray[Any, Any]:

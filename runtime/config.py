@@ -34,6 +34,7 @@ class Config(PaddleOptions):
         self._artifact: str | None = None
         self._threads = 1
         self._integrity_check = True
+        self._mcpu: str | None = None
         self._cached_memory_mb = _DEFAULT_CACHED_MEMORY_MB
         if isinstance(model, Config):
             self.__dict__.update(model.__dict__)
@@ -88,6 +89,17 @@ class Config(PaddleOptions):
         """Return how many threads one ``run`` uses."""
         return self._threads
 
+    def set_mcpu(self, mcpu: str | None) -> None:
+        """Choose the variant of an artifact that was compiled for several CPUs; ``inspect`` names them.
+
+        Unless this is called, or for None, it is the best that this machine can run.
+        """
+        self._mcpu = mcpu
+
+    def mcpu(self) -> str | None:
+        """Return the CPU that was set, or None; ``Predictor.mcpu`` says which variant runs."""
+        return self._mcpu
+
     def enable_integrity_check(self, enabled: bool = True) -> None:
         """Choose whether loading compares the SHA-256 of the artifact's files; sizes are always compared.
 
@@ -120,6 +132,7 @@ class Config(PaddleOptions):
         rows = [
             ("artifact", self.model_dir() or "(not set)"),
             ("cpu_math_thread", str(self._threads)),
+            ("mcpu", self._mcpu or "(the best for this machine)"),
             ("integrity_check", str(self._integrity_check).lower()),
             ("cached_memory_limit_mb", str(self._cached_memory_mb)),
             ("use_gpu", "false"),

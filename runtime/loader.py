@@ -7,13 +7,16 @@ import importlib.util
 import os
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from paddle_tvm.runtime import ffi, native_tensor
-from paddle_tvm.runtime.artifact import check_files, check_machine, file_sha256, map_weights, read_manifest
+from paddle_tvm.runtime import ffi, launcher, native_tensor
+from paddle_tvm.runtime.artifact import check_files, file_sha256, map_weights, read_manifest
 from paddle_tvm.runtime.errors import ArtifactError
-from paddle_tvm.runtime.manifest import MODEL_FILE, RUNTIME_FILE, Manifest
+from paddle_tvm.runtime.manifest import RUNTIME_FILE, FunctionSpec, Manifest, Variant
+from paddle_tvm.runtime.threads import call_on_own_pool
+from paddle_tvm.runtime.variants import choose_variant
 
 _CPU = 1
 _POOLED_ALLOCATOR = 2
@@ -28,7 +31,16 @@ class _RuntimeLibrary(NamedTuple):
 
 
 _runtime: _RuntimeLibrary | None = None
-_opened: dict[str, dict[tuple[int, int], ffi.Module]] = {}
+
+
+class _Library(NamedTuple):
+    """An executable, and the way to call it with a number of threads."""
+
+    module: ffi.Module
+    call: Callable[[int, Callable[[], Any]], Any]
+
+
+_opened: dict[str, dict[tuple[int, int], _Library]] = {}
 
 
 class LoadedModel(NamedTuple):
@@ -36,17 +48,26 @@ class LoadedModel(NamedTuple):
 
     path: str
     manifest: Manifest
-    module: ffi.Module
-    weights: tuple[native_tensor.NativeTensor, ...]
+    variant: Variant
+    library: _Library
+    weights: Mapping[int, native_tensor.NativeTensor]
+
+    def call(self, threads: int, call: Callable[[], Any]) -> Any:
+        """Call a function of the model with its parallel loops on up to so many threads."""
+        return self.library.call(threads, call)
+
+    def weights_of(self, function: FunctionSpec) -> list[native_tensor.NativeTensor]:
+        """The weights that a function takes after the inputs."""
+        return [self.weights[i] for i in self.variant.weights[function.name]]
 
     def new_vm(self) -> ffi.Module:
         """Start a virtual machine; it serves one call at a time."""
-        vm: ffi.Module = self.module["vm_load_executable"]()
+        vm: ffi.Module = self.library.module["vm_load_executable"]()
         vm["vm_initialization"](_CPU, 0, _POOLED_ALLOCATOR)
         return vm
 
 
-def load(path: str | os.PathLike[str], *, hashes: bool = True) -> LoadedModel:
+def load(path: str | os.PathLike[str], *, hashes: bool = True, mcpu: str | None = None) -> LoadedModel:
     """Check an artifact and load its code and weights.
 
     Parameters
@@ -55,16 +76,19 @@ def load(path: str | os.PathLike[str], *, hashes: bool = True) -> LoadedModel:
         The artifact's directory.
     hashes
         Whether to compare the SHA-256 of its files; their sizes always are compared.
+    mcpu
+        The CPU whose code to load, where the artifact has code for several; the best for this machine
+        otherwise.
 
     Raises
     ------
     UsageError
-        There is no such directory.
+        There is no such directory, or no code for ``mcpu`` in it.
     ArtifactError
-        The artifact is damaged, too new, or made for another machine.
+        The artifact is damaged, too new, or made for other machines.
     """
     manifest = read_manifest(path)
-    check_machine(path, manifest)
+    variant = choose_variant(path, manifest, mcpu)
     installed = ffi.version()
     if manifest.producer.tvm_ffi != installed:
         raise ArtifactError(
@@ -72,13 +96,15 @@ def load(path: str | os.PathLike[str], *, hashes: bool = True) -> LoadedModel:
             "installed; compile the model again with this paddle-tvm, or install the one that made it "
             f"(paddle-tvm=={manifest.producer.paddle_tvm})"
         )
-    check_files(path, manifest, hashes=hashes)
+    other_libraries = {other.library for other in manifest.variants} - {variant.library}
+    check_files(path, manifest, hashes=hashes, unused=other_libraries)
     directory = os.path.realpath(path)
     with _loading:
         _load_runtime(directory, manifest)
-        module = _open_model(directory)
-    weights = tuple(native_tensor.over(array) for array in map_weights(directory, manifest))
-    return LoadedModel(str(path), manifest, module, weights)
+        library = _open_model(directory, variant.library)
+    arrays = map_weights(directory, manifest, {i for indices in variant.weights.values() for i in indices})
+    weights = {i: native_tensor.over(array) for i, array in arrays.items()}
+    return LoadedModel(str(path), manifest, variant, library, weights)
 
 
 def _load_runtime(directory: str, manifest: Manifest) -> None:
@@ -157,19 +183,22 @@ class _RefuseTvm:
             raise ImportError(self._message, name=name)
 
 
-def _open_model(directory: str) -> ffi.Module:
+def _open_model(directory: str, library: str) -> _Library:
     """Open the executable; an executable that was opened before stays open and is the same."""
-    status = os.stat(os.path.join(directory, MODEL_FILE))
-    opened = _opened.setdefault(directory, {})
+    path = os.path.join(directory, library)
+    status = os.stat(path)
+    opened = _opened.setdefault(path, {})
     identity = (status.st_dev, status.st_ino)
     if identity not in opened:
         # The dynamic linker takes a path that it has seen for the library that it has: an artifact that was
         # replaced in place needs another spelling of its path.
-        spelled = directory + "/." * len(opened) + "/" + MODEL_FILE
+        spelled = directory + "/." * len(opened) + "/" + library
         try:
-            opened[identity] = ffi.load_module(spelled)
+            module = ffi.load_module(spelled)
         except Exception as error:
-            raise ArtifactError(f"{directory}/{MODEL_FILE}: cannot be loaded: {error}") from error
+            raise ArtifactError(f"{path}: cannot be loaded: {error}") from error
+        call = launcher.call_on_pool if launcher.attach(spelled) else call_on_own_pool
+        opened[identity] = _Library(module, call)
     return opened[identity]
 
 

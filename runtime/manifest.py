@@ -1,6 +1,6 @@
 """What ``manifest.json`` holds; docs/artifact-format.md describes it, ``manifest_reader`` reads it.
 
-History of ``FORMAT_VERSION``: 1 (November 2026) is the first.
+History of ``FORMAT_VERSION``: 1 (November 2026) is the first; 2 (November 2026) holds code for several CPUs.
 
 The records are named tuples: as dataclasses, the same classes take ten milliseconds more to import.
 """
@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 MODEL_FILE = "model.so"
+"""The library of an artifact that has code for one CPU alone; with several, ``variant_file`` names them."""
+
 WEIGHTS_FILE = "weights.bin"
 RUNTIME_FILE = "lib/libtvm_runtime.so"
 
@@ -80,11 +82,10 @@ class TargetSpec(NamedTuple):
 
 
 class FunctionSpec(NamedTuple):
-    """One specialisation: a function of the VM, called with the inputs and then these weights."""
+    """One specialisation: a function of the VM, which every variant of the code has."""
 
     name: str
     input_shapes: tuple[Shape, ...]
-    weights: tuple[int, ...]
 
 
 class WeightSpec(NamedTuple):
@@ -121,6 +122,17 @@ class Verification(NamedTuple):
     passed: bool
 
 
+class Variant(NamedTuple):
+    """The code for one CPU: a file, and for each function the weights that it takes after the inputs."""
+
+    target: TargetSpec
+    library: str
+    weights: Mapping[str, tuple[int, ...]]
+    threads: int | None
+    tuning: tuple[TuningRecord, ...]
+    verification: Verification | None
+
+
 class FileEntry(NamedTuple):
     """Hash and size in bytes of a file of the artifact."""
 
@@ -136,18 +148,20 @@ class Manifest(NamedTuple):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     symbols: Mapping[str, SymbolRange]
-    target: TargetSpec
-    threads: int | None
     precision: str
     functions: tuple[FunctionSpec, ...]
     weights: tuple[WeightSpec, ...]
-    tuning: tuple[TuningRecord, ...]
-    verification: Verification | None
+    variants: tuple[Variant, ...]
     files: Mapping[str, FileEntry]
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values, the format version first."""
         return {"format_version": FORMAT_VERSION, **_to_json(self)}
+
+
+def variant_file(mcpu: str) -> str:
+    """Name the library that holds the code for a CPU, where there is code for several."""
+    return f"model.{mcpu}.so"
 
 
 def _to_json(value: object) -> Any:

@@ -25,6 +25,7 @@ from paddle_tvm.runtime.manifest import (
     TargetSpec,
     TensorSpec,
     TuningRecord,
+    Variant,
     Verification,
     WeightSpec,
 )
@@ -45,19 +46,21 @@ def manifest_from_json(value: object) -> Manifest:
             f"the artifact has format version {version}, this paddle-tvm reads up to {FORMAT_VERSION}: "
             "upgrade it (pip install --upgrade paddle-tvm), or compile the model again with this version"
         )
+    if version == 1:
+        functions, variants = _functions_and_variant_of_format_1(fields)
+    else:
+        functions = fields.items("functions", _function)
+        variants = fields.items("variants", _variant)
     manifest = Manifest(
         producer=fields.record("producer", _producer),
         source=fields.record("source", _source),
         inputs=fields.items("inputs", _tensor),
         outputs=fields.items("outputs", _tensor),
         symbols=fields.mapping("symbols", _symbol),
-        target=fields.record("target", _target),
-        threads=fields.optional_integer("threads", 1),
         precision=fields.text("precision"),
-        functions=fields.items("functions", _function),
+        functions=functions,
         weights=fields.items("weights", _weight),
-        tuning=fields.items("tuning", _tuning),
-        verification=fields.optional_object("verification", _verification),
+        variants=variants,
         files=fields.mapping("files", _file),
     )
     fields.done()
@@ -112,10 +115,53 @@ def _target(value: object, path: str) -> TargetSpec:
 
 def _function(value: object, path: str) -> FunctionSpec:
     f = Fields(value, path)
-    shapes = f.items("input_shapes", json_fields.shape)
-    read = FunctionSpec(f.text("name"), shapes, f.items("weights", json_fields.index))
+    read = FunctionSpec(f.text("name"), f.items("input_shapes", json_fields.shape))
     f.done()
     return read
+
+
+def _variant(value: object, path: str) -> Variant:
+    f = Fields(value, path)
+    read = Variant(
+        target=f.record("target", _target),
+        library=f.text("library"),
+        weights=f.mapping("weights", _indices),
+        threads=f.optional_integer("threads", 1),
+        tuning=f.items("tuning", _tuning),
+        verification=f.optional_object("verification", _verification),
+    )
+    f.done()
+    return read
+
+
+def _indices(value: object, path: str) -> tuple[int, ...]:
+    if type(value) is not list:
+        raise ArtifactError(f"manifest.json: {path}: expected a list, got {value!r}")
+    return tuple(json_fields.index(item, f"{path}[{i}]") for i, item in enumerate(value))
+
+
+def _functions_and_variant_of_format_1(
+    fields: Fields,
+) -> tuple[tuple[FunctionSpec, ...], tuple[Variant, ...]]:
+    """Format 1 has code for one CPU, and names each function's weights with the function."""
+
+    def function(value: object, path: str) -> tuple[FunctionSpec, tuple[int, ...]]:
+        f = Fields(value, path)
+        shapes = f.items("input_shapes", json_fields.shape)
+        read = FunctionSpec(f.text("name"), shapes), f.items("weights", json_fields.index)
+        f.done()
+        return read
+
+    functions = fields.items("functions", function)
+    variant = Variant(
+        target=fields.record("target", _target),
+        library=MODEL_FILE,
+        weights={spec.name: weights for spec, weights in functions},
+        threads=fields.optional_integer("threads", 1),
+        tuning=fields.items("tuning", _tuning),
+        verification=fields.optional_object("verification", _verification),
+    )
+    return tuple(spec for spec, _ in functions), (variant,)
 
 
 def _weight(value: object, path: str) -> WeightSpec:
@@ -181,11 +227,21 @@ def _check_consistency(manifest: Manifest) -> None:
     for name in manifest.files:
         if name.startswith("/") or "\\" in name or not set(name.split("/")).isdisjoint({"", ".", ".."}):
             refuse(f"files: {name!r} is no path inside the artifact")
-    for name in (MODEL_FILE, WEIGHTS_FILE, RUNTIME_FILE):
+    libraries = [variant.library for variant in manifest.variants]
+    for name in (*libraries, WEIGHTS_FILE, RUNTIME_FILE):
         if name not in manifest.files:
             refuse(f"files: {name!r} is missing")
-    if not manifest.functions:
-        refuse("functions: expected at least one")
+    for what, count in (("functions", len(manifest.functions)), ("variants", len(manifest.variants))):
+        if not count:
+            refuse(f"{what}: expected at least one")
+    names = [function.name for function in manifest.functions]
+    for what, found in (
+        ("functions: two have the name", names),
+        ("variants: two have the mcpu", [variant.target.mcpu for variant in manifest.variants]),
+    ):
+        twice = {name for name in found if found.count(name) > 1}
+        if twice:
+            refuse(f"{what} {min(twice)!r}")
     for kind, specs in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
         if len({spec.name for spec in specs}) != len(specs):
             refuse(f"{kind}: two have the same name")
@@ -202,7 +258,12 @@ def _check_consistency(manifest: Manifest) -> None:
             refuse(f"{where}.input_shapes: expected the ranks of inputs, got {shapes}")
         for symbol in {d for shape in shapes for d in shape if isinstance(d, str)} - set(manifest.symbols):
             refuse(f"{where}: the symbol {symbol!r} has no range in symbols")
-    for i, function in enumerate(manifest.functions):
-        for weight_index in function.weights:
-            if weight_index >= len(manifest.weights):
-                refuse(f"functions[{i}].weights: {weight_index} of {len(manifest.weights)} weights")
+    for i, variant in enumerate(manifest.variants):
+        if set(variant.weights) != set(names):
+            refuse(
+                f"variants[{i}].weights: expected those of {names}, got those of {sorted(variant.weights)}"
+            )
+        for name, indices in variant.weights.items():
+            for index in indices:
+                if index >= len(manifest.weights):
+                    refuse(f"variants[{i}].weights[{name!r}]: {index} of {len(manifest.weights)} weights")

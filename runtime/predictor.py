@@ -18,7 +18,6 @@ from paddle_tvm.runtime.loader import LoadedModel, load
 from paddle_tvm.runtime.native_tensor import NativeTensor
 from paddle_tvm.runtime.shapes import select_function
 from paddle_tvm.runtime.tensor import Array, InputTensor, OutputTensor, RunState, Tensor
-from paddle_tvm.runtime.threads import call_on_one_thread, call_on_threads
 
 
 class Predictor:
@@ -35,8 +34,7 @@ class Predictor:
         self._vm = model.new_vm()
         self._lock = threading.Lock()
         self._forked_while_running = False
-        threads = config.cpu_math_library_num_threads()
-        self._run_call = call_on_one_thread if threads == 1 else partial(call_on_threads, threads)
+        self._run_call = partial(model.library.call, config.cpu_math_library_num_threads())
         self._state = state = RunState()
         self._inputs = {spec.name: InputTensor(spec, manifest.symbols, state) for spec in manifest.inputs}
         self._outputs = {spec.name: OutputTensor(spec, state, i) for i, spec in enumerate(manifest.outputs)}
@@ -114,6 +112,10 @@ class Predictor:
         """Return another predictor that shares code and weights with this one."""
         return Predictor(self._model, self._config)
 
+    def mcpu(self) -> str:
+        """Return LLVM's name of the CPU that the code was made for; an artifact may hold several variants."""
+        return self._model.variant.target.mcpu
+
     def clear_intermediate_tensor(self) -> None:
         """Do nothing: a run leaves no intermediate tensors."""
 
@@ -139,6 +141,9 @@ class Predictor:
                 data = data.numpy()
             handle.copy_from_cpu(data)
 
+    def _library(self) -> str:
+        return f"{self._model.path}/{self._model.variant.library}"
+
     def _bind(self) -> Call:
         tensors = tuple(handle.bound() for handle in self._inputs.values())
         chosen = select_function(self._model.manifest, [tuple(tensor.shape) for tensor in tensors])
@@ -146,9 +151,8 @@ class Predictor:
         try:
             function = self._vm[chosen.name]
         except KeyError as error:
-            raise ArtifactError(f"{self._model.path}: model.so has no function {chosen.name!r}") from error
-        weights = (self._model.weights[i] for i in chosen.weights)
-        self._state.call = call = Call(function, (*tensors, *weights))
+            raise ArtifactError(f"{self._library()} has no function {chosen.name!r}") from error
+        self._state.call = call = Call(function, (*tensors, *self._model.weights_of(chosen)))
         return call
 
     def _run(self) -> None:
@@ -166,7 +170,7 @@ class Predictor:
             raise PaddleTvmError(f"{self._model.path}: the model failed on {shapes}: {error}") from error
         if len(results) != len(self._outputs):
             raise ArtifactError(
-                f"{self._model.path}: expected {len(self._outputs)} outputs from model.so, got {len(results)}"
+                f"expected {len(self._outputs)} outputs from {self._library()}, got {len(results)}"
             )
         # An output may be an input passed through, whose memory the next copy_from_cpu overwrites.
         for i, result in enumerate(results):
@@ -204,9 +208,11 @@ def create_predictor(config: Config) -> Predictor:
     Raises
     ------
     UsageError
-        The configuration names no artifact, or a directory that does not exist.
+        The configuration names no artifact, a directory that does not exist, or a CPU that the artifact has
+        no code for.
     ArtifactError
-        The artifact is damaged, too new, or made for another machine.
+        The artifact is damaged, too new, or made for other machines.
     """
     config = Config(config)
-    return Predictor(load(config.artifact(), hashes=config.integrity_check_enabled()), config)
+    model = load(config.artifact(), hashes=config.integrity_check_enabled(), mcpu=config.mcpu())
+    return Predictor(model, config)

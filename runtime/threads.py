@@ -1,4 +1,7 @@
-"""Calls native code with a chosen number of threads.
+"""Calls native code with a chosen number of threads of TVM's own pools.
+
+Artifacts of format 1 need this, and code that ``tvm`` builds; later artifacts bring a better pool
+(``launcher``).
 
 TVM keeps one thread pool for each calling thread. Its size is fixed when that thread first uses it, it dies
 with the thread, and it does not survive a fork. So a call that wants one thread runs where it is made, where
@@ -30,6 +33,11 @@ class _ThreadState(threading.local):
 _state = _ThreadState()
 _configuring = threading.Lock()
 _idle: defaultdict[int, list[_Executor]] = defaultdict(list)
+
+
+def call_on_own_pool(threads: int, call: Callable[[], Any]) -> Any:
+    """Call native code on ``threads`` threads and wait for its result."""
+    return call_on_one_thread(call) if threads == 1 else call_on_threads(threads, call)
 
 
 def call_on_one_thread(call: Callable[[], Any]) -> Any:

@@ -32,6 +32,9 @@ class Target(Protocol):
     def tir_pipeline(self) -> str:
         """Name of the passes from scheduled TIR to the code generator's input, as TVM knows them."""
 
+    def arrange(self, module: tvm.IRModule) -> tvm.IRModule:
+        """Rewrite the graph before operators are lowered: layouts, operators merged into larger ones."""
+
     def legalizations(self) -> Mapping[str, Callable[..., Any]]:
         """Relax operators that this target lowers itself, by name."""
 

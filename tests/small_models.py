@@ -10,8 +10,10 @@ import tvm
 import tvm_ffi
 from tvm import relax, s_tir, tirx
 
-from paddle_tvm.compiler.artifact import Description, write_artifact
+from paddle_tvm.compiler.artifact import Code, Description, write_artifact
+from paddle_tvm.runtime.artifact import encode_manifest, file_sha256
 from paddle_tvm.runtime.manifest import (
+    FileEntry,
     FunctionSpec,
     Producer,
     Source,
@@ -54,9 +56,19 @@ def describe(
         inputs=inputs,
         outputs=outputs,
         symbols=symbols or {},
-        target=TargetSpec("x86", "generic", ()),
         functions=functions,
     )
+
+
+def code(
+    executable: Any,
+    weights: list[np.ndarray[Any, Any]],
+    used: dict[str, tuple[int, ...]],
+    mcpu: str = "generic",
+    features: tuple[str, ...] = (),
+) -> Code:
+    """Code that any machine runs, unless features are named that it must have."""
+    return Code(TargetSpec("x86", mcpu, features), executable, weights, used)
 
 
 def build(builder: relax.BlockBuilder) -> Any:
@@ -64,7 +76,7 @@ def build(builder: relax.BlockBuilder) -> Any:
     return tvm.compile(builder.get(), target=tvm.target.Target("llvm"))
 
 
-def affine_parts() -> tuple[Description, Any, list[np.ndarray[Any, Any]]]:
+def affine_parts() -> tuple[Description, list[Code]]:
     """``x[batch, 4] @ WEIGHT + y[3]`` and ``x > 0``; batch 2 has a function of its own, which adds 1000."""
     builder = relax.BlockBuilder()
 
@@ -82,12 +94,12 @@ def affine_parts() -> tuple[Description, Any, list[np.ndarray[Any, Any]]]:
         inputs=(TensorSpec("x", "float32", ("batch", 4)), TensorSpec("y", "float32", (3,))),
         outputs=(TensorSpec("sum", "float32", ("batch", 3)), TensorSpec("positive", "bool", ("batch", 4))),
         functions=(
-            FunctionSpec("main", (("batch", 4), (3,)), (0,)),
-            FunctionSpec("main_2", ((2, 4), (3,)), (1,)),
+            FunctionSpec("main", (("batch", 4), (3,))),
+            FunctionSpec("main_2", ((2, 4), (3,))),
         ),
         symbols={"batch": SymbolRange(1, 64)},
     )
-    return description, build(builder), [WEIGHT, WEIGHT.copy()]
+    return description, [code(build(builder), [WEIGHT, WEIGHT.copy()], {"main": (0,), "main_2": (1,)})]
 
 
 def affine(path: Path) -> Path:
@@ -104,10 +116,10 @@ def fixed(path: Path) -> Path:
     description = describe(
         inputs=(TensorSpec("x", "float32", ("batch", 4)),),
         outputs=(TensorSpec("twice", "float32", ("batch", 4)),),
-        functions=(FunctionSpec("main_1", ((1, 4),), ()), FunctionSpec("main_3", ((3, 4),), ())),
+        functions=(FunctionSpec("main_1", ((1, 4),)), FunctionSpec("main_3", ((3, 4),))),
         symbols={"batch": SymbolRange(1, None)},
     )
-    write_artifact(path, description, build(builder), [])
+    write_artifact(path, description, [code(build(builder), [], {"main_1": (), "main_3": ()})])
     return path
 
 
@@ -144,14 +156,14 @@ def pair(path: Path) -> Path:
             TensorSpec("double", "int64", ()),
             TensorSpec("same", "float32", ("n", 4)),
         ),
-        functions=(FunctionSpec("main", (("n", 4), ("n", 4), ("n",), ()), ()),),
+        functions=(FunctionSpec("main", (("n", 4), ("n", 4), ("n",), ())),),
         symbols={"n": SymbolRange(0, None)},
     )
-    write_artifact(path, description, build(builder), [])
+    write_artifact(path, description, [code(build(builder), [], {"main": ()})])
     return path
 
 
-def parallel(path: Path, size: int = 128) -> Path:
+def parallel_parts(size: int = 128) -> tuple[Description, Code]:
     """``relu(x[rows, size] @ w)`` with w all ones, its rows computed in parallel."""
     builder = relax.BlockBuilder()
     rows = symbol("rows")
@@ -171,9 +183,51 @@ def parallel(path: Path, size: int = 128) -> Path:
     description = describe(
         inputs=(TensorSpec("x", "float32", ("rows", size)),),
         outputs=(TensorSpec("y", "float32", ("rows", size)),),
-        functions=(FunctionSpec("main", (("rows", size),), (0,)),),
+        functions=(FunctionSpec("main", (("rows", size),)),),
         symbols={"rows": SymbolRange(1, None)},
     )
     executable = tvm.compile(module, target=tvm.target.Target("llvm"))
-    write_artifact(path, description, executable, [np.ones((size, size), "float32")])
+    return description, code(executable, [np.ones((size, size), "float32")], {"main": (0,)})
+
+
+def parallel(path: Path) -> Path:
+    """Write the artifact of ``parallel_parts``."""
+    description, made = parallel_parts()
+    write_artifact(path, description, [made])
+    return path
+
+
+def parallel_on_tvm_pools(path: Path) -> Path:
+    """The same with a library as artifacts of format 1 have it, without a pool of threads of its own."""
+    description, made = parallel_parts()
+    manifest = write_artifact(path, description, [made])
+    library = path / "model.so"
+    made.executable.export_library(str(library))
+    entry = FileEntry(file_sha256(library), library.stat().st_size)
+    manifest = manifest._replace(files={**manifest.files, "model.so": entry})
+    (path / "manifest.json").write_bytes(encode_manifest(manifest))
+    return path
+
+
+def two_variants(path: Path, features: tuple[str, ...] = ()) -> Path:
+    """``x + w`` with w 1 in the code for ``better``, which needs ``features``, and 2 in that for ``plain``.
+
+    Both take a second weight, of zeros.
+    """
+    builder = relax.BlockBuilder()
+    parameters = [tensor("x", (4,)), tensor("w", (4,)), tensor("zeros", (4,))]
+    add_function(builder, "main", parameters, lambda x, w, zeros: [relax.op.add(relax.op.add(x, w), zeros)])
+    executable = build(builder)
+    description = describe(
+        inputs=(TensorSpec("x", "float32", (4,)),),
+        outputs=(TensorSpec("y", "float32", (4,)),),
+        functions=(FunctionSpec("main", ((4,),)),),
+    )
+    codes = [
+        code(
+            executable, [np.full(4, added, "float32"), np.zeros(4, "float32")], {"main": (0, 1)}, mcpu, needs
+        )
+        for mcpu, added, needs in (("better", 1, features), ("plain", 2, ()))
+    ]
+    write_artifact(path, description, codes)
     return path

@@ -16,6 +16,13 @@ from paddle_tvm.compiler.bench.model_files import Files
 from paddle_tvm.compiler.bench.result import EngineResult
 
 
+def bare_command(engine: str, threads: int, inputs: Path, files: Files) -> list[str]:
+    """The command line of a process that has an engine in it and nothing else; see ``engines.run_once``."""
+    # Given as text: run as a module of ours, it would import more than the engine.
+    source = package_files(__package__).joinpath("engines.py").read_text(encoding="utf-8")
+    return [sys.executable, "-c", source, engine, str(threads), str(inputs), json.dumps(files)]
+
+
 def bench_cold(
     prepared: Mapping[str, Files | str],
     inputs: Path,
@@ -25,23 +32,23 @@ def bench_cold(
     on_turn: Any,
 ) -> list[EngineResult]:
     """Start every engine's process once for each round, in turns, after one that is not counted."""
-    # Given as text: run as a module of ours, it would import more than the engine.
-    source = package_files(__package__).joinpath("engines.py").read_text(encoding="utf-8")
     failures = {engine: files for engine, files in prepared.items() if isinstance(files, str)}
-    times: dict[str, list[float]] = {engine: [] for engine in prepared}
+    rounds_of: dict[str, list[tuple[float, ...]]] = {engine: [] for engine in prepared}
     for number in range(rounds + 1):
         for engine, files in prepared.items():
             on_turn(engine)
             if engine in failures or isinstance(files, str):
                 continue
-            command = [sys.executable, "-c", source, engine, str(threads), str(inputs), json.dumps(files)]
+            command = bare_command(engine, threads, inputs, files)
             seconds, failure = _time_first_result(command, folder / f"{engine}.log")
             if failure is not None:
                 failures[engine] = failure
             elif number:
-                times[engine].append(seconds)
+                rounds_of[engine].append((seconds,))
     return [
-        EngineResult(engine, () if engine in failures else tuple(times[engine]), failure=failures.get(engine))
+        EngineResult(
+            engine, () if engine in failures else tuple(rounds_of[engine]), failure=failures.get(engine)
+        )
         for engine in prepared
     ]
 
@@ -60,6 +67,8 @@ def _time_first_result(command: list[str], log: Path) -> tuple[float, str | None
             assert process.stdout is not None
             for line in process.stdout:
                 if line.startswith("first result"):
-                    return perf_counter() - started, None
+                    seconds = perf_counter() - started
+                    process.kill()
+                    return seconds, None
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return 0.0, lines[-1][:300] if lines else f"its process exited with {process.returncode}"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from paddle_tvm.compiler.frontends.source import ModelSource, find_model
-from paddle_tvm.runtime.errors import PaddleTvmError, UsageError
+from paddle_tvm.runtime.errors import PaddleTvmError, UnsupportedModelError, UsageError
 
 PEERS = ("paddle", "onnxruntime", "openvino")
 
 Files = dict[str, str]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 def parse_peers(value: str) -> list[str]:
@@ -32,29 +34,23 @@ def parse_peers(value: str) -> list[str]:
     return list(dict.fromkeys(peers))
 
 
-def prepare_files(
-    artifact: Path, model: Path | None, peers: Iterable[str], folder: Path
-) -> dict[str, Files | str]:
-    """For ours and each peer its files, or the reason why it has none.
+def prepare_files(model: Path, peers: Iterable[str], folder: Path, shapes: Shapes) -> dict[str, Files | str]:
+    """For each peer its files, or the reason why it has none.
 
-    Paddle models are converted to ONNX into ``folder`` where an engine needs that.
+    Paddle models are converted to ONNX into ``folder`` where an engine needs that. Engines that compile the
+    model when they load it are told the input shapes, because that is the form in which they are fastest.
     """
-    prepared: dict[str, Files | str] = {"ours": {"artifact": str(artifact.resolve())}}
-    peers = list(peers)
-    if not peers:
-        return prepared
-    if model is None:
-        raise UsageError(f"--against {','.join(peers)} needs --model: the model that the artifact came from")
+    prepared: dict[str, Files | str] = {}
     source = find_model(model)
     converted: Files | str | None = None
     for peer in peers:
         if peer == "paddle":
             prepared[peer] = _paddle_files(source, folder)
         elif peer == "openvino" and source.kind == "pdmodel":
-            prepared[peer] = {"openvino": _linked(source, folder)[0]}
+            prepared[peer] = {"openvino": _linked(source, folder)[0], "shapes": json.dumps(shapes)}
         else:
             if converted is None:
-                converted = _onnx_files(source, folder)
+                converted = _onnx_files(source, folder, shapes)
             prepared[peer] = converted
     return prepared
 
@@ -78,11 +74,31 @@ def _linked(source: ModelSource, folder: Path) -> tuple[str, str]:
     return str(program), str(params) if source.params is not None else ""
 
 
-def _onnx_files(source: ModelSource, folder: Path) -> Files | str:
+def _onnx_files(source: ModelSource, folder: Path, shapes: Shapes) -> Files | str:
     from paddle_tvm.compiler.frontends.onnx import paddle_to_onnx
 
     try:
-        onnx = str(paddle_to_onnx(source, folder).program.resolve())
+        path = str(paddle_to_onnx(source, folder).program.resolve())
+        sizes = _dimension_sizes(path, shapes)
     except PaddleTvmError as error:
-        return str(error)
-    return {"onnx": onnx, "openvino": onnx}
+        # What it advises is about compiling.
+        return str(error).removesuffix(". Compile the model without --frontend onnx")
+    return {"onnx": path, "dimensions": json.dumps(sizes), "openvino": path, "shapes": json.dumps(shapes)}
+
+
+def _dimension_sizes(path: str, shapes: Shapes) -> dict[str, int]:
+    """What the names of the inputs' unknown dimensions stand for."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        inputs = onnx.load(path, load_external_data=False).graph.input
+    except DecodeError as error:
+        raise UnsupportedModelError(f"{path} cannot be read as ONNX: {error}") from error
+    return {
+        dim.dim_param: size
+        for port in inputs
+        if port.name in shapes
+        for dim, size in zip(port.type.tensor_type.shape.dim, shapes[port.name], strict=False)
+        if dim.dim_param
+    }

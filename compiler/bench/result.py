@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,22 +22,38 @@ _REFERENCES = ("paddle", "onnxruntime", "openvino", "ours")
 
 @dataclass(frozen=True)
 class EngineResult:
-    """The times of one engine in seconds, or why there are none.
+    """The times of one engine in seconds, turn by turn, or why there are none.
 
-    ``difference`` is the largest difference from the reference engine's outputs, relative to the largest
-    value of the output; None for the reference itself.
+    Attributes
+    ----------
+    rounds
+        The runs of each turn.
+    difference
+        The largest difference from the reference engine's outputs, relative to the largest value of the
+        output; None for the reference itself.
+    disturbance
+        How many cores other processes kept busy during its turns, the median of them.
+    restless
+        Whether its threads kept running long after a turn, into those of others.
     """
 
     engine: str
-    times: tuple[float, ...]
+    rounds: tuple[tuple[float, ...], ...] = ()
     load_seconds: float | None = None
     failure: str | None = None
     difference: float | None = None
+    disturbance: float | None = None
+    restless: bool = False
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """All runs."""
+        return tuple(chain.from_iterable(self.rounds))
 
     @property
     def median(self) -> float | None:
-        """The median time."""
-        return median(self.times) if self.times else None
+        """The median over the turns of each turn's median."""
+        return median(median(times) for times in self.rounds) if self.rounds else None
 
     @property
     def wrong(self) -> bool:
@@ -58,9 +75,7 @@ class BenchResult:
     def ratio(self, engine: EngineResult) -> float | None:
         """Our time over the engine's: below 1 we are faster. None where a time or a right answer lacks."""
         ours = self.engines[0]
-        if ours.median is None or engine.median is None or ours.wrong or engine.wrong:
-            return None
-        return ours.median / engine.median
+        return time_ratio(ours, engine)
 
     def as_json(self) -> dict[str, Any]:
         """The result for ``--json``; times in milliseconds."""
@@ -85,6 +100,13 @@ class BenchResult:
                 for engine in self.engines
             ],
         }
+
+
+def time_ratio(one: EngineResult, other: EngineResult) -> float | None:
+    """The time of one over the other's; None where a time or a right answer lacks."""
+    if one.median is None or other.median is None or one.wrong or other.wrong:
+        return None
+    return one.median / other.median
 
 
 def _json_number(value: float | None) -> float | str | None:

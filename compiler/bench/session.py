@@ -15,6 +15,7 @@ from paddle_tvm.compiler.bench.warm import bench_warm
 from paddle_tvm.compiler.sample_inputs import complete_shapes, random_inputs
 from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.runtime.artifact import read_manifest
+from paddle_tvm.runtime.errors import UsageError
 
 
 def bench_artifact(
@@ -27,6 +28,7 @@ def bench_artifact(
     rounds: int,
     cold: bool,
     seed: int = 0,
+    time_limit: float = 300.0,
     on_start: Callable[[int], None],
     on_turn: Callable[[str], None],
 ) -> BenchResult:
@@ -46,6 +48,8 @@ def bench_artifact(
         How often each engine gets its turn.
     cold
         Whether to time whole processes instead of runs in warm ones.
+    time_limit
+        Seconds within which an engine must have loaded the model, or finished a turn.
     on_start, on_turn
         Called with the number of turns, and with the engine before each.
 
@@ -56,12 +60,16 @@ def bench_artifact(
     ArtifactError
         The artifact is damaged.
     """
+    if peers and model is None:
+        raise UsageError(f"--against {','.join(peers)} needs --model: the model that the artifact came from")
     manifest = read_manifest(artifact)
     chosen = next(complete_shapes(manifest.inputs, shapes))
     bounds = _index_bounds(model) if any("int" in spec.dtype for spec in manifest.inputs) else {}
     arrays = random_inputs(manifest.inputs, chosen, np.random.default_rng(seed), bounds)
     with scratch_directory("paddle-tvm-bench") as folder:
-        prepared: dict[str, Files | str] = prepare_files(artifact, model, peers, folder)
+        prepared: dict[str, Files | str] = {"ours": {"artifact": str(artifact.resolve())}}
+        if model is not None and peers:
+            prepared |= prepare_files(model, peers, folder, chosen)
         inputs = folder / "inputs.npz"
         save_arrays(inputs, arrays)
         on_start(len(prepared) * (rounds + 1))
@@ -69,7 +77,7 @@ def bench_artifact(
         if cold:
             engines = bench_cold(prepared, inputs, folder, threads, rounds, on_turn)
         else:
-            engines, reference = bench_warm(prepared, inputs, folder, threads, rounds, on_turn)
+            engines, reference = bench_warm(prepared, inputs, folder, threads, rounds, time_limit, on_turn)
     return BenchResult(tuple(engines), reference, threads, rounds, chosen, cold)
 
 

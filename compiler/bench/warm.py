@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from time import sleep
-from typing import Any
+from statistics import median
+from time import perf_counter
 
+from paddle_tvm.compiler.bench.idle import cpu_seconds, machine_busy_seconds, wait_until_asleep
 from paddle_tvm.compiler.bench.model_files import Files
 from paddle_tvm.compiler.bench.process import EngineFailedError, EngineProcess
 from paddle_tvm.compiler.bench.result import EngineResult, compare_engines
 
-PAUSE_SECONDS = 0.4
-"""OpenMP's threads spin for 200 ms after a run, and would take the cores from the next engine."""
+SLEEP_LIMIT_SECONDS = 5.0
+"""An engine whose threads still run after this is reported, and no longer waited for."""
 
 WARM_UP_SECONDS = 0.2
 TURN_SECONDS = 0.6
@@ -25,11 +26,21 @@ def bench_warm(
     folder: Path,
     threads: int,
     rounds: int,
-    on_turn: Any,
+    time_limit: float,
+    on_turn: Callable[[str], None],
 ) -> tuple[list[EngineResult], str | None]:
     """Load every engine, then let each run in turn for ``rounds`` rounds.
 
-    ``on_turn(engine)`` is called before each turn: one to load each engine, and one in each round.
+    Parameters
+    ----------
+    prepared
+        Files of each engine, or why it has none. ``ours:dynamic`` and the like are ours in another form.
+    inputs, folder
+        The .npz file that all are fed, and where logs and outputs are written.
+    time_limit
+        Seconds within which an engine must have loaded the model, or finished a turn.
+    on_turn
+        Called with the engine before each turn: one to load each engine, and one in each round.
 
     Returns
     -------
@@ -38,7 +49,9 @@ def bench_warm(
     """
     failures = {engine: files for engine, files in prepared.items() if isinstance(files, str)}
     loads: dict[str, float] = {}
-    times: dict[str, list[float]] = {}
+    times: dict[str, list[tuple[float, ...]]] = {}
+    disturbances: dict[str, list[float]] = {}
+    restless: set[str] = set()
     outputs: dict[str, Path] = {}
     with ExitStack() as stack:
         processes: dict[str, EngineProcess] = {}
@@ -46,8 +59,10 @@ def bench_warm(
             on_turn(engine)
             if isinstance(files, str):
                 continue
-            process = stack.enter_context(EngineProcess(engine, folder / f"{engine}.log"))
-            result_file = folder / f"{engine}.npz"
+            stem = engine.replace(":", "-")
+            kind = engine.partition(":")[0]
+            process = stack.enter_context(EngineProcess(kind, folder / f"{stem}.log", time_limit))
+            result_file = folder / f"{stem}.npz"
             try:
                 opened = process.ask(
                     "open", files=files, threads=threads, inputs=str(inputs), outputs=str(result_file)
@@ -56,32 +71,48 @@ def bench_warm(
                 failures[engine] = str(error)
                 continue
             processes[engine], loads[engine], outputs[engine] = process, opened["load_seconds"], result_file
-            times[engine] = []
+            times[engine], disturbances[engine] = [], []
         for number in range(rounds):
             names = list(processes)
             shift = number % max(len(names), 1)
             # Each round begins with another engine, so that none always follows the same one.
             for engine in names[shift:] + names[:shift]:
                 on_turn(engine)
-                sleep(PAUSE_SECONDS)
+                names_by_pid = {process.pid: name for name, process in processes.items()}
+                restless |= {
+                    names_by_pid[pid] for pid in wait_until_asleep(names_by_pid, SLEEP_LIMIT_SECONDS)
+                }
                 try:
-                    answer = processes[engine].ask(
-                        "run", warm_up_seconds=WARM_UP_SECONDS, seconds=TURN_SECONDS
-                    )
+                    counted, disturbance = _turn(processes[engine])
                 except EngineFailedError as error:
                     failures[engine] = str(error)
                     del processes[engine]
                     continue
-                times[engine] += answer["times"]
-    reference, differences = compare_engines(outputs)
+                times[engine].append(counted)
+                disturbances[engine].append(disturbance)
+    reference, differences = compare_engines(
+        {engine: path for engine, path in outputs.items() if engine not in failures}
+    )
     results = [
-        EngineResult(
+        EngineResult(engine, failure=failures[engine])
+        if engine in failures
+        else EngineResult(
             engine,
-            tuple(times.get(engine, ())) if engine not in failures else (),
-            loads.get(engine),
-            failures.get(engine),
-            differences.get(engine),
+            tuple(times[engine]),
+            loads[engine],
+            difference=differences.get(engine),
+            disturbance=median(disturbances[engine]),
+            restless=engine in restless,
         )
         for engine in prepared
     ]
     return results, reference
+
+
+def _turn(process: EngineProcess) -> tuple[tuple[float, ...], float]:
+    """The times of one turn, and how many cores other processes kept busy meanwhile."""
+    started, busy, own = perf_counter(), machine_busy_seconds(), cpu_seconds(process.pid)
+    answer = process.ask("run", warm_up_seconds=WARM_UP_SECONDS, seconds=TURN_SECONDS)
+    wall = perf_counter() - started
+    others = machine_busy_seconds() - busy - (cpu_seconds(process.pid) - own)
+    return tuple(answer["times"]), max(others / wall, 0.0)

@@ -1,8 +1,9 @@
-"""``paddle-tvm bench``: an artifact beside other engines."""
+"""``paddle-tvm bench``: an artifact beside other engines, or a whole suite of models."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,46 +18,157 @@ if TYPE_CHECKING:
 
     from paddle_tvm.compiler.bench.result import BenchResult
 
+_MOST_THREADS = 1024
+
+# Of which use the options are; the others are for both.
+_FOR_SUITE = ("models", "output", "resume", "dynamic", "mcpus", "cache")
+_FOR_ARTIFACT = ("model", "shapes", "cold")
+
 
 @click.command()
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--model", type=click.Path(path_type=Path), help="The model it came from, for the other engines."
 )
-@click.option("--against", default="", metavar="ENGINE,...", help="Of paddle, onnxruntime and openvino.")
 @click.option(
-    "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="For every engine."
+    "--against",
+    metavar="ENGINE,...",
+    help="Of paddle, onnxruntime and openvino; all of them with --suite, else none.",
 )
+@click.option("--threads", metavar="N,...", help="For every engine; 1, and 1,2 with --suite.")
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Turns of each engine."
 )
 @shape_option("Shape of an input; by default a small one that is shown.")
 @click.option("--cold", is_flag=True, help="Time whole processes, from their start to the first result.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random input.")
+@click.option(
+    "--time-limit",
+    type=click.IntRange(min=1),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="For an engine to load a model or take a turn, and for each other step.",
+)
+@click.option("--suite", is_flag=True, help="Time a fixed set of models instead of ARTIFACT.")
+@click.option("--models", default="", metavar="NAME,...", help="With --suite: only these.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --suite: the folder for tables, plot and samples; bench-suite by default.",
+)
+@click.option("--resume", is_flag=True, help="With --suite: keep the models that --output has already.")
+@click.option(
+    "--dynamic", is_flag=True, help="With --suite: also the form whose dynamic dimensions stay dynamic."
+)
+@click.option(
+    "--mcpu", "mcpus", metavar="NAME", multiple=True, help="With --suite: also a form for this CPU."
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --suite: where its models are kept; ~/.cache/paddle-tvm/suite by default.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
+@click.pass_context
 def bench(
-    artifact: Path,
+    context: click.Context,
+    artifact: Path | None,
     model: Path | None,
-    against: str,
-    threads: int,
+    against: str | None,
+    threads: str | None,
     rounds: int,
     shapes: tuple[str, ...],
     cold: bool,
     seed: int,
+    time_limit: int,
+    suite: bool,
+    models: str,
+    output: Path | None,
+    resume: bool,
+    dynamic: bool,
+    mcpus: tuple[str, ...],
+    cache: Path | None,
     as_json: bool,
 ) -> None:
-    """Time ARTIFACT beside other engines, each in its own process, taking turns.
+    """Time ARTIFACT, or with --suite a fixed set of models, beside other engines.
 
-    Times are from NumPy arrays in to NumPy arrays out. An engine that cannot run the model is shown with its
-    reason, and one that gives another answer is marked.
+    Each engine has its own process, and all take turns. Times are from NumPy arrays in to NumPy arrays out.
+    An engine that cannot run the model is shown with its reason, and one that gives another answer is marked.
     """
+    if suite == (artifact is not None):
+        raise UsageError("give an ARTIFACT to time, or --suite for the fixed set of models")
+    _refuse_given(context, _FOR_ARTIFACT if suite else _FOR_SUITE, suite)
     asked = parse_one_shape_set(shapes)
+    counts = _parse_threads(threads or ("1,2" if suite else "1"))
     require_compiler("bench")
+    if artifact is None:
+        from paddle_tvm.compiler.cli.bench_suite import bench_suite
+
+        bench_suite(
+            models=[name.strip() for name in models.split(",") if name.strip()],
+            against=against,
+            threads=counts,
+            rounds=rounds,
+            seed=seed,
+            time_limit=time_limit,
+            output=output or Path("bench-suite"),
+            resume=resume,
+            dynamic=dynamic,
+            mcpus=mcpus,
+            cache=cache,
+            as_json=as_json,
+        )
+        return
+    if len(counts) != 1:
+        raise UsageError(f"--threads {threads}: an artifact is timed at one number of threads")
+    result = _bench_artifact(artifact, model, against or "", asked, counts[0], rounds, cold, seed, time_limit)
+    if as_json:
+        click.echo(json.dumps(result.as_json(), indent=2))
+    else:
+        from paddle_tvm.compiler.cli.console import stdout_console
+
+        _print_result(result, stdout_console())
+    if result.engines[0].failure is not None:
+        raise PaddleTvmError(f"the artifact itself could not be timed: {result.engines[0].failure}")
+
+
+def _refuse_given(context: click.Context, names: Sequence[str], suite: bool) -> None:
+    """Refuse options that would have no effect."""
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in names
+        and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        use = "an ARTIFACT, and the suite has its own" if suite else "--suite"
+        raise UsageError(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for {use}")
+
+
+def _parse_threads(value: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= _MOST_THREADS for part in parts):
+        raise UsageError(f"--threads {value}: expected numbers from 1 to {_MOST_THREADS}, like 1,2")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def _bench_artifact(
+    artifact: Path,
+    model: Path | None,
+    against: str,
+    shapes: dict[str, tuple[int, ...]],
+    threads: int,
+    rounds: int,
+    cold: bool,
+    seed: int,
+    time_limit: int,
+) -> BenchResult:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from paddle_tvm.compiler.bench.model_files import parse_peers
     from paddle_tvm.compiler.bench.session import bench_artifact
-    from paddle_tvm.compiler.cli.console import stderr_console, stdout_console
+    from paddle_tvm.compiler.cli.console import stderr_console
 
     peers = parse_peers(against)
     if model is not None and not peers:
@@ -79,24 +191,19 @@ def bench(
             progress.update(task, description=engine, completed=turns)
             turns += 1
 
-        result = bench_artifact(
+        return bench_artifact(
             artifact,
             model,
             peers,
-            shapes=asked,
+            shapes=shapes,
             threads=threads,
             rounds=rounds,
             cold=cold,
             seed=seed,
+            time_limit=time_limit,
             on_start=lambda total: progress.update(task, total=total),
             on_turn=on_turn,
         )
-    if as_json:
-        click.echo(json.dumps(result.as_json(), indent=2))
-    else:
-        _print_result(result, stdout_console())
-    if result.engines[0].failure is not None:
-        raise PaddleTvmError(f"the artifact itself could not be timed: {result.engines[0].failure}")
 
 
 def _print_result(result: BenchResult, console: Console) -> None:

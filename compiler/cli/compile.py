@@ -13,14 +13,21 @@ from paddle_tvm.compiler.cli.shape_option import parse_shapes, shape_option
 from paddle_tvm.compiler.cli.text_table import format_bytes
 
 if TYPE_CHECKING:
-    from paddle_tvm.compiler.driver import CompileResult
+    from paddle_tvm.compiler.driver import CompiledVariant, CompileResult
 
 
 @click.command("compile")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The artifact to write.")
 @click.option("--target", default="x86", show_default=True, help="See `paddle-tvm targets`.")
-@click.option("--mcpu", metavar="NAME", help="CPU to compile for; by default this machine's.")
+@click.option(
+    "--mcpu",
+    "mcpus",
+    metavar="NAME",
+    multiple=True,
+    help="CPU to compile for; by default this machine's. Several make one artifact with code for each, of "
+    "which the runtime takes the best that the machine runs.",
+)
 @shape_option(
     "Shape of an input; -1 leaves a dimension dynamic. Repeat it for each input. Several sets, separated by "
     "';', become specialisations beside the dynamic form."
@@ -34,17 +41,24 @@ if TYPE_CHECKING:
     help="Read the Paddle program itself, or convert it with paddle2onnx first.",
 )
 @click.option("--verify", is_flag=True, help="Compare with the model's framework, and record the result.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write a page that shows what became of the model and how fast its kernels are.",
+)
 @click.option("--force", is_flag=True, help="Replace the output where it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
 def compile(
     model: Path,
     output: Path,
     target: str,
-    mcpu: str | None,
+    mcpus: tuple[str, ...],
     shapes: tuple[str, ...],
     precision: Literal["float32"],
     frontend: Literal["paddle", "onnx"],
     verify: bool,
+    report: Path | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -56,45 +70,69 @@ def compile(
     require_compiler("compile")
     from paddle_tvm import compiler
     from paddle_tvm.compiler.cli.console import StageProgress, stderr_console, stdout_console
+    from paddle_tvm.compiler.report import check_report_path, write_report
 
+    if report is not None:
+        check_report_path(report)
+    progress = StageProgress(stderr_console())
     fixed = [shape_set for shape_set in sets if shape_set]
     result = compiler.compile(
         model,
         output,
         target=target,
-        mcpu=mcpu,
+        mcpu=mcpus,
         # An empty set asks for the dynamic form, which several sets have beside them anyway.
         shapes=None if not fixed else fixed[0] if len(sets) == 1 else fixed,
         precision=precision,
         frontend=frontend,
         verify=verify,
         force=force,
-        progress=StageProgress(stderr_console()),
+        progress=progress,
     )
+    if report is not None:
+        with progress.stage("report"):
+            write_report(result, report)
     if as_json:
-        click.echo(json.dumps(_as_json(result), indent=2))
+        written = {} if report is None else {"report": str(report)}
+        click.echo(json.dumps({**_as_json(result, verify), **written}, indent=2))
         return
     console = stdout_console()
     seconds = sum(stage.seconds for stage in result.stages)
+    kernels = ", ".join(f"{variant.kernels} kernels for {variant.mcpu}" for variant in result.variants)
     console.print(
-        f"{result.artifact}: {result.kernels} kernels, {format_bytes(result.artifact_bytes)}, "
-        f"in {seconds:.1f} s",
+        f"{result.artifact}: {kernels}, {format_bytes(result.artifact_bytes)}, in {seconds:.1f} s",
         soft_wrap=True,
     )
-    if result.verification is not None:
+    if report is not None:
+        console.print(f"report: {report}", soft_wrap=True)
+    if verify:
         from paddle_tvm.compiler.cli.verification_table import print_verification
 
-        print_verification(result.verification, console)
+        for variant in result.variants:
+            if variant.verification is not None:
+                print_verification(variant.verification, console)
+            else:
+                console.print(f"{variant.mcpu}: {_not_verified(variant)}", soft_wrap=True)
 
 
-def _as_json(result: CompileResult) -> dict[str, object]:
+def _not_verified(variant: CompiledVariant) -> str:
+    return f"not verified, because this machine lacks {', '.join(variant.missing)}"
+
+
+def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
     from paddle_tvm.compiler.cli.verification_table import verification_as_json
 
-    verification = result.verification
     return {
         "artifact": str(result.artifact),
-        "kernels": result.kernels,
         "artifact_bytes": result.artifact_bytes,
         "stages": [{"name": stage.name, "seconds": round(stage.seconds, 3)} for stage in result.stages],
-        "verification": None if verification is None else verification_as_json(verification),
+        "variants": [
+            {
+                "mcpu": variant.mcpu,
+                "kernels": variant.kernels,
+                "verification": variant.verification and verification_as_json(variant.verification),
+                "not_verified": _not_verified(variant) if verify and variant.missing else None,
+            }
+            for variant in result.variants
+        ],
     }

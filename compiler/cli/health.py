@@ -162,7 +162,7 @@ def _cpu(compiler_installed: bool) -> list[Finding]:
     findings = [Finding("CPU", "ok", f"{os.cpu_count()} threads; {' '.join(vector) or 'no AVX2'}")]
     if compiler_installed:
         try:
-            from paddle_tvm.targets.x86.target import detect
+            from paddle_tvm.targets.x86.cpus import detect
         except Exception as error:
             advice = "pip install --force-reinstall 'paddle-tvm[compiler]'"
             findings.append(Finding("TVM", "broken", f"cannot be imported: {error}", advice))

@@ -23,7 +23,7 @@ from paddle_tvm.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from paddle_tvm.compiler.analysis import ModelAnalysis
-    from paddle_tvm.runtime.manifest import Manifest, TensorSpec
+    from paddle_tvm.runtime.manifest import Manifest, TensorSpec, Verification
 
 
 @click.command()
@@ -115,19 +115,27 @@ def _print_ports(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) ->
 
 
 def _inspect_artifact(path: Path, as_json: bool) -> None:
-    from paddle_tvm.runtime.artifact import check_files, check_machine, read_manifest
+    from paddle_tvm.runtime.artifact import check_files, read_manifest
+    from paddle_tvm.runtime.errors import ArtifactError
+    from paddle_tvm.runtime.variants import choose_variant
 
     manifest = read_manifest(path)
     check_files(path, manifest)
+    refusal = None
+    try:
+        chosen: str | None = choose_variant(path, manifest).target.mcpu
+    except ArtifactError as error:
+        # Raised at the end, so that an artifact for another machine can still be looked at.
+        chosen, refusal = None, error
     if as_json:
-        click.echo(json.dumps(manifest.to_json(), indent=2))
+        click.echo(json.dumps({**manifest.to_json(), "runs_here": chosen}, indent=2))
     else:
-        _print_artifact(path, manifest)
-    # Last, so that an artifact for another machine can still be looked at.
-    check_machine(path, manifest)
+        _print_artifact(path, manifest, chosen)
+    if refusal is not None:
+        raise refusal
 
 
-def _print_artifact(path: Path, manifest: Manifest) -> None:
+def _print_artifact(path: Path, manifest: Manifest, chosen: str | None) -> None:
     size = sum(file.size for file in manifest.files.values())
     parameters = sum(weight.nbytes for weight in manifest.weights)
     click.echo(f"{path}: artifact of {manifest.source.name}, format intact")
@@ -141,11 +149,9 @@ def _print_artifact(path: Path, manifest: Manifest) -> None:
                 "written by",
                 f"paddle-tvm {producer.paddle_tvm}, TVM {producer.tvm}, Paddle {producer.paddle or '-'}",
             ),
-            ("target", f"{manifest.target.kind} {manifest.target.mcpu}"),
-            ("CPU features", " ".join(manifest.target.features) or "any"),
+            *_variant_pairs(manifest, chosen),
             ("precision", manifest.precision),
             ("size", f"{format_bytes(size)}, of which weights {format_bytes(parameters)}"),
-            ("verified", _verification_line(manifest)),
         ]
     )
     _print_ports(manifest.inputs, manifest.outputs)
@@ -163,8 +169,21 @@ def _print_artifact(path: Path, manifest: Manifest) -> None:
     print_table(["specialisation", "input shapes"], rows)
 
 
-def _verification_line(manifest: Manifest) -> str:
-    verification = manifest.verification
+def _variant_pairs(manifest: Manifest, chosen: str | None) -> list[tuple[str, str]]:
+    pairs = []
+    for variant in manifest.variants:
+        name = f"{variant.target.kind} {variant.target.mcpu}"
+        if len(manifest.variants) > 1 and variant.target.mcpu == chosen:
+            name += ", which this machine takes"
+        pairs += [
+            ("target", name),
+            ("CPU features", " ".join(variant.target.features) or "any"),
+            ("verified", _verification_line(variant.verification)),
+        ]
+    return pairs
+
+
+def _verification_line(verification: Verification | None) -> str:
     if verification is None:
         return "no (compile --verify records it)"
     errors = [output.max_rel_error for output in verification.outputs]

@@ -53,6 +53,7 @@ _COMMANDS = {
     "run": _Entry("run", "Run an artifact on given or random input."),
     "inspect": _Entry("inspect", "Show what a model or an artifact holds."),
     "verify": _Entry("verify", "Compare an artifact with the model that it came from."),
+    "profile": _Entry("profile", "Time an artifact kernel by kernel."),
     "bench": _Entry("bench", "Time an artifact beside other engines."),
     "doctor": _Entry("doctor", "Check that this installation is sound."),
     "targets": _Entry("targets", "List what can be compiled for."),

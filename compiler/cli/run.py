@@ -7,19 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 import numpy.typing as npt
 
-from paddle_tvm.compiler.array_files import Arrays, load_array, load_arrays, save_arrays
+from paddle_tvm.compiler.array_files import Arrays, save_arrays
+from paddle_tvm.compiler.cli.given_inputs import gather_inputs
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.cli.text_table import format_shape, print_table
-from paddle_tvm.runtime.errors import UsageError
-
-if TYPE_CHECKING:
-    from paddle_tvm.runtime.manifest import Manifest
 
 
 @click.command()
@@ -34,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--output", type=click.Path(path_type=Path), help="Write the outputs to this .npz file.")
 @shape_option("Shape of a random input; by default a small one that is shown.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.")
+@click.option("--mcpu", metavar="NAME", help="Which of the CPUs that ARTIFACT has code for to run.")
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Timed runs.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of random input.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -43,6 +40,7 @@ def run(
     output: Path | None,
     shapes: tuple[str, ...],
     threads: int | None,
+    mcpu: str | None,
     repeat: int,
     seed: int,
     as_json: bool,
@@ -52,22 +50,10 @@ def run(
     from paddle_tvm.runtime.artifact import read_manifest
 
     asked = parse_one_shape_set(shapes)
-    given = _read_inputs(input_files)
     manifest = read_manifest(artifact)
-    names = [spec.name for spec in manifest.inputs]
-    for what, keys in (("--input", given), ("--shape", asked)):
-        unknown = sorted(set(keys) - set(names))
-        if unknown:
-            raise UsageError(
-                f"{what} names {', '.join(unknown)}, which is no input of {artifact}; "
-                f"its inputs are {', '.join(names)}"
-            )
-    both = sorted(set(given) & set(asked))
-    if both:
-        raise UsageError(f"--input and --shape both give {', '.join(both)}: an array has its own shape")
-    arrays = _complete_inputs(manifest, asked, given, seed)
+    arrays, random_names = gather_inputs(artifact, manifest, input_files, asked, seed)
     started = perf_counter()
-    predictor = load_predictor(artifact, threads)
+    predictor = load_predictor(artifact, threads, mcpu)
     load_seconds = perf_counter() - started
     times = []
     for _ in range(repeat):
@@ -77,7 +63,6 @@ def run(
     outputs = {spec.name: array for spec, array in zip(manifest.outputs, results, strict=True)}
     if output is not None:
         save_arrays(output, outputs)
-    random_names = [name for name in names if name not in given]
     if as_json:
         click.echo(
             json.dumps(
@@ -90,6 +75,7 @@ def run(
                         }
                         for name, array in arrays.items()
                     },
+                    "mcpu": predictor.mcpu(),
                     "outputs": {name: _statistics(array) for name, array in outputs.items()},
                     "load_seconds": load_seconds,
                     "run_seconds": times,
@@ -101,47 +87,12 @@ def run(
     if random_names:
         made = ", ".join(f"{name} {format_shape(arrays[name].shape)}" for name in random_names)
         click.echo(f"random input (seed {seed}): {made}")
+    if len(manifest.variants) > 1:
+        click.echo(f"code for {predictor.mcpu()}")
     _print_outputs(outputs)
     _print_times(load_seconds, times)
     if output is not None:
         click.echo(f"outputs written to {output}")
-
-
-def _read_inputs(values: Sequence[str]) -> Arrays:
-    arrays: Arrays = {}
-    for value in values:
-        name, equals, file = value.rpartition("=")
-        if equals:
-            read = {name: load_array(Path(file))}
-        elif value.endswith(".npz"):
-            read = load_arrays(Path(value))
-        else:
-            raise UsageError(f"--input {value}: write it like x=x.npy, or name a .npz file")
-        twice = sorted(set(read) & set(arrays))
-        if twice:
-            raise UsageError(f"--input gives {', '.join(twice)} twice")
-        arrays.update(read)
-    return arrays
-
-
-def _complete_inputs(
-    manifest: Manifest, asked: dict[str, tuple[int, ...]], given: Arrays, seed: int
-) -> Arrays:
-    """The given arrays, and random ones beside them whose shapes fit."""
-    from paddle_tvm.compiler.sample_inputs import complete_shapes, default_shape_sets, random_inputs
-    from paddle_tvm.runtime.manifest import TensorSpec
-
-    if asked or given:
-        fixed = {name: array.shape for name, array in given.items()}
-        shapes = next(complete_shapes(manifest.inputs, {**asked, **fixed}))
-    else:
-        first = manifest.functions[0].input_shapes
-        specs = [
-            TensorSpec(spec.name, spec.dtype, shape)
-            for spec, shape in zip(manifest.inputs, first, strict=True)
-        ]
-        shapes = next(default_shape_sets(specs, 0))
-    return {**random_inputs(manifest.inputs, shapes, np.random.default_rng(seed), {}), **given}
 
 
 def _statistics(array: npt.NDArray[np.generic]) -> dict[str, object]:

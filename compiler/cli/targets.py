@@ -7,7 +7,6 @@ import json
 import click
 
 from paddle_tvm.compiler.cli.extras import require_compiler
-from paddle_tvm.runtime.cpu import cpu_features
 
 
 @click.command()
@@ -18,18 +17,18 @@ def targets(as_json: bool) -> None:
     from rich.table import Table
 
     from paddle_tvm.compiler.cli.console import stdout_console
-    from paddle_tvm.targets.x86.target import CPU_FEATURES, detect
+    from paddle_tvm.targets.x86.cpus import CPUS, detect, features_of, runs_here
 
-    have, here = cpu_features(), detect()
+    here = detect()
     rows = [
         {
             "target": "x86",
             "mcpu": name,
-            "runs_here": have.issuperset(needs),
+            "runs_here": runs_here(name),
             "default": name == here,
-            "features": sorted(needs),
+            "features": list(features_of(name)),
         }
-        for name, needs in CPU_FEATURES.items()
+        for name in CPUS
     ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -39,6 +38,6 @@ def targets(as_json: bool) -> None:
         table.add_column(heading, overflow="fold")
     for row in rows:
         runs = "no" if not row["runs_here"] else "yes, the default" if row["default"] else "yes"
-        needs = " ".join(CPU_FEATURES[str(row["mcpu"])])
+        needs = " ".join(features_of(str(row["mcpu"])))
         table.add_row(str(row["target"]), str(row["mcpu"]), runs, needs or "any 64-bit x86")
     stdout_console().print(table)

@@ -14,7 +14,8 @@ from paddle_tvm.compiler.verify import VerificationResult
 
 def print_verification(result: VerificationResult, console: Console) -> None:
     """Print one row for each run and output, and then the warnings."""
-    table = Table(title=f"against {result.reference}, tolerance {result.tolerance:g}", title_justify="left")
+    title = f"{result.mcpu} against {result.reference}, tolerance {result.tolerance:g}"
+    table = Table(title=title, title_justify="left")
     for heading in ("shapes", "input scale", "output"):
         table.add_column(heading, overflow="fold")
     for heading in ("max abs error", "relative error"):

@@ -21,6 +21,7 @@ from paddle_tvm.runtime.errors import UsageError
 @click.option(
     "--inputs", "inputs_file", type=click.Path(path_type=Path), help="A .npz with an array for each input."
 )
+@click.option("--mcpu", metavar="NAME", help="Which of the CPUs that ARTIFACT has code for to verify.")
 @shape_option("Shape of an input; several sets, separated by ';', are tried one after the other.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs."
@@ -38,6 +39,7 @@ def verify(
     artifact: Path,
     model: Path,
     inputs_file: Path | None,
+    mcpu: str | None,
     shapes: tuple[str, ...],
     seed: int,
     tolerance: float,
@@ -61,6 +63,7 @@ def verify(
     result = verify_artifact(
         artifact,
         model,
+        mcpu=mcpu,
         shapes=sets,
         inputs=inputs,
         seed=seed,

@@ -10,7 +10,7 @@ from typing import Literal
 
 from paddle_tvm.runtime.artifact import MANIFEST_FILE
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
-from paddle_tvm.runtime.manifest import MODEL_FILE
+from paddle_tvm.runtime.manifest import WEIGHTS_FILE
 
 Kind = Literal["pir", "pdmodel", "onnx"]
 
@@ -83,7 +83,7 @@ def _find_in_directory(path: Path) -> ModelSource:
         and (file.suffix != ".json" or _is_pir_program(file))
     ]
     if not programs:
-        if (path / MANIFEST_FILE).is_file() and (path / MODEL_FILE).is_file():
+        if (path / MANIFEST_FILE).is_file() and (path / WEIGHTS_FILE).is_file():
             raise UsageError(f"{path} is an artifact, compiled already; name the model that it came from")
         holds = ", ".join(sorted(child.name for child in path.iterdir())[:8]) or "nothing"
         raise UnsupportedModelError(

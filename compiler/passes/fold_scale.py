@@ -39,8 +39,10 @@ class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]
                     scaled = self._scaled(inner, scale)
                     if scaled is not None:
                         product = bias.value.numpy() * scale
+                        # Under its old name, by which it is known where it comes from.
+                        name = inner.name if isinstance(inner, relax.Var) else ""
                         return relax.op.add(
-                            self.builder_.emit(scaled), relax.const(product, str(product.dtype))
+                            self.builder_.emit(scaled, name), relax.const(product, str(product.dtype))
                         )
             return None
         if isinstance(bound, relax.Call) and isinstance(bound.op, ir.Op) and bound.op.name in _CONVOLUTIONS:

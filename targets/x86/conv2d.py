@@ -30,14 +30,7 @@ def legalize_conv2d(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -
     groups = int(attrs.groups)
     channels = extent(data.ty.shape[1])
     total = extent(weight.ty.shape[0])
-    top, left, bottom, right = (int(pad) for pad in attrs.padding)
-    window = Window(
-        kernel=(extent(weight.ty.shape[2]), extent(weight.ty.shape[3])),
-        strides=tuple(int(stride) for stride in attrs.strides),
-        dilation=tuple(int(step) for step in attrs.dilation),
-        before=(top, left),
-        after=(bottom, right),
-    )
+    window = Window.of(call)
     if groups == channels == total:
         return builder.call_te(
             lambda x, w: depthwise(x, w, window),
@@ -72,6 +65,19 @@ class Window:
         self.dilation = dilation
         self.before = before
         self.after = after
+
+    @classmethod
+    def of(cls, call: relax.Call) -> Window:
+        """The window of a ``relax.nn.conv2d``."""
+        attrs = call.attrs
+        top, left, bottom, right = (int(pad) for pad in attrs.padding)
+        return cls(
+            kernel=(extent(call.args[1].ty.shape[2]), extent(call.args[1].ty.shape[3])),
+            strides=tuple(int(stride) for stride in attrs.strides),
+            dilation=tuple(int(step) for step in attrs.dilation),
+            before=(top, left),
+            after=(bottom, right),
+        )
 
     def output(self, size: Any, axis: int) -> Any:
         """Output positions for an input of ``size`` along an axis."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tvm import ir, relax
+
 from paddle_tvm.targets.x86.conv2d import legalize_conv2d
 from paddle_tvm.targets.x86.conv2d_transpose import legalize_conv2d_transpose
 from paddle_tvm.targets.x86.conv3d import legalize_conv3d
 from paddle_tvm.targets.x86.matmul import legalize_matmul
+from paddle_tvm.targets.x86.rows import legalize_layer_norm, legalize_softmax
 
 
 def legalizations(lanes: int) -> Mapping[str, Callable[..., Any]]:
@@ -18,4 +21,11 @@ def legalizations(lanes: int) -> Mapping[str, Callable[..., Any]]:
         "relax.nn.conv3d": lambda builder, call: legalize_conv3d(builder, call, lanes),
         "relax.nn.conv2d_transpose": lambda builder, call: legalize_conv2d_transpose(builder, call, lanes),
         "relax.matmul": lambda builder, call: legalize_matmul(builder, call, lanes),
+        "relax.nn.softmax": lambda builder, call: legalize_softmax(builder, call, lanes, _as_tvm_does),
+        "relax.nn.layer_norm": lambda builder, call: legalize_layer_norm(builder, call, _as_tvm_does),
     }
+
+
+def _as_tvm_does(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    lowered: relax.Expr = ir.Op.get(call.op.name).get_attr("FLegalize")(builder, call)
+    return lowered

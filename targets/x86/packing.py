@@ -72,8 +72,8 @@ def pack_matrix(matrix: npt.NDArray[Any], lanes: int) -> npt.NDArray[Any]:
     return np.ascontiguousarray(np.moveaxis(packed, -2, -3))
 
 
-def te_pack_matrix(matrix: te.Tensor, lanes: int) -> te.Tensor:
-    """As ``pack_matrix``, for a matrix that is computed at run time."""
+def te_pack_matrix(matrix: te.Tensor, lanes: int, group: int = 1) -> te.Tensor:
+    """As ``pack_matrix``, for a matrix that is computed at run time; to a multiple of ``group`` blocks."""
     *batch, depth, width = (extent(dim) for dim in matrix.shape)
     zero = tirx.const(0, matrix.dtype)
 
@@ -84,4 +84,5 @@ def te_pack_matrix(matrix: te.Tensor, lanes: int) -> te.Tensor:
             return matrix[(*outer, k, column)]
         return tirx.if_then_else(column < width, matrix[(*outer, k, column)], zero)
 
-    return te.compute((*batch, ceil_div(width, lanes), depth, lanes), read, name="pack_matrix")
+    blocks = ceil_div(width, lanes * group) * group
+    return te.compute((*batch, blocks, depth, lanes), read, name="pack_matrix")

@@ -12,6 +12,8 @@ from tvm import ir, s_tir, tirx
 from tvm.tirx.compilation_pipeline import PIPELINE_MAP, finalize_device_passes, finalize_host_passes
 
 from paddle_tvm.targets.x86.division import truncate_divisions, truncate_shifted_divisions
+from paddle_tvm.targets.x86.partitioning import partition_loops
+from paddle_tvm.targets.x86.registers import split_registers
 from paddle_tvm.targets.x86.vector_math import expand_vector_math
 
 
@@ -36,6 +38,20 @@ def _expand_vector_math(
     return expand_vector_math(function)
 
 
+@tirx.transform.prim_func_pass(opt_level=0, name="PartitionLoops")  # type: ignore[untyped-decorator]
+def _partition_loops(
+    function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
+) -> tirx.PrimFunc:
+    return partition_loops(function)
+
+
+@tirx.transform.prim_func_pass(opt_level=0, name="SplitRegisters")  # type: ignore[untyped-decorator]
+def _split_registers(
+    function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
+) -> tirx.PrimFunc:
+    return split_registers(function)
+
+
 @tvm.transform.module_pass(opt_level=0, name="LowerForCpu")  # type: ignore[untyped-decorator]
 def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir.IRModule:
     """Lower the TIR functions of a module to calls and loops."""
@@ -46,6 +62,7 @@ def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir
         s_tir.transform.ConvertBlocksToOpaque(),
         s_tir.transform.CompactBufferAllocation(),
         s_tir.transform.LowerMatchBuffer(),
+        _partition_loops,
         s_tir.transform.StmtSimplify(),
         s_tir.transform.LowerOpaqueBlock(),
         _truncate_shifted_divisions,
@@ -60,6 +77,7 @@ def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir
         s_tir.transform.HoistIfThenElse(),
         tirx.transform.UnrollLoop(),
         tirx.transform.StmtSimplify(),
+        _split_registers,
         tirx.transform.RemoveNoOp(),
         s_tir.transform.RewriteUnsafeSelect(),
         # No CommonSubexprElim: LLVM does it as well, and the variables that it makes hide the bounds of

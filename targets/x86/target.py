@@ -1,43 +1,21 @@
-"""The x86 target: CPU names, features, and what the code generator is told."""
+"""The x86 target: what the code generator is told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import tvm
 
-from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.x86.attention import fuse_attention
+from paddle_tvm.targets.x86.cpus import CPUS, detect, features_of
+from paddle_tvm.targets.x86.layout.carry import block_channels
 from paddle_tvm.targets.x86.legalize import legalizations
 from paddle_tvm.targets.x86.pipeline import register_pipeline
 from paddle_tvm.targets.x86.schedules import schedule_module
-
-_AVX2 = ("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe")
-_AVX512 = (*_AVX2, "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl")
-_VNNI = (*_AVX512, "avx512_vnni")
-
-# The features, as /proc/cpuinfo names them, that code for each of LLVM's CPU names needs; from LLVM's
-# X86TargetParser. Newest first: detection takes the first that the machine can run.
-CPU_FEATURES: Mapping[str, tuple[str, ...]] = {
-    "icelake-server": (
-        *_VNNI,
-        "avx512_bitalg",
-        "avx512_vbmi2",
-        "avx512_vpopcntdq",
-        "avx512ifma",
-        "avx512vbmi",
-        "gfni",
-        "vaes",
-        "vpclmulqdq",
-    ),
-    "cascadelake": _VNNI,
-    "skylake-avx512": _AVX512,
-    "haswell": _AVX2,
-    "x86-64": (),
-}
 
 
 @dataclass(frozen=True)
@@ -72,17 +50,14 @@ class X86Target:
     def tir_pipeline(self) -> str:
         return register_pipeline()
 
+    def arrange(self, module: tvm.IRModule) -> tvm.IRModule:
+        return block_channels(fuse_attention(module, self.lanes), self.lanes)
+
     def legalizations(self) -> Mapping[str, Callable[..., Any]]:
         return legalizations(self.lanes)
 
     def schedule(self, module: tvm.IRModule) -> tvm.IRModule:
         return schedule_module(module)
-
-
-def detect() -> str:
-    """LLVM's name of the newest known CPU whose code this machine runs."""
-    have = cpu_features()
-    return next(name for name, needs in CPU_FEATURES.items() if have.issuperset(needs))
 
 
 def x86_target(mcpu: str | None = None) -> X86Target:
@@ -93,7 +68,20 @@ def x86_target(mcpu: str | None = None) -> X86Target:
     UsageError
         The name is not known.
     """
-    name = mcpu or detect()
-    if name not in CPU_FEATURES:
-        raise UsageError(f"--mcpu {name} is not known; known: {', '.join(CPU_FEATURES)}")
-    return X86Target(name, tuple(sorted(CPU_FEATURES[name])))
+    name = detect() if mcpu is None else mcpu
+    return X86Target(name, features_of(name))
+
+
+def x86_targets(mcpus: Sequence[str]) -> tuple[X86Target, ...]:
+    """The targets for several CPU names, in the order in which a machine prefers them; none: this machine.
+
+    Raises
+    ------
+    UsageError
+        A name is not known, or given twice.
+    """
+    twice = {name for name in mcpus if mcpus.count(name) > 1}
+    if twice:
+        raise UsageError(f"--mcpu {min(twice)} is given twice")
+    targets = [x86_target(name) for name in mcpus] or [x86_target()]
+    return tuple(sorted(targets, key=lambda target: CPUS.index(target.mcpu)))

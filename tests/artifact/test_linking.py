@@ -19,6 +19,6 @@ def test_llvm_writes_its_objects_to_memory(tmp_path: Path) -> None:
     linker = tmp_path / "linker"
     linker.write_text(LINKER)
     linker.chmod(0o755)
-    _, executable, _ = small_models.affine_parts()
-    link_library(executable, tmp_path / "model.so", tmp_path / "build", str(linker))
+    _, (code,) = small_models.affine_parts()
+    link_library(code.executable, tmp_path / "model.so", tmp_path / "build", str(linker))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["linker", "model.so"]

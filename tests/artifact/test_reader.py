@@ -16,15 +16,15 @@ import pytest
 from paddle_tvm.runtime import ArtifactError, Config, UsageError, create_predictor
 from paddle_tvm.runtime.artifact import (
     check_files,
-    check_machine,
     encode_manifest,
     map_weights,
     read_manifest,
 )
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import PaddleTvmError
-from paddle_tvm.runtime.manifest import FORMAT_VERSION
+from paddle_tvm.runtime.manifest import FORMAT_VERSION, Manifest
 from paddle_tvm.runtime.manifest_reader import manifest_from_json
+from paddle_tvm.runtime.variants import choose_variant
 
 FILES = ["manifest.json", "model.so", "weights.bin", "lib/libtvm_runtime.so"]
 GOLDEN = Path(__file__).parent / "golden"
@@ -139,20 +139,24 @@ def test_a_newer_format(copy: Path) -> None:
     assert "pip install --upgrade paddle-tvm" in message
 
 
+def needing(manifest: Manifest, features: tuple[str, ...]) -> Manifest:
+    (variant,) = manifest.variants
+    target = variant.target._replace(features=features)
+    return manifest._replace(variants=(variant._replace(target=target),))
+
+
 def test_cpu_features_that_this_machine_lacks(copy: Path) -> None:
     manifest = read_manifest(copy)
-    target = manifest.target._replace(features=(*sorted(cpu_features())[:3], "avx9000", "amx_dream"))
-    (copy / "manifest.json").write_bytes(encode_manifest(manifest._replace(target=target)))
+    manifest = needing(manifest, (*sorted(cpu_features())[:3], "avx9000", "amx_dream"))
+    (copy / "manifest.json").write_bytes(encode_manifest(manifest))
     message = refusal(copy)
     assert "lacks avx9000, amx_dream (it has" in message
     assert "--mcpu" in message
 
 
 def test_cpu_features_that_this_machine_has(sound: Path) -> None:
-    manifest = read_manifest(sound)
-    check_machine(
-        sound, manifest._replace(target=manifest.target._replace(features=tuple(sorted(cpu_features()))))
-    )
+    manifest = needing(read_manifest(sound), tuple(sorted(cpu_features())))
+    assert choose_variant(sound, manifest) == manifest.variants[0]
 
 
 def test_another_foreign_function_interface(copy: Path) -> None:
@@ -213,13 +217,23 @@ def change(path: str, value: Any) -> Callable[[Fields], None]:
             r"symbols\['batch'\]\.max: expected at least 4",
         ),
         (change("symbols/batch/min", True), r"symbols\['batch'\]\.min: expected an integer, got True"),
-        (change("target", []), "target: expected an object"),
-        (change("target/features", "avx2"), "target.features: expected a list, got 'avx2'"),
-        (change("threads", "two"), "threads: expected an integer or null, got 'two'"),
-        (change("threads", 0), "threads: expected at least 1, got 0"),
+        (change("variants/0/target", []), r"variants\[0\]\.target: expected an object"),
+        (
+            change("variants/0/target/features", "avx2"),
+            r"variants\[0\]\.target\.features: expected a list, got 'avx2'",
+        ),
+        (change("variants/0/threads", "two"), r"\.threads: expected an integer or null, got 'two'"),
+        (change("variants/0/threads", 0), r"\.threads: expected at least 1, got 0"),
+        (change("variants/0/library", "other.so"), r"files: 'other\.so' is missing"),
+        (change("variants", []), "variants: expected at least one"),
         (change("functions", []), "functions: expected at least one"),
-        (change("functions/0/weights", [99]), r"functions\[0\]\.weights: 99 of 1 weights"),
-        (change("functions/0/weights", [-1]), r"functions\[0\]\.weights\[0\]: expected at least 0, got -1"),
+        (
+            change("functions/0/name", "main_3"),
+            r"variants\[0\]\.weights: expected those of \['main_3', 'main_2'\]",
+        ),
+        (change("variants/0/weights/main", [99]), r"variants\[0\]\.weights\['main'\]: 99 of 1 weights"),
+        (change("variants/0/weights/main", 3), r"\.weights\['main'\]: expected a list, got 3"),
+        (change("variants/0/weights/main", [-1]), r"\.weights\['main'\]\[0\]: expected at least 0, got -1"),
         (
             change("functions/0/input_shapes", [[3]]),
             r"functions\[0\]\.input_shapes: expected the ranks",
@@ -227,8 +241,8 @@ def change(path: str, value: Any) -> Callable[[Fields], None]:
         (change("weights/0/offset", 8), r"weights\[0\]\.offset: expected a multiple of 64, got 8"),
         (change("weights/0/offset", 1 << 20), r"weights\[0\]: ends at byte 1048624 of 48"),
         (change("weights/0/nbytes", 44), r"weights\[0\]\.nbytes: expected 48 for float32\[4, 3\], got 44"),
-        (change("verification", {}), r"verification\.seed: missing"),
-        (change("files/model.so", ...), r"files: 'model\.so' is missing"),
+        (change("variants/0/verification", {}), r"verification\.seed: missing"),
+        (change("files/weights.bin", ...), r"files: 'weights\.bin' is missing"),
         (change("files/..~1x", {"sha256": "", "size": 0}), "is no path inside the artifact"),
         (change("files/~1etc~1passwd", {"sha256": "", "size": 0}), "is no path inside the artifact"),
         (change("files/lib~1", {"sha256": "", "size": 0}), "is no path inside the artifact"),
@@ -256,19 +270,30 @@ def test_what_is_no_manifest(copy: Path, text: str) -> None:
 
 def test_weights_are_shared_with_the_file_and_never_written_to_it(copy: Path) -> None:
     manifest = read_manifest(copy)
-    (weight,) = map_weights(copy, manifest)
+    (weight,) = map_weights(copy, manifest).values()
     np.testing.assert_array_equal(weight, np.arange(12, dtype="float32").reshape(4, 3))
     assert weight.ctypes.data % 64 == 0
     weight[:] = 0
     check_files(copy, manifest)
 
 
-@pytest.mark.parametrize("manifest", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
-def test_old_formats_stay_readable(manifest: Path, tmp_path: Path) -> None:
-    shutil.copy(manifest, tmp_path / "manifest.json")
+@pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
+def test_old_formats_stay_readable(version: int, tmp_path: Path) -> None:
+    golden = GOLDEN / f"format-{version}.json"
+    shutil.copy(golden, tmp_path / "manifest.json")
     read = read_manifest(tmp_path)
     assert read.inputs[0].shape == ("batch", 4)
     assert read.symbols["batch"] == (1, 64)
-    assert read.verification is not None
-    assert read.verification.outputs[1].max_rel_error is None
-    assert encode_manifest(read) == manifest.read_bytes()
+    assert [function.name for function in read.functions] == ["main", "main_1"]
+    first = read.variants[0]
+    assert first.target == ("x86", "icelake-server", ("avx2", "avx512f", "fma"))
+    assert first.weights == {"main": (0, 1), "main_1": (1,)}
+    assert first.threads == 2
+    assert first.tuning[0].kernel == "fused_conv2d_add_relu"
+    assert first.verification is not None
+    assert first.verification.outputs[1].max_rel_error is None
+    assert [variant.library for variant in read.variants] == (
+        ["model.so"] if version == 1 else ["model.icelake-server.so", "model.haswell.so"]
+    )
+    if version == FORMAT_VERSION:
+        assert encode_manifest(read) == golden.read_bytes()

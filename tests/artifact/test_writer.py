@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def parts() -> tuple[artifact.Description, Any, list[np.ndarray[Any, Any]]]:
+def parts() -> tuple[artifact.Description, list[artifact.Code]]:
     return small_models.affine_parts()
 
 
@@ -46,8 +47,8 @@ def is_sound(path: Path) -> bool:
 def test_the_files_of_an_artifact(sound: Path) -> None:
     assert sorted(content(sound)) == ["lib/libtvm_runtime.so", "manifest.json", "model.so", "weights.bin"]
     assert is_sound(sound)
-    # Beside code and bytecode: no symbol table and no debug information.
-    assert (sound / "model.so").stat().st_size < 40_000
+    # Beside code, bytecode and the pool of threads: no symbol table and no debug information.
+    assert (sound / "model.so").stat().st_size < 50_000
 
 
 def test_equal_arguments_give_equal_bytes(tmp_path: Path, parts: Any) -> None:
@@ -59,19 +60,20 @@ def test_equal_arguments_give_equal_bytes(tmp_path: Path, parts: Any) -> None:
 def test_equal_weights_are_stored_once(sound: Path) -> None:
     manifest = read_manifest(sound)
     assert len(manifest.weights) == 1
-    assert [function.weights for function in manifest.functions] == [(0,), (0,)]
+    assert manifest.variants[0].weights == {"main": (0,), "main_2": (0,)}
     assert (sound / "weights.bin").stat().st_size == 48
 
 
 def test_weights_that_only_look_equal_stay_apart(tmp_path: Path, parts: Any) -> None:
-    description, executable, _ = parts
+    description, (code,) = parts
     zeros = [
         np.zeros(4, "float32"),
         np.zeros(4, "int32"),
         np.zeros((2, 2), "float32"),
         np.array(0.0, "float32"),
     ]
-    write_artifact(tmp_path / "a", description, executable, [*zeros, np.empty((0, 3), "int8")])
+    code = replace(code, weights=[*zeros, np.empty((0, 3), "int8")])
+    write_artifact(tmp_path / "a", description, [code])
     weights = read_manifest(tmp_path / "a").weights
     assert [(w.dtype, w.shape, w.offset) for w in weights] == [
         ("float32", (4,), 0),
@@ -100,9 +102,10 @@ def test_weights_of_every_form_arrive(tmp_path: Path) -> None:
     description = small_models.describe(
         inputs=(TensorSpec("x", "float32", (1,)),),
         outputs=tuple(TensorSpec(f"w{i}", w.dtype.name, w.shape) for i, w in enumerate(weights)),
-        functions=(FunctionSpec("main", ((1,),), tuple(range(len(weights)))),),
+        functions=(FunctionSpec("main", ((1,),)),),
     )
-    write_artifact(tmp_path / "a", description, small_models.build(builder), weights)
+    code = small_models.code(small_models.build(builder), weights, {"main": tuple(range(len(weights)))})
+    write_artifact(tmp_path / "a", description, [code])
     outputs = create_predictor(Config(str(tmp_path / "a"))).run([np.zeros(1, "float32")])
     assert outputs is not None
     for output, weight in zip(outputs, weights, strict=True):
@@ -206,15 +209,15 @@ def test_a_full_disk(tmp_path: Path, parts: Any, monkeypatch: pytest.MonkeyPatch
         def export_library(self, *arguments: Any, **options: Any) -> None:
             raise RuntimeError("Compilation error:\n/usr/bin/ld: final link failed: No space left on device")
 
-    description, executable, weights = parts
+    description, (code,) = parts
     output = small_models.fixed(tmp_path / "model.pdtvm")
     if where == "weights":
-        monkeypatch.setattr(artifact, "_write_weights", write_weights)
+        monkeypatch.setattr(artifact.WeightsFile, "add", write_weights)
     else:
-        executable = Executable()
+        code = replace(code, executable=Executable())
     before = content(output)
     with pytest.raises(PaddleTvmError, match="the disk is full; nothing was written"):
-        write_artifact(output, description, executable, weights, force=True)
+        write_artifact(output, description, [code], force=True)
     assert os.listdir(tmp_path) == ["model.pdtvm"]
     assert content(output) == before
 
@@ -257,7 +260,7 @@ def kill_a_writer(output: Path, stage: str, number: int) -> None:
     writer.stdout.close()
 
 
-@pytest.mark.parametrize("stage", ["_write_weights", "publish"])
+@pytest.mark.parametrize("stage", ["link_library", "publish"])
 def test_a_killed_writer_harms_nothing_and_its_rest_is_cleared_away(
     tmp_path: Path, parts: Any, stage: str
 ) -> None:
@@ -272,7 +275,7 @@ def test_a_killed_writer_harms_nothing_and_its_rest_is_cleared_away(
 
 
 def test_a_terminated_writer_leaves_nothing(tmp_path: Path) -> None:
-    kill_a_writer(tmp_path / "model.pdtvm", "_write_weights", signal.SIGTERM)
+    kill_a_writer(tmp_path / "model.pdtvm", "link_library", signal.SIGTERM)
     assert os.listdir(tmp_path) == []
 
 

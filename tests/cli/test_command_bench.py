@@ -70,8 +70,8 @@ def test_a_wrong_answer_gets_no_ratio(tmp_path: Path) -> None:
     reference, differences = compare_engines(files)
     assert reference == "paddle"
     assert differences == {"ours": pytest.approx(0.25)}
-    ours = EngineResult("ours", (1.0,), difference=differences["ours"])
-    paddle = EngineResult("paddle", (2.0,))
+    ours = EngineResult("ours", ((1.0,),), difference=differences["ours"])
+    paddle = EngineResult("paddle", ((2.0,),))
     assert BenchResult((ours, paddle), reference, 1, 1, {}, False).ratio(paddle) is None
 
 

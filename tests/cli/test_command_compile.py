@@ -42,7 +42,8 @@ def test_compiles_records_the_verification_and_shows_the_stages(
     for stage in ("import", "lower and schedule", "generate code", "write the artifact"):
         assert stage in result.err
     assert "equal" in result.out
-    verification = read_manifest(output).verification
+    (variant,) = read_manifest(output).variants
+    verification = variant.verification
     assert verification is not None
     assert verification.passed
     assert len({shapes for shapes in verification.shapes}) == 2
@@ -51,7 +52,7 @@ def test_compiles_records_the_verification_and_shows_the_stages(
 def test_json_alone_on_stdout(run: Run, model: Path, tmp_path: Path) -> None:
     result = run("compile", model, "-o", tmp_path / "out.pdtvm", "--json", "--shape", "x=1,3,8,8;x=2,3,8,8")
     content = json.loads(result.out)
-    assert content["kernels"] > 0
+    assert content["variants"][0]["kernels"] > 0
     assert content["stages"][0]["name"] == "import"
     assert len(read_manifest(tmp_path / "out.pdtvm").functions) == 3
 

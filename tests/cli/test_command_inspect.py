@@ -13,6 +13,8 @@ from paddle import nn
 from paddle.static import InputSpec
 from saved_layers import save
 
+from paddle_tvm.runtime.manifest import FORMAT_VERSION
+
 
 class _Tags(HTMLParser):
     def __init__(self) -> None:
@@ -87,4 +89,4 @@ def test_bad_options(run: Run, model: Path, arguments: list[str], message: str) 
 
 def test_artifacts_have_no_picture(run: Run, artifact: Path, tmp_path: Path) -> None:
     assert run("inspect", artifact, "--html", tmp_path / "x.html").code == 2
-    assert json.loads(run("inspect", artifact, "--json").out)["format_version"] == 1
+    assert json.loads(run("inspect", artifact, "--json").out)["format_version"] == FORMAT_VERSION

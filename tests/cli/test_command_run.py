@@ -130,8 +130,9 @@ def test_a_newer_format(run: Run, artifact: Path) -> None:
 
 def test_a_cpu_without_the_features(run: Run, artifact: Path) -> None:
     manifest = read_manifest(artifact)
-    target = manifest.target._replace(features=("avx2", "avx1024"))
-    (artifact / "manifest.json").write_bytes(encode_manifest(manifest._replace(target=target)))
+    (variant,) = manifest.variants
+    variant = variant._replace(target=variant.target._replace(features=("avx2", "avx1024")))
+    (artifact / "manifest.json").write_bytes(encode_manifest(manifest._replace(variants=(variant,))))
     result = run("run", artifact)
     assert result.code == 5
     assert "avx1024" in result.err
@@ -142,7 +143,9 @@ def test_a_cpu_without_the_features(run: Run, artifact: Path) -> None:
     assert "artifact of" in shown.out
     shown = run("inspect", artifact, "--json")
     assert shown.code == 5
-    assert json.loads(shown.out)["target"]["features"] == ["avx2", "avx1024"]
+    content = json.loads(shown.out)
+    assert content["variants"][0]["target"]["features"] == ["avx2", "avx1024"]
+    assert content["runs_here"] is None
 
 
 def test_no_artifact(run: Run, model: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ SCRIPT = "from paddle_tvm.compiler.cli.main import main; main()"
 TERMINATE_IN_VERIFY = """
 import os, signal
 from paddle_tvm.compiler import driver
-def verify_artifact(artifact, model):
+def verify_artifact(artifact, model, mcpu):
     from paddle_tvm.compiler.reference import open_reference
     from paddle_tvm.compiler.frontends.source import find_model
     open_reference(find_model(model))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,14 @@ import paddle
 from paddle import nn
 from paddle.static import InputSpec
 
+from paddle_tvm.compiler.bench.suite.models import (
+    SEED,
+    RecurrentClassifier,
+    save_encoder,
+    save_layer,
+    save_recurrent,
+    save_vision,
+)
 from paddle_tvm.compiler.demo.weights import DETECTION, DIRECTION, RECOGNITION, find_weights
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -56,59 +64,6 @@ def _random_input(
     return rng.standard_normal(shape).astype("float32")
 
 
-def _save(layer: nn.Layer, specs: Sequence[InputSpec], folder: Path) -> Path:
-    layer.eval()
-    prefix = folder / "model"
-    paddle.jit.save(layer, str(prefix), input_spec=list(specs))
-    return prefix
-
-
-def _scale_weights(network: nn.Layer, picture: tuple[int, ...]) -> None:
-    """Give random weights that keep the size of a signal, and statistics that fit a random picture.
-
-    He's initialisation (https://arxiv.org/abs/1502.01852). With Paddle's own, and batch norms that have
-    seen nothing, signals fade on their way and every input gives the same output.
-    """
-    norms = []
-    for layer in network.sublayers():
-        if isinstance(layer, nn.Conv2D | nn.Linear):
-            shape = layer.weight.shape
-            inputs = int(np.prod(shape[1:])) if isinstance(layer, nn.Conv2D) else shape[0]
-            layer.weight.set_value(paddle.randn(shape) * (2 / inputs) ** 0.5)
-            if layer.bias is not None:
-                layer.bias.set_value(paddle.randn(layer.bias.shape) * 0.1)
-        elif isinstance(layer, nn.BatchNorm2D | nn.BatchNorm):
-            layer.weight.set_value(paddle.uniform(layer.weight.shape, min=0.5, max=1.5))
-            layer.bias.set_value(paddle.randn(layer.bias.shape) * 0.1)
-            norms.append(layer)
-    network.eval()
-    # A momentum of zero takes the statistics of this batch as they are.
-    momenta = [layer._momentum for layer in norms]
-    for layer in norms:
-        layer._momentum = 0.0
-        layer.train()
-    with paddle.no_grad():
-        network(paddle.randn(picture))
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer._momentum = momentum
-        layer.eval()
-
-
-def _save_vision(
-    folder: Path,
-    build: Callable[..., nn.Layer],
-    height: int,
-    width: int,
-    dynamic: bool,
-    channels: int,
-) -> Path:
-    paddle.seed(20261122)
-    network = build()
-    _scale_weights(network, (4, channels, height, width))
-    size = (-1, -1) if dynamic else (height, width)
-    return _save(network, [InputSpec((-1, channels, *size), "float32", "x")], folder)
-
-
 def _vision(
     build: Callable[..., nn.Layer],
     first: tuple[int, int],
@@ -118,7 +73,7 @@ def _vision(
 ) -> ZooModel:
     """A vision model; without a second size its height and width are fixed."""
     save = partial(
-        _save_vision,
+        save_vision,
         build=build,
         height=first[0],
         width=first[1],
@@ -133,51 +88,8 @@ def _ocr(model: str, first: tuple[int, ...], second: tuple[int, ...]) -> ZooMode
     return ZooModel(lambda folder: find_weights().programs[model], ({"x": first}, {"x": second}), quick=True)
 
 
-class Encoder(nn.Layer):
-    """As BERT: embeddings of words, positions and types, encoder layers, and a pooled first word."""
-
-    def __init__(self, width: int = 64, layers: int = 2, heads: int = 4, positions: int = 64) -> None:
-        super().__init__()
-        self.words = nn.Embedding(WORDS, width)
-        self.positions = nn.Embedding(positions, width)
-        self.types = nn.Embedding(2, width)
-        self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(0.1)
-        layer = nn.TransformerEncoderLayer(width, heads, 2 * width, activation="gelu")
-        self.encoder = nn.TransformerEncoder(layer, layers)
-        self.pool = nn.Linear(width, width)
-
-    def forward(self, words: Any, types: Any, mask: Any) -> tuple[Any, Any]:
-        ones = paddle.ones_like(words)
-        positions = paddle.cumsum(ones, axis=-1) - ones
-        embedded = self.words(words) + self.positions(positions) + self.types(types)
-        added = (1.0 - mask.astype("float32").unsqueeze([1, 2])) * -1e4
-        encoded = self.encoder(self.dropout(self.norm(embedded)), added)
-        return encoded, paddle.tanh(self.pool(encoded[:, 0]))
-
-
 def _save_encoder(folder: Path) -> Path:
-    paddle.seed(20261122)
-    specs = [InputSpec((-1, -1), "int64", name) for name in ("words", "types", "mask")]
-    return _save(Encoder(), specs, folder)
-
-
-class RecurrentClassifier(nn.Layer):
-    """Embedding, two bidirectional layers, and the classes from the last hidden states of the top one."""
-
-    def __init__(self, network: Callable[..., nn.Layer]) -> None:
-        super().__init__()
-        self.words = nn.Embedding(WORDS, 32)
-        self.network = network(32, 48, num_layers=2, direction="bidirect", dropout=0.2)
-        self.classes = nn.Linear(96, 5)
-
-    def classify(self, words: Any, lengths: Any) -> Any:
-        _, states = self.network(self.words(words), sequence_length=lengths)
-        hidden = states[0] if isinstance(states, tuple) else states
-        return paddle.nn.functional.softmax(self.classes(paddle.concat([hidden[-2], hidden[-1]], axis=-1)))
-
-    def forward(self, words: Any) -> Any:
-        return self.classify(words, None)
+    return save_encoder(folder, words=WORDS, width=64, layers=2, heads=4, positions=64, feed_forward=128)
 
 
 class RecurrentClassifierWithLengths(RecurrentClassifier):
@@ -188,13 +100,12 @@ class RecurrentClassifierWithLengths(RecurrentClassifier):
 
 
 def _save_recurrent(folder: Path, network: Callable[..., nn.Layer], lengths: bool) -> Path:
-    paddle.seed(20261122)
-    specs = [InputSpec((-1, -1), "int64", "words")]
-    if lengths:
-        return _save(
-            RecurrentClassifierWithLengths(network), [*specs, InputSpec((-1,), "int64", "lengths")], folder
-        )
-    return _save(RecurrentClassifier(network), specs, folder)
+    sizes = {"words": WORDS, "width": 32, "hidden": 48}
+    if not lengths:
+        return save_recurrent(folder, network, **sizes)
+    paddle.seed(SEED)
+    specs = [InputSpec((-1, -1), "int64", "words"), InputSpec((-1,), "int64", "lengths")]
+    return save_layer(RecurrentClassifierWithLengths(network, **sizes), specs, folder)
 
 
 def _recurrent(network: Callable[..., nn.Layer], lengths: bool) -> ZooModel:

@@ -26,3 +26,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def parallel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_models.parallel(tmp_path_factory.mktemp("parallel") / "parallel.pdtvm")
+
+
+@pytest.fixture(scope="session")
+def parallel_on_tvm_pools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_models.parallel_on_tvm_pools(tmp_path_factory.mktemp("tvm_pools") / "parallel.pdtvm")

@@ -55,9 +55,29 @@ def in_new_process(script: str, *arguments: object) -> str:
     return done.stdout
 
 
+WORKERS = """
+import os, sys
+import numpy as np
+from paddle_tvm.runtime import Config, create_predictor
+config = Config(sys.argv[1])
+config.set_cpu_math_library_num_threads(int(sys.argv[2]))
+predictor = create_predictor(config)
+for _ in range(3):
+    predictor.run([np.ones((8, 128), "float32")])
+tasks = os.listdir("/proc/self/task")
+print(sum(open(f"/proc/self/task/{task}/comm").read() == "paddle-tvm\\n" for task in tasks))
+"""
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_a_run_uses_the_threads_asked_for(parallel: Path, threads: int) -> None:
-    predictor = predictor_of(parallel, threads)
+def test_a_run_has_the_threads_asked_for_as_far_as_there_are_cpus(parallel: Path, threads: int) -> None:
+    workers = int(in_new_process(WORKERS, parallel, threads))
+    assert workers == min(threads, len(os.sched_getaffinity(0))) - 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_library_of_format_1_runs_on_pools_of_tvm(parallel_on_tvm_pools: Path, threads: int) -> None:
+    predictor = predictor_of(parallel_on_tvm_pools, threads)
     count = get_function("runtime.NumThreads")
     used = []
 
@@ -170,8 +190,9 @@ if child:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_parent_and_child_run_after_a_fork(parallel: Path, threads: int) -> None:
-    assert in_new_process(FORK, parallel, threads).split() == [str(8 * 128 * 128.0)] * 2
+def test_parent_and_child_run_after_a_fork(parallel: Path, parallel_on_tvm_pools: Path, threads: int) -> None:
+    for artifact in (parallel, parallel_on_tvm_pools):
+        assert in_new_process(FORK, artifact, threads).split() == [str(8 * 128 * 128.0)] * 2
 
 
 FORK_WHILE_RUNNING = """
@@ -210,7 +231,7 @@ def test_a_child_forked_during_a_run_is_told(parallel: Path) -> None:
 
 
 INTERRUPTED = """
-import os, signal, sys, threading, time
+import os, signal, sys, threading
 import numpy as np
 from paddle_tvm.runtime import Config, create_predictor
 config = Config(sys.argv[1])
@@ -218,22 +239,19 @@ config.set_cpu_math_library_num_threads(2)
 predictor = create_predictor(config)
 rows = np.ones((8, 128), "float32")
 predictor.run([rows])
-call, ended = predictor._state.call, []
-def slow():
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(0.3)
-    ended.append(True)
-    return call()
-predictor._state.call = slow
+predictor.get_input_handle("x").copy_from_cpu(np.ones((40000, 128), "float32"))
+threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
-    predictor.run()
-    sys.exit("not interrupted")
+    while True:
+        predictor.run()
 except KeyboardInterrupt:
-    assert ended
-predictor._state.call = call
+    pass
 print(float(predictor.run([rows])[0].sum()))
 """
 
 
-def test_ctrl_c_waits_for_the_call_and_leaves_the_predictor_usable(parallel: Path) -> None:
-    assert in_new_process(INTERRUPTED, parallel).split() == [str(8 * 128 * 128.0)]
+def test_ctrl_c_waits_for_the_call_and_leaves_the_predictor_usable(
+    parallel: Path, parallel_on_tvm_pools: Path
+) -> None:
+    for artifact in (parallel, parallel_on_tvm_pools):
+        assert in_new_process(INTERRUPTED, artifact).split() == [str(8 * 128 * 128.0)]

@@ -33,6 +33,7 @@ from paddle_tvm.compiler.frontends.shapes import symbol_stem
 from paddle_tvm.compiler.frontends.source import ModelSource
 from paddle_tvm.compiler.frontends.symbols import SymbolTable, import_with_equal_symbols, tensor_port
 from paddle_tvm.compiler.imported import ImportedModel
+from paddle_tvm.compiler.source_names import NamingBuilder, source_name
 from paddle_tvm.runtime.errors import UnsupportedModelError
 
 # A constant result larger than this is left to the compiled graph: 2^26 elements are 256 MB of float32.
@@ -84,7 +85,8 @@ class _Importer:
         self.model = model
         self.inferred = inferred
         self.symbols = symbols
-        self.builder = relax.BlockBuilder()
+        self.builder = NamingBuilder()
+        self.imported_nodes = 0
         self.read = {name for node in all_nodes(model.proto.graph) for name in node.input} | _results(model)
         self.values: dict[str, TensorValue] = {
             name: TensorValue(str(array.dtype), array=array) for name, array in model.constants.items()
@@ -139,6 +141,8 @@ class _Importer:
             self.values[output] = self.values[inner.name]
 
     def _import_node(self, node: onnx.NodeProto) -> None:
+        self.builder.source = source_name(node.op_type, self.imported_nodes)
+        self.imported_nodes += 1
         operands = [self.values[name] if name else None for name in node.input]
         results = self._fold_constants(node, operands)
         if results is None:

@@ -29,6 +29,7 @@ from paddle_tvm.compiler.frontends.paddle.registry import (
 from paddle_tvm.compiler.frontends.shapes import check_shapes
 from paddle_tvm.compiler.frontends.symbols import SymbolTable, import_with_equal_symbols, tensor_port
 from paddle_tvm.compiler.imported import ImportedModel
+from paddle_tvm.compiler.source_names import NamingBuilder, source_name
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
 
 # Named like in-place operators, but what they change in place is statistics, or nothing.
@@ -94,7 +95,7 @@ class _Importer:
         self, program: Program, declared: Mapping[str, Sequence[int | str]], symbols: SymbolTable
     ) -> None:
         self.program = program
-        self.builder = relax.BlockBuilder()
+        self.builder = NamingBuilder()
         self.values: dict[Value, Imported] = {}
         self.symbols = symbols
         self.inputs = [self._input(port, declared[port.name]) for port in program.inputs]
@@ -111,6 +112,7 @@ class _Importer:
         with self.builder.function("main", self.inputs):
             with self.builder.dataflow():
                 for operation in self.program.operations:
+                    self.builder.source = source_name(operation.name, operation.number)
                     self._import_operation(operation)
                     self._overwrite(operation)
                 outputs = [self._output(port) for port in self.program.outputs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import s_tir
+from tvm import s_tir, tirx
 from tvm.s_tir.schedule import ScheduleError
 
 from paddle_tvm.targets.x86.schedules.blocks import reduces
@@ -31,9 +31,26 @@ def inline_epilogue(schedule: s_tir.Schedule, blocks: list[Any]) -> list[Any]:
     """Join what follows into as few stages as can be; the first of them reads the tile."""
     remaining = []
     for block in blocks[:-1]:
+        if _is_spread(schedule, block):
+            remaining.append(block)
+            continue
         try:
             schedule.compute_inline(block)
         except ScheduleError:
             # A sum over the products (conv2d_transpose), or an output of the function.
             remaining.append(block)
     return [*remaining, blocks[-1]]
+
+
+def _is_spread(schedule: s_tir.Schedule, block: Any) -> bool:
+    """Whether something broadcasts a block's result: inlined, it would be computed for each copy."""
+    own = _extents(schedule, block)
+    return any(
+        len(own) == len(other) and any(mine == 1 and its != 1 for mine, its in zip(own, other, strict=True))
+        for other in (_extents(schedule, consumer) for consumer in schedule.get_consumers(block))
+    )
+
+
+def _extents(schedule: s_tir.Schedule, block: Any) -> list[Any]:
+    extents = (axis.dom.extent for axis in schedule.get(block).iter_vars)
+    return [int(extent.value) if isinstance(extent, tirx.IntImm) else extent for extent in extents]

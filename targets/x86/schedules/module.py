@@ -8,16 +8,31 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
+from paddle_tvm.targets.x86.resize import RESIZE
 from paddle_tvm.targets.x86.schedules.blocks import is_empty, root_blocks
+from paddle_tvm.targets.x86.schedules.gemm import schedule_gemm
 from paddle_tvm.targets.x86.schedules.generic import schedule_loops
+from paddle_tvm.targets.x86.schedules.lane_reduction import is_lane_reduction, schedule_lane_reduction
+from paddle_tvm.targets.x86.schedules.move_channels import schedule_move_channels
 from paddle_tvm.targets.x86.schedules.register_tile import schedule_register_tile
+from paddle_tvm.targets.x86.schedules.resize import schedule_resize
+from paddle_tvm.targets.x86.schedules.sliding_window import schedule_sliding_window
+from paddle_tvm.targets.x86.schedules.winograd import schedule_winograd
+from paddle_tvm.targets.x86.sliding_window import SLIDING_WINDOW
 from paddle_tvm.targets.x86.tile import RULE
 
 SCHEDULED = "tirx.is_scheduled"
+LANE_REDUCTION = "lane_reduction"
 
 # A legalization names the schedule of its kernel in the annotation RULE of the kernel's main block.
 RULES: Mapping[str, Callable[[s_tir.Schedule, Any], None]] = {
     "register_tile": schedule_register_tile,
+    "winograd": schedule_winograd,
+    "gemm": schedule_gemm,
+    "move_channels": schedule_move_channels,
+    SLIDING_WINDOW: schedule_sliding_window,
+    LANE_REDUCTION: schedule_lane_reduction,
+    RESIZE: schedule_resize,
 }
 
 
@@ -37,11 +52,15 @@ def _is_scheduled(function: tirx.PrimFunc) -> bool:
 
 
 def _find_rule(schedule: s_tir.Schedule) -> tuple[str | None, Any]:
-    """The rule that a block of the function asks for, and the block."""
-    for block in root_blocks(schedule):
+    """The rule that a block of the function asks for, or that is known for what it does, and the block."""
+    blocks = root_blocks(schedule)
+    for block in blocks:
         annotations = schedule.get(block).annotations
         if RULE in annotations:
             return str(annotations[RULE]), block
+    for block in blocks:
+        if is_lane_reduction(schedule, block):
+            return LANE_REDUCTION, block
     return None, None
 
 

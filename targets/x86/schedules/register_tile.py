@@ -21,7 +21,7 @@ from paddle_tvm.targets.x86.schedules.blocks import (
 )
 from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue, inline_side_branches
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
-from paddle_tvm.targets.x86.tile import BLOCKS, FLAT, LANES, TILE
+from paddle_tvm.targets.x86.tile import BLOCKED, BLOCKS, FLAT, LANES, PHASES, TILE
 
 # Fewer parallel units than this do not spread evenly over cores: tiles become the units.
 _FEW_UNITS = 64
@@ -38,6 +38,8 @@ def schedule_register_tile(schedule: s_tir.Schedule, main: Any) -> None:
     if not reduces(schedule, stages[0]):
         _flatten_positions(schedule, main, stages[0])
         if _move_into_tile(schedule, main, stages[0], tile_loop):
+            if BLOCKED in schedule.get(main).annotations:
+                _vectorize_epilogue(schedule, stages[0], tile_loop)
             stages = stages[1:]
     _run_in_parallel(schedule, units, tile_loop)
     _registers(schedule, main)
@@ -47,6 +49,9 @@ def schedule_register_tile(schedule: s_tir.Schedule, main: Any) -> None:
 
 def _move_into_tile(schedule: s_tir.Schedule, main: Any, stage: Any, tile_loop: Any) -> bool:
     """Run what follows on each tile when it is done; False where it reads something that is not ready."""
+    annotations = schedule.get(main).annotations
+    if PHASES in annotations and not len(annotations[PHASES]):
+        return False
     try:
         schedule.reverse_compute_at(stage, tile_loop, preserve_unit_loops=True)
     except ScheduleError:
@@ -55,9 +60,20 @@ def _move_into_tile(schedule: s_tir.Schedule, main: Any, stage: Any, tile_loop: 
     return True
 
 
+def _vectorize_epilogue(schedule: s_tir.Schedule, stage: Any, tile_loop: Any) -> None:
+    """Unroll what follows the tile down to whole vectors, so that it takes them from registers."""
+    loops = schedule.get_loops(stage)
+    depth = [schedule.get(loop) for loop in loops].index(schedule.get(tile_loop))
+    for loop in loops[depth + 1 : -1]:
+        schedule.unroll(loop)
+    schedule.vectorize(loops[-1])
+
+
 def _flatten_positions(schedule: s_tir.Schedule, main: Any, stage: Any) -> None:
     """Walk the result as the tile does: a tile may span rows, which a box over two axes cannot say."""
     annotations = schedule.get(main).annotations
+    if PHASES in annotations and len(annotations[PHASES]):
+        _split_phases(schedule, stage, *(int(stride) for stride in annotations[PHASES]))
     if FLAT not in annotations:
         return
     axes = schedule.get(stage).iter_vars
@@ -69,6 +85,15 @@ def _flatten_positions(schedule: s_tir.Schedule, main: Any, stage: Any) -> None:
         return [*index[: second - 1], place, *index[second + 1 :]]
 
     schedule.transform_block_layout(stage, tirx.IndexMap.from_func(flatten, ndim=len(axes)))
+
+
+def _split_phases(schedule: s_tir.Schedule, stage: Any, stride_y: int, stride_x: int) -> None:
+    """Walk a blocked result [n, c, y, x, lane] phase by phase."""
+
+    def split(n: Any, c: Any, y: Any, x: Any, lane: Any) -> list[Any]:
+        return [n, c, y // stride_y, y % stride_y, x % stride_x, x // stride_x, lane]
+
+    schedule.transform_block_layout(stage, tirx.IndexMap.from_func(split, ndim=5))
 
 
 def _split(schedule: s_tir.Schedule, main: Any) -> tuple[list[Any], Any]:

@@ -240,7 +240,9 @@ class _Kernel:
             # Where the last row has no partner it is begun and ended twice, which does no harm.
             for row in rows:
                 self.begin(direction, T.min(row, self.batch - 1))
-            with T.serial(self.time) as step, T.serial(T.int64(spec.blocks)) as block:
+            with T.serial(self.time) as step, T.serial(T.int64(spec.blocks)) as turn:
+                # To and fro: the weights that were read last are still in the cache.
+                block = T.Select(step % 2 == 0, turn, spec.blocks - 1 - turn)
                 self.step(direction, rows, step, block)
             for row in rows:
                 self.end(direction, T.min(row, self.batch - 1))

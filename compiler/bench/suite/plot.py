@@ -1,0 +1,108 @@
+"""The suite's result as a picture: every engine's time relative to the fastest of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from paddle_tvm.compiler.bench.suite.result import OURS, PEERS, TITLES, Row, SuiteResult, geometric_mean
+
+_COLOURS = {OURS: "#c8102e", "paddle": "#5b7f95", "onnxruntime": "#8a6fb0", "openvino": "#d0993a"}
+_MARKS = {OURS: "o", "paddle": "s", "onnxruntime": "D", "openvino": "^"}
+# Beyond them a point stands on the edge.
+_LIMITS = (0.4, 4.0)
+_TICKS = (0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0)
+_INK, _FAINT = "#222222", "#d9d9d9"
+
+
+def draw_suite(result: SuiteResult, files: list[Path]) -> None:
+    """Draw one panel for each number of threads, and write it to ``files``, in the formats of their names."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    counts = sorted({row.threads for _, row in result.rows()})
+    names = [workload.title for workload in result.workloads if workload.rows]
+    figure = Figure(figsize=(2.6 + 4.6 * len(counts), 1.7 + 0.36 * len(names)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(counts), sharey=True, squeeze=False)[0]
+    for panel, threads in zip(panels, counts, strict=True):
+        _draw_panel(panel, result, threads, names)
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].set_ylim(len(names) - 0.4, -0.6)
+    figure.suptitle(
+        "paddle-tvm beside other engines: time relative to the fastest of the others",
+        x=0.01,
+        ha="left",
+        fontsize=13,
+        color=_INK,
+    )
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False, fontsize=9)
+    figure.text(0.995, 0.01, result.machine["cpu"], ha="right", va="bottom", fontsize=7, color="#777777")
+    for file in files:
+        figure.savefig(file, dpi=160)
+
+
+def _draw_panel(panel: Any, result: SuiteResult, threads: int, names: list[str]) -> None:
+    from matplotlib.ticker import NullLocator
+
+    panel.set_xscale("log")
+    panel.set_xlim(*_LIMITS)
+    panel.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS], fontsize=8)
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.set_title(f"{threads} thread{'s' if threads > 1 else ''}", loc="left", fontsize=10, color=_INK)
+    rows = {workload.title: row for workload, row in result.rows() if row.threads == threads}
+    ratios = [row.ratio(OURS, row.best_peer() or "") for row in rows.values()]
+    mean = geometric_mean([ratio for ratio in ratios if ratio is not None])
+    if mean is not None:
+        panel.set_title(f"geometric mean {mean:.2f}", loc="right", fontsize=9, color=_INK)
+    panel.axvspan(_LIMITS[0], 1, color="#eef6ee", zorder=0)
+    panel.axvline(1, color="#777777", linewidth=1, zorder=1)
+    panel.grid(axis="x", color=_FAINT, linewidth=0.6, zorder=0)
+    panel.tick_params(length=0, colors=_INK)
+    for side in panel.spines.values():
+        side.set_visible(False)
+    panel.set_xlabel(
+        "faster  ←  time / best of the others  →  slower (at the edge: beyond it)", fontsize=8, color=_INK
+    )
+    points: dict[str, tuple[list[float], list[int]]] = {name: ([], []) for name in (*PEERS, OURS)}
+    for place, title in enumerate(names):
+        panel.axhline(place, color=_FAINT, linewidth=0.6, zorder=0)
+        if title in rows:
+            _place(panel, rows[title], place, points)
+    for name, (values, places) in points.items():
+        if name not in result.settings["engines"]:
+            continue
+        ours = name == OURS
+        panel.scatter(
+            values,
+            places,
+            s=64 if ours else 30,
+            marker=_MARKS[name],
+            color=_COLOURS[name],
+            edgecolor="white",
+            linewidth=0.8,
+            zorder=4 if ours else 3,
+            label=TITLES.get(name, "paddle-tvm"),
+            clip_on=False,
+        )
+
+
+def _place(panel: Any, row: Row, place: int, points: dict[str, tuple[list[float], list[int]]]) -> None:
+    """Add one model's points, clipped to the panel, and its numbers at the right."""
+    best = row.best_peer()
+    if best is None:
+        return
+    for name, (values, places) in points.items():
+        ratio = row.ratio(name, best)
+        if ratio is not None:
+            values.append(min(max(ratio, _LIMITS[0]), _LIMITS[1]))
+            places.append(place)
+    ratio, ours = row.ratio(OURS, best), row.engines[OURS].median
+    if ratio is None or ours is None:
+        text, colour = "ours: none", "#777777"
+    else:
+        text, colour = f"{ratio:.2f}", "#1b7837" if ratio <= 1 else _COLOURS[OURS]
+    panel.annotate(
+        text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8.5, color=colour
+    )

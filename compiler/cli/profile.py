@@ -1,0 +1,204 @@
+"""``paddle-tvm profile``: where the time of an artifact goes, kernel by kernel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from paddle_tvm.compiler.cli.extras import require_compiler
+from paddle_tvm.compiler.cli.given_inputs import gather_inputs
+from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
+from paddle_tvm.compiler.cli.text_table import format_shape
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from paddle_tvm.compiler.profiling.kernel_table import Edge
+    from paddle_tvm.compiler.profiling.profile import KernelProfile, Profile
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option(
+    "--input",
+    "input_files",
+    metavar="[NAME=]FILE",
+    multiple=True,
+    help="A .npy file for an input, or a .npz with several.",
+)
+@shape_option("Shape of a random input; by default a small one that is shown.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads; by default all there are.")
+@click.option("--mcpu", metavar="NAME", help="Which of the CPUs that ARTIFACT has code for to run.")
+@click.option("--rounds", type=click.IntRange(min=1), default=30, show_default=True, help="Runs timed.")
+@click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Kernels shown.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of random input.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def profile(
+    artifact: Path,
+    input_files: tuple[str, ...],
+    shapes: tuple[str, ...],
+    threads: int | None,
+    mcpu: str | None,
+    rounds: int,
+    top: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Time every kernel of ARTIFACT: share of the run, GFLOP/s, GB/s, and which schedule it got."""
+    asked = parse_one_shape_set(shapes)
+    require_compiler("profile")
+    from paddle_tvm.compiler.cli.console import stdout_console
+    from paddle_tvm.compiler.profiling.profile import profile_artifact
+    from paddle_tvm.runtime.artifact import read_manifest
+
+    manifest = read_manifest(artifact)
+    arrays, random_names = gather_inputs(artifact, manifest, input_files, asked, seed)
+    result = profile_artifact(artifact, arrays, threads=threads, rounds=rounds, mcpu=mcpu)
+    if as_json:
+        click.echo(json.dumps(profile_as_json(result), indent=2))
+        return
+    if random_names:
+        made = ", ".join(f"{name} {format_shape(arrays[name].shape)}" for name in random_names)
+        click.echo(f"random input (seed {seed}): {made}")
+    _print_profile(result, top, stdout_console())
+
+
+def _print_profile(result: Profile, top: int, console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
+    timing, peak = result.timing, result.peak
+    threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
+    console.print(
+        f"one run {timing.run_ms:.3f} ms on {threads}, code for {result.mcpu}, median of {timing.rounds}",
+        soft_wrap=True,
+    )
+    console.print(
+        f"this machine reaches {peak.gflops:.0f} GFLOP/s, {peak.l2_gbps:.0f} GB/s from L2, "
+        f"{peak.memory_gbps:.0f} GB/s from memory",
+        soft_wrap=True,
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for heading in ("ms", "share", "calls", "GFLOP/s", "of peak", "GB/s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("kernel", overflow="fold")
+    for kernel in result.kernels[:top]:
+        table.add_row(*_row(kernel, result))
+    console.print(table)
+    rest = result.kernels[top:]
+    if rest:
+        spent = sum(kernel.work.microseconds for kernel in rest)
+        console.print(
+            f"{len(rest)} more kernels take {spent / 1e3:.3f} ms, {_percent(result.share(spent))} "
+            f"(--top {len(result.kernels)} shows them)",
+            soft_wrap=True,
+        )
+    console.print(
+        f"between kernels (memory, shapes): {result.runtime_us / 1e3:.3f} ms, "
+        f"{_percent(result.share(result.runtime_us))}; timing costs {timing.overhead_us:.1f} us a call, "
+        "which is taken off",
+        soft_wrap=True,
+    )
+
+
+def _row(kernel: KernelProfile, result: Profile) -> list[str]:
+    work = kernel.work
+    made = f"{operators_of(kernel)}, {_results(kernel, result)}"
+    schedule = "" if kernel.schedule is None else kernel.schedule.show(result.sizes)
+    return [
+        f"{work.microseconds / 1e3:.3f}",
+        _percent(result.share(work.microseconds)),
+        str(kernel.calls),
+        "-" if not work.gflops else f"{work.gflops:.1f}",
+        "-" if not work.gflops else _percent(result.peak_share(work) or 0.0),
+        "-" if not work.gbps else f"{work.gbps:.1f}",
+        f"{made}\n[dim]{schedule}[/]",
+    ]
+
+
+def operators_of(kernel: KernelProfile) -> str:
+    """The operators that a kernel computes, without their numbers; its name where that is not known."""
+    if not kernel.places:
+        return kernel.name
+    return " + ".join(operator.name for operator in kernel.places[0].operators)
+
+
+def _results(kernel: KernelProfile, result: Profile) -> str:
+    if not kernel.places:
+        return ""
+    return ", ".join(describe_edge(edge, result) for edge in kernel.places[0].outputs)
+
+
+def describe_edge(edge: Edge, result: Profile) -> str:
+    """Shape and layout of a tensor in a run."""
+    from paddle_tvm.compiler.profiling.expressions import evaluate
+
+    sizes = [evaluate(dim, result.sizes) for dim in edge.shape]
+    shape = "x".join("?" if size is None else str(size) for size in sizes) or "scalar"
+    return f"{shape} {edge.layout}".rstrip()
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def profile_as_json(result: Profile) -> dict[str, object]:
+    """All that was measured, as JSON."""
+    timing = result.timing
+    return {
+        "mcpu": result.mcpu,
+        "form": timing.form,
+        "shapes": {name: list(shape) for name, shape in result.shapes.items()},
+        "threads": timing.threads,
+        "rounds": timing.rounds,
+        "run_ms": timing.run_ms,
+        "kernels_ms": (result.total_us - result.runtime_us) / 1e3,
+        "runtime_ms": result.runtime_us / 1e3,
+        "instrument_us_per_call": timing.overhead_us,
+        "peak": {
+            "mcpu": result.peak.mcpu,
+            "gflops": result.peak.gflops,
+            "l2_gbps": result.peak.l2_gbps,
+            "memory_gbps": result.peak.memory_gbps,
+        },
+        "kernels": [_kernel_as_json(kernel, result) for kernel in result.kernels],
+    }
+
+
+def _kernel_as_json(kernel: KernelProfile, result: Profile) -> dict[str, object]:
+    work, schedule = kernel.work, kernel.schedule
+    return {
+        "kernel": kernel.name,
+        "calls": kernel.calls,
+        "ms": work.microseconds / 1e3,
+        "share": result.share(work.microseconds),
+        "flops": work.flops,
+        "bytes": work.bytes,
+        "gflops": work.gflops,
+        "gbps": work.gbps,
+        "share_of_peak": result.peak_share(work),
+        "schedule": None
+        if schedule is None
+        else {
+            "rule": schedule.rule,
+            "parameters": dict(schedule.parameters),
+            "parallel": list(schedule.parallel),
+        },
+        "places": [
+            {
+                "operators": _named(place.operators),
+                "folded": _named(place.folded),
+                "inputs": [describe_edge(edge, result) for edge in place.inputs],
+                "outputs": [describe_edge(edge, result) for edge in place.outputs],
+            }
+            for place in kernel.places
+        ],
+    }
+
+
+def _named(operators: Sequence[Any]) -> list[dict[str, Any]]:
+    return [{"name": operator.name, "number": operator.number} for operator in operators]

@@ -1,0 +1,235 @@
+/*
+ * Splits the parallel loops of a compiled model among threads.
+ *
+ * It is linked into every model's library, and stands in for TVMBackendParallelLaunch of TVM's runtime (0.27),
+ * whose callers wait without end for workers that the system may not be running, and whose workers stay awake
+ * for 300000 calls of sched_yield after the last loop. Here
+ *
+ * - the caller takes whatever no worker has begun, so it waits for workers only while they compute;
+ * - who waits longer than a moment sleeps, so that the system can run somebody else there;
+ * - one pool serves all callers of the process, and a caller gets only as many workers as there are CPUs that
+ *   no other caller works on.
+ *
+ * The runtime (paddle_tvm/runtime/launcher.py) calls paddle_tvm_enter and paddle_tvm_leave around each run,
+ * and puts the address of paddle_tvm_parallel_launch into __TVMBackendParallelLaunch of the library.
+ */
+#define _GNU_SOURCE
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum {
+  MAX_WORKERS = 1023,
+  CACHE_LINE = 64,
+  /* Longer than the gaps between the loops of a model, in which a worker should not fall asleep. */
+  WORKER_WAITS_NS = 200 * 1000,
+  /* A worker that computes is about to end, unless the system has stopped running it. */
+  CALLER_WAITS_NS = 50 * 1000,
+  LOOKS_BETWEEN_YIELDS = 64,
+};
+
+/* TVMParallelGroupEnv and FTVMParallelLambda of tvm/runtime/c_backend_api.h. */
+typedef struct {
+  void *sync_handle;
+  int32_t num_task;
+} GroupEnv;
+typedef int (*Lambda)(int task, GroupEnv *env, void *closure);
+
+/* tvm/ffi/c_api.h */
+extern void TVMFFIErrorMoveFromRaised(void **error);
+extern void TVMFFIErrorSetRaised(void *error);
+extern int TVMFFIObjectDecRef(void *object);
+
+/* One parallel loop. It lies on the stack of its caller, who stays until every worker has let go of it. */
+typedef struct {
+  Lambda lambda;
+  void *closure;
+  GroupEnv env;
+  void *error; /* the first that a task raised */
+  int32_t next_task;
+  int32_t finished; /* how many workers have let go; with CALLER_SLEEPS while the caller sleeps on it */
+} Job;
+
+#define CALLER_SLEEPS 0x40000000
+
+typedef struct {
+  Job *job; /* NULL: none; TAKEN: one that can no longer be taken back */
+  int32_t sleeps;
+} __attribute__((aligned(CACHE_LINE))) Worker;
+
+#define TAKEN ((Job *)1)
+
+static Worker workers[MAX_WORKERS];
+static int32_t worker_count;
+static int32_t cpu_count;
+static int32_t active_callers;
+static pthread_mutex_t hiring = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static __thread int32_t threads_wanted = 0; /* 0: no run is under way on this thread */
+
+/* Looks at `condition` for a while; whether it came true. Others may run here meanwhile: perhaps the very
+   thread that is waited for. */
+#define COMES_TRUE(condition, limit_ns)                                                    \
+  ({                                                                                       \
+    int64_t begin = now_ns();                                                              \
+    int true_now = 0;                                                                      \
+    do {                                                                                   \
+      for (int look = 0; look < LOOKS_BETWEEN_YIELDS && !(true_now = (condition)); ++look) \
+        __builtin_ia32_pause();                                                            \
+    } while (!true_now && now_ns() - begin < (limit_ns) && (sched_yield(), 1));            \
+    true_now;                                                                              \
+  })
+
+static int64_t now_ns(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+static void futex(int32_t *word, int operation, int32_t value) {
+  syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+}
+
+static void run_tasks(Job *job) {
+  for (;;) {
+    int32_t task = __atomic_fetch_add(&job->next_task, 1, __ATOMIC_RELAXED);
+    if (task >= job->env.num_task) return;
+    if (job->lambda(task, &job->env, job->closure) == 0) continue;
+    void *error = NULL, *none = NULL;
+    TVMFFIErrorMoveFromRaised(&error);
+    if (!__atomic_compare_exchange_n(&job->error, &none, error, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+      TVMFFIObjectDecRef(error);
+  }
+}
+
+static void sleep_until_offered(Worker *self) {
+  for (;;) {
+    __atomic_store_n(&self->sleeps, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&self->job, __ATOMIC_SEQ_CST) != NULL) break;
+    futex(&self->sleeps, FUTEX_WAIT, 1);
+  }
+  __atomic_store_n(&self->sleeps, 0, __ATOMIC_SEQ_CST);
+}
+
+static void *work(void *argument) {
+  Worker *self = argument;
+  for (;;) {
+    Job *job = NULL;
+    if (!COMES_TRUE((job = __atomic_load_n(&self->job, __ATOMIC_ACQUIRE)) != NULL, WORKER_WAITS_NS)) {
+      sleep_until_offered(self);
+      continue;
+    }
+    if (!__atomic_compare_exchange_n(&self->job, &job, TAKEN, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+      continue;
+    run_tasks(job);
+    __atomic_store_n(&self->job, NULL, __ATOMIC_SEQ_CST);
+    int32_t *finished = &job->finished;
+    /* After this the job may be gone; to wake somebody at its old address does no harm. */
+    if (__atomic_fetch_add(finished, 1, __ATOMIC_SEQ_CST) & CALLER_SLEEPS) futex(finished, FUTEX_WAKE, 1);
+  }
+  return NULL;
+}
+
+static int offer(Worker *worker, Job *job) {
+  Job *none = NULL;
+  if (!__atomic_compare_exchange_n(&worker->job, &none, job, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return 0;
+  if (__atomic_exchange_n(&worker->sleeps, 0, __ATOMIC_SEQ_CST)) futex(&worker->sleeps, FUTEX_WAKE, 1);
+  return 1;
+}
+
+static int take_back(Worker *worker, Job *job) {
+  return __atomic_compare_exchange_n(&worker->job, &job, NULL, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* Starts one more worker, unless there is one for each CPU but one. */
+static int hire(int32_t known) {
+  pthread_mutex_lock(&hiring);
+  int hired = worker_count > known;
+  if (!hired && worker_count < cpu_count - 1 && worker_count < MAX_WORKERS) {
+    sigset_t all, before;
+    pthread_t thread;
+    /* Signals are for the threads of the program. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    hired = pthread_create(&thread, NULL, work, &workers[worker_count]) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (hired) {
+      pthread_setname_np(thread, "paddle-tvm");
+      pthread_detach(thread);
+      __atomic_store_n(&worker_count, worker_count + 1, __ATOMIC_SEQ_CST);
+    }
+  }
+  pthread_mutex_unlock(&hiring);
+  return hired;
+}
+
+static void count_cpus(void) {
+  cpu_set_t cpus;
+  cpu_count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static void forget_parent(void) {
+  /* Of all threads the child has only the one that forked. */
+  for (int32_t i = 0; i < worker_count; ++i) workers[i] = (Worker){0};
+  worker_count = 0;
+  active_callers = threads_wanted != 0;
+  pthread_mutex_init(&hiring, NULL);
+  count_cpus();
+}
+
+static void start(void) {
+  count_cpus();
+  pthread_atfork(NULL, NULL, forget_parent);
+}
+
+/* A run begins on this thread, with this many threads at most. */
+EXPORT void paddle_tvm_enter(int32_t threads) {
+  pthread_once(&once, start);
+  /* Ctrl-C may have kept an earlier run from saying that it left. */
+  if (threads_wanted == 0) __atomic_fetch_add(&active_callers, 1, __ATOMIC_RELAXED);
+  threads_wanted = threads;
+}
+
+/* The run has ended, if one began. */
+EXPORT void paddle_tvm_leave(void) {
+  if (threads_wanted != 0) __atomic_fetch_sub(&active_callers, 1, __ATOMIC_RELAXED);
+  threads_wanted = 0;
+}
+
+/* TVMBackendParallelLaunch of tvm/runtime/c_backend_api.h. */
+EXPORT int paddle_tvm_parallel_launch(Lambda lambda, void *closure, int num_task) {
+  int32_t helpers = threads_wanted - 1;
+  if (helpers > 0) {
+    int32_t spare = cpu_count - __atomic_load_n(&active_callers, __ATOMIC_RELAXED);
+    if (helpers > spare) helpers = spare;
+    if (helpers > MAX_WORKERS) helpers = MAX_WORKERS;
+  }
+  if (helpers < 0) helpers = 0;
+  Job job = {.lambda = lambda, .closure = closure, .env = {NULL, num_task ? num_task : helpers + 1}};
+  Worker *asked[helpers + 1];
+  int32_t asked_count = 0, taken = 0;
+  for (int32_t i = 0; asked_count < helpers; ++i) {
+    if (i >= __atomic_load_n(&worker_count, __ATOMIC_SEQ_CST) && !hire(i)) break;
+    if (offer(&workers[i], &job)) asked[asked_count++] = &workers[i];
+  }
+  run_tasks(&job);
+  for (int32_t i = 0; i < asked_count; ++i) taken += !take_back(asked[i], &job);
+#define ALL_FINISHED ((__atomic_load_n(&job.finished, __ATOMIC_SEQ_CST) & ~CALLER_SLEEPS) == taken)
+  if (taken && !COMES_TRUE(ALL_FINISHED, CALLER_WAITS_NS)) {
+    __atomic_fetch_or(&job.finished, CALLER_SLEEPS, __ATOMIC_SEQ_CST);
+    int32_t seen;
+    while (((seen = __atomic_load_n(&job.finished, __ATOMIC_SEQ_CST)) & ~CALLER_SLEEPS) != taken)
+      futex(&job.finished, FUTEX_WAIT, seen);
+  }
+  if (job.error == NULL) return 0;
+  TVMFFIErrorSetRaised(job.error);
+  TVMFFIObjectDecRef(job.error);
+  return -1;
+}

@@ -1,0 +1,1 @@
+"""What each kernel of an artifact is made of, and how fast it runs."""

@@ -1,0 +1,169 @@
+"""Describes the kernels of a model while it is compiled: what is fused in them, work, layouts, schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import tvm
+from tvm import ir, relax, tirx
+
+from paddle_tvm.compiler.imported import ImportedModel
+from paddle_tvm.compiler.lowering import LoweredStages
+from paddle_tvm.compiler.profiling.expressions import amount
+from paddle_tvm.compiler.profiling.fusion_trace import Groups, bindings_of, trace_fusion
+from paddle_tvm.compiler.profiling.kernel_table import Edge, Form, KernelCall, KernelTable, Operator
+from paddle_tvm.compiler.profiling.kernel_work import KernelWork
+from paddle_tvm.compiler.profiling.provenance import Provenance
+from paddle_tvm.compiler.profiling.schedule_notes import read_schedule
+from paddle_tvm.compiler.profiling.work import tensor_bytes
+
+_CALL_TIR = "relax.call_tir"
+_BLOCK_WIDTHS = (4, 8, 16)
+
+
+def describe_kernels(
+    imported: tvm.IRModule,
+    optimised: tvm.IRModule,
+    stages: LoweredStages,
+    models: Mapping[str, ImportedModel],
+    lowered_here: Collection[str],
+) -> KernelTable:
+    """Describe every kernel of a lowered module.
+
+    Parameters
+    ----------
+    imported
+        The module as the frontend made it, values named after the model's operators.
+    optimised
+        The module before layouts and lowering.
+    stages
+        What lowering it gave.
+    models
+        The forms of the model, by name.
+    lowered_here
+        Relax operators that the target lowers itself.
+    """
+    groups = trace_fusion(stages.operators, stages.groups)
+    forms = {}
+    for name, model in models.items():
+        provenance = Provenance(imported[name], optimised[name], stages.arranged[name], lowered_here)
+        work = KernelWork(optimised[name], stages, name, provenance)
+        describer = _Describer(stages.scheduled[name], groups[name], provenance, work)
+        forms[name] = describer.form(model)
+    schedules = {
+        variable.name_hint: read_schedule(stages.fused[variable], function)
+        for variable, function in stages.scheduled.functions.items()
+        if isinstance(function, tirx.PrimFunc)
+    }
+    return KernelTable(forms, schedules, models["main"].operators)
+
+
+class _Describer:
+    def __init__(
+        self,
+        function: relax.Function,
+        groups: Groups,
+        provenance: Provenance,
+        work: KernelWork,
+    ) -> None:
+        self._function = function
+        self._bindings = bindings_of(function)
+        self._groups = groups
+        self._provenance = provenance
+        self._work = work
+        self._edges: dict[Any, Edge] = {}
+        # The tensor that a variable stands for: a field of a tuple, another variable.
+        self._same: dict[relax.Var, Any] = {}
+
+    def form(self, model: ImportedModel) -> Form:
+        parameters = self._function.params
+        ports = {
+            port.name: self._edge(parameter) for port, parameter in zip(model.inputs, parameters, strict=True)
+        }
+        calls = []
+        for variable, value in self._bindings.items():
+            if _is_kernel_call(value):
+                calls.append(self._call(variable, value))
+            elif isinstance(value, relax.Var | relax.TupleGetItem | relax.Tuple):
+                self._same[variable] = value
+            elif isinstance(value, relax.Call) and _is_tensor(variable):
+                # Something of the runtime (a check, a cast): its result is its first tensor in another type.
+                tensors = [argument for argument in value.args if _is_tensor(argument)]
+                if tensors and list(tensors[0].ty.shape or ()) == list(variable.ty.shape or ()):
+                    self._same[variable] = tensors[0]
+        results = self._resolve(self._function.body.body)
+        fields = list(results.fields) if isinstance(results, relax.Tuple) else [results]
+        return Form(
+            ports,
+            {port.name: self._edge(field) for port, field in zip(model.outputs, fields, strict=True)},
+            tuple(calls),
+        )
+
+    def _call(self, variable: relax.Var, call: relax.Call) -> KernelCall:
+        arguments = list(call.args[1].fields)
+        results = list(call.ty_args[0].fields) if isinstance(call.ty_args[0], relax.TupleType) else None
+        group = self._groups.get(variable, (variable,))
+        operators, folded = self._provenance.of(group)
+        if results is None:
+            outputs = [self._edge(variable)]
+        else:
+            outputs = [self._field(variable, place, ty) for place, ty in enumerate(results)]
+        return KernelCall(
+            kernel=call.args[0].name_hint,
+            # A transform, which the model does not ask for.
+            operators=operators or (Operator(call.args[0].name_hint.rstrip("0123456789"), None, True),),
+            folded=folded,
+            inputs=tuple(self._edge(argument) for argument in arguments if _is_tensor(argument)),
+            outputs=tuple(outputs),
+            flops=self._work.flops(group),
+            bytes=amount(
+                self._work.bytes_read(call.args[0], arguments)
+                + sum(tensor_bytes(ty) for ty in results or call.ty_args)
+            ),
+        )
+
+    def _field(self, variable: relax.Var, place: int, ty: relax.TensorType) -> Edge:
+        key = (variable, place)
+        if key not in self._edges:
+            self._edges[key] = _edge(len(self._edges), ty, self._provenance.rank(variable))
+        return self._edges[key]
+
+    def _resolve(self, expr: Any) -> Any:
+        while isinstance(expr, relax.Var) and expr in self._same:
+            expr = self._same[expr]
+        if isinstance(expr, relax.TupleGetItem):
+            inner = self._resolve(expr.tuple_value)
+            if isinstance(inner, relax.Tuple):
+                return self._resolve(inner.fields[expr.index])
+        return expr
+
+    def _edge(self, expr: Any) -> Edge:
+        found = self._resolve(expr)
+        if isinstance(found, ir.Constant):
+            return _edge(None, expr.ty, None)
+        key = (found.tuple_value, found.index) if isinstance(found, relax.TupleGetItem) else found
+        if key not in self._edges:
+            rank = self._provenance.rank(found) if isinstance(found, relax.Var) else None
+            self._edges[key] = _edge(len(self._edges), expr.ty, rank)
+        return self._edges[key]
+
+
+def _edge(number: int | None, ty: relax.TensorType, rank: int | None) -> Edge:
+    shape = tuple(amount(dim) for dim in ty.shape)
+    return Edge(number, str(ty.dtype), shape, "" if number is None else _layout(shape, rank))
+
+
+def _layout(shape: tuple[int | str, ...], rank: int | None) -> str:
+    """The layout of a value that has ``rank`` axes in the model (None for one that is not in it)."""
+    if len(shape) == 5 and shape[4] in _BLOCK_WIDTHS and rank in (4, None):
+        return f"NCHW{shape[4]}c"
+    return ""
+
+
+def _is_kernel_call(value: Any) -> bool:
+    return isinstance(value, relax.Call) and isinstance(value.op, ir.Op) and value.op.name == _CALL_TIR
+
+
+def _is_tensor(expr: Any) -> bool:
+    return isinstance(expr, relax.Expr) and isinstance(getattr(expr, "ty", None), relax.TensorType)

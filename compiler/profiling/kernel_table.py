@@ -1,0 +1,169 @@
+"""What an artifact says about its kernels: ``model.kernels.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from paddle_tvm.compiler.profiling.expressions import Amount, evaluate
+from paddle_tvm.runtime.errors import ArtifactError
+
+TABLE_VERSION = 1
+
+# Parameters of schedules that are there or not.
+_FLAGS = frozenset({"blocked", "flat"})
+
+
+def kernels_file(library: str) -> str:
+    """The file of the artifact that describes the kernels of one of its libraries."""
+    return library.removesuffix(".so") + ".kernels.json"
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operation of the model.
+
+    ``number`` is its place in the program, None where a pass made it; ``own`` says that paddle-tvm lowers it
+    itself, and not TVM.
+    """
+
+    name: str
+    number: int | None
+    own: bool
+
+    def __str__(self) -> str:
+        return self.name if self.number is None else f"{self.name} #{self.number}"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A tensor between kernels.
+
+    ``value`` numbers it within its function; weights have none. ``layout`` says how it lies in memory where
+    that is not the plain order of its axes.
+    """
+
+    value: int | None
+    dtype: str
+    shape: tuple[Amount, ...]
+    layout: str
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """One place of a form where a kernel is called.
+
+    ``flops`` are those that the operators ask for by their definition, ``bytes`` what has to be read and
+    written at least. ``folded`` are those of ``operators`` that became, wholly or in part, weights of the
+    others.
+    """
+
+    kernel: str
+    operators: tuple[Operator, ...]
+    folded: tuple[Operator, ...]
+    inputs: tuple[Edge, ...]
+    outputs: tuple[Edge, ...]
+    flops: Amount
+    bytes: Amount
+
+
+@dataclass(frozen=True)
+class Form:
+    """A function of the artifact: its ports by name, and its kernels' calls in order."""
+
+    inputs: Mapping[str, Edge]
+    outputs: Mapping[str, Edge]
+    calls: tuple[KernelCall, ...]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a kernel runs.
+
+    ``rule`` names our schedule, None for loops without a rule of their own; ``parameters`` are the rule's.
+    ``parallel`` are the iterations of its parallel loops, ``view`` whether it moves nothing at run time.
+    """
+
+    rule: str | None
+    parameters: Mapping[str, int | str]
+    parallel: tuple[Amount, ...]
+    view: bool
+
+    def show(self, sizes: Mapping[str, int]) -> str:
+        """The schedule in a line, for a run of these sizes."""
+        if self.view:
+            return "view of its input"
+        shown = [
+            name if value == 1 and name in _FLAGS else f"{name}={value}"
+            for name, value in self.parameters.items()
+        ]
+        counts = [evaluate(count, sizes) for count in self.parallel]
+        units = "+".join("?" if count is None else str(count) for count in counts)
+        return " ".join([self.rule or "loops", *shown, f"parallel={units}" if units else "one thread"])
+
+
+@dataclass(frozen=True)
+class KernelTable:
+    """All forms of a model for one target, and the schedules of the kernels that they call.
+
+    ``operators`` says how often the model has each operator.
+    """
+
+    forms: Mapping[str, Form]
+    schedules: Mapping[str, Schedule]
+    operators: Mapping[str, int]
+
+    def encode(self) -> bytes:
+        """As the artifact holds it."""
+        fields = {"table_version": TABLE_VERSION, **asdict(self)}
+        return (json.dumps(fields, separators=(",", ":")) + "\n").encode()
+
+
+def read_kernel_table(raw: bytes, where: str) -> KernelTable:
+    """Read what ``KernelTable.encode`` gave.
+
+    Raises
+    ------
+    ArtifactError
+        Another version of paddle-tvm has written it.
+    """
+    fields = json.loads(raw)
+    version = fields["table_version"]
+    if version != TABLE_VERSION:
+        raise ArtifactError(
+            f"{where}: expected version {TABLE_VERSION} of the table of kernels, got {version}; compile the "
+            "model again with this version of paddle-tvm"
+        )
+    return KernelTable(
+        {name: _form(form) for name, form in fields["forms"].items()},
+        {
+            name: Schedule(entry["rule"], entry["parameters"], tuple(entry["parallel"]), entry["view"])
+            for name, entry in fields["schedules"].items()
+        },
+        fields["operators"],
+    )
+
+
+def _form(fields: Mapping[str, Any]) -> Form:
+    return Form(
+        {name: _edge(edge) for name, edge in fields["inputs"].items()},
+        {name: _edge(edge) for name, edge in fields["outputs"].items()},
+        tuple(
+            KernelCall(
+                call["kernel"],
+                tuple(Operator(**operator) for operator in call["operators"]),
+                tuple(Operator(**operator) for operator in call["folded"]),
+                tuple(map(_edge, call["inputs"])),
+                tuple(map(_edge, call["outputs"])),
+                call["flops"],
+                call["bytes"],
+            )
+            for call in fields["calls"]
+        ),
+    )
+
+
+def _edge(fields: Mapping[str, Any]) -> Edge:
+    return Edge(fields["value"], fields["dtype"], tuple(fields["shape"]), fields["layout"])

@@ -1,0 +1,218 @@
+"""Joins what was measured with what is known of the kernels: time, rates, share of the machine's peak."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from paddle_tvm.compiler.profiling.expressions import evaluate
+from paddle_tvm.compiler.profiling.kernel_table import (
+    Form,
+    KernelCall,
+    KernelTable,
+    Schedule,
+    kernels_file,
+    read_kernel_table,
+)
+from paddle_tvm.compiler.profiling.peak import Peak, available_threads, measure_peak
+from paddle_tvm.compiler.profiling.timing import BUILTIN, Timing, time_kernels
+from paddle_tvm.runtime.errors import ArtifactError
+from paddle_tvm.runtime.loader import LoadedModel, load
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Time in a run, and what was done in it; None where that is known to the run alone."""
+
+    microseconds: float
+    flops: int | None
+    bytes: int | None
+
+    @property
+    def gflops(self) -> float | None:
+        """Floating-point operations a second, in thousand millions."""
+        return _rate(self.flops, self.microseconds)
+
+    @property
+    def gbps(self) -> float | None:
+        """Bytes a second, in thousand millions."""
+        return _rate(self.bytes, self.microseconds)
+
+
+@dataclass(frozen=True)
+class KernelProfile:
+    """A kernel, in all places of a run where it is called.
+
+    ``schedule`` is None for a function that the artifact's table does not know.
+    """
+
+    name: str
+    calls: int
+    work: Work
+    places: tuple[KernelCall, ...]
+    schedule: Schedule | None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A run of an artifact, kernel by kernel, the slowest first.
+
+    ``places`` has the work of each call of the form, in the order of ``form.calls``; None where it was not
+    called, as for views.
+    """
+
+    mcpu: str
+    shapes: Mapping[str, tuple[int, ...]]
+    sizes: Mapping[str, int]
+    timing: Timing
+    peak: Peak
+    form: Form
+    kernels: tuple[KernelProfile, ...]
+    places: tuple[Work | None, ...]
+    runtime_us: float
+
+    @property
+    def total_us(self) -> float:
+        """Time of all kernels and of the runtime between them."""
+        return sum(kernel.work.microseconds for kernel in self.kernels) + self.runtime_us
+
+    def share(self, microseconds: float) -> float:
+        """A time as a share of the whole."""
+        return microseconds / self.total_us if self.total_us else 0.0
+
+    def peak_share(self, work: Work) -> float | None:
+        """Multiply-adds that a work reached, as a share of the machine's peak."""
+        return None if work.gflops is None else work.gflops / self.peak.gflops
+
+
+def profile_artifact(
+    artifact: Path, arrays: Arrays, *, threads: int | None = None, rounds: int = 30, mcpu: str | None = None
+) -> Profile:
+    """Run an artifact and time its kernels.
+
+    Parameters
+    ----------
+    artifact
+        The artifact's directory.
+    arrays
+        Inputs by name.
+    threads
+        CPU threads; as many as the process may use, by default.
+    rounds
+        Runs to take medians of.
+    mcpu
+        Which of the CPUs that the artifact has code for; the best that this machine runs, by default.
+
+    Raises
+    ------
+    ArtifactError
+        The artifact is damaged or not for this machine, or does not describe its kernels.
+    """
+    model = load(artifact, mcpu=mcpu)
+    table = read_table(artifact, model)
+    threads = threads or available_threads()
+    # Before and after: what else the machine does meanwhile may lower one of them.
+    measure_peak(threads)
+    timing = time_kernels(model, arrays, threads, rounds)
+    shapes = {spec.name: tuple(arrays[spec.name].shape) for spec in model.manifest.inputs}
+    return _join(model, table, shapes, timing, measure_peak(threads))
+
+
+def read_table(artifact: Path, model: LoadedModel) -> KernelTable:
+    """What a loaded artifact says about its kernels.
+
+    Raises
+    ------
+    ArtifactError
+        It says nothing, or another version has written it.
+    """
+    name = kernels_file(model.variant.library)
+    if name not in model.manifest.files:
+        raise ArtifactError(
+            f"{artifact}: has no {name}, which describes its kernels: it was compiled by an older version "
+            f"({model.manifest.producer.paddle_tvm}); compile the model again"
+        )
+    return read_kernel_table((artifact / name).read_bytes(), f"{artifact}/{name}")
+
+
+def bind_symbols(declared: Sequence[Sequence[int | str]], shapes: Sequence[Sequence[int]]) -> dict[str, int]:
+    """The sizes of the symbols in declared shapes."""
+    return {
+        symbol: size
+        for dims, shape in zip(declared, shapes, strict=True)
+        for symbol, size in zip(dims, shape, strict=True)
+        if isinstance(symbol, str)
+    }
+
+
+def _join(
+    model: LoadedModel,
+    table: KernelTable,
+    shapes: Mapping[str, tuple[int, ...]],
+    timing: Timing,
+    peak: Peak,
+) -> Profile:
+    form = table.forms[timing.form]
+    (function,) = (f for f in model.manifest.functions if f.name == timing.form)
+    sizes = bind_symbols(function.input_shapes, list(shapes.values()))
+    timed = {(call.name, call.occurrence): call.microseconds for call in timing.calls}
+    seen: Counter[str] = Counter()
+    places: list[Work | None] = []
+    works: defaultdict[str, list[Work]] = defaultdict(list)
+    calls: defaultdict[str, list[KernelCall]] = defaultdict(list)
+    for call in form.calls:
+        calls[call.kernel].append(call)
+        spent = timed.pop((call.kernel, seen[call.kernel]), None)
+        seen[call.kernel] += 1
+        if spent is None:
+            places.append(None)
+            continue
+        places.append(Work(spent, evaluate(call.flops, sizes), evaluate(call.bytes, sizes)))
+        works[call.kernel].append(places[-1])  # type: ignore[arg-type]
+    # Calls in branches and loops, which are not listed place by place.
+    runtime = 0.0
+    for (name, _), spent in timed.items():
+        if name in table.schedules:
+            works[name].append(Work(spent, None, None))
+        elif name.startswith(BUILTIN) or name not in table.forms:
+            runtime += spent
+    kernels = [
+        KernelProfile(name, len(done), _sum(done), tuple(calls[name]), table.schedules.get(name))
+        for name, done in works.items()
+    ]
+    kernels.sort(key=lambda kernel: -kernel.work.microseconds)
+    return Profile(
+        mcpu=model.variant.target.mcpu,
+        shapes=shapes,
+        sizes=sizes,
+        timing=timing,
+        peak=peak,
+        form=form,
+        kernels=tuple(kernels),
+        places=tuple(places),
+        runtime_us=runtime,
+    )
+
+
+def _sum(works: Sequence[Work]) -> Work:
+    return Work(
+        sum(work.microseconds for work in works),
+        _total([work.flops for work in works]),
+        _total([work.bytes for work in works]),
+    )
+
+
+def _total(numbers: Sequence[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
+
+
+def _rate(amount: int | None, microseconds: float) -> float | None:
+    return None if amount is None or not microseconds else amount / microseconds / 1e3

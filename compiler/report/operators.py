@@ -1,0 +1,109 @@
+"""What became of each operator of the model, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from paddle_tvm.compiler.graph_nodes import operator_family
+from paddle_tvm.compiler.profiling.kernel_table import KernelCall, Operator
+from paddle_tvm.compiler.report.content import Content
+
+_NO_OPERATORS = frozenset({"builtin.parameter", "builtin.combine", "builtin.split", "builtin.slice"})
+_PORTS = frozenset({"pd_op.data", "pd_op.feed", "pd_op.fetch"})
+
+
+@dataclass(frozen=True)
+class Fate:
+    """One operator, or several of a name: what was done, in a word and in a sentence.
+
+    ``place`` is the call of the form that computes it; None for what is not computed at run time.
+    """
+
+    operator: str
+    kind: str
+    what: str
+    place: int | None
+
+
+def operator_fates(content: Content) -> list[Fate]:
+    """The fate of every operator, in the model's order; those that are gone at the end."""
+    seen: dict[Operator, tuple[int, KernelCall]] = {}
+    folded: dict[Operator, KernelCall] = {}
+    parts: Counter[Operator] = Counter()
+    for place, call in enumerate(content.form.calls):
+        for operator in call.operators:
+            if operator.number is None:
+                continue
+            parts[operator] += 1
+            # An operator that takes several kernels is shown at the heaviest.
+            known = seen.get(operator)
+            if known is None or (content.flops(call) or 0) > (content.flops(known[1]) or 0):
+                seen[operator] = (place, call)
+        folded.update(dict.fromkeys(call.folded, call))
+    ordered = sorted(seen, key=lambda operator: operator.number or 0)
+    fates = [_fate(operator, *seen[operator], parts[operator], folded, content) for operator in ordered]
+    return fates + _gone(content, seen)
+
+
+def _fate(
+    operator: Operator,
+    place: int,
+    call: KernelCall,
+    kernels: int,
+    folded: dict[Operator, KernelCall],
+    content: Content,
+) -> Fate:
+    schedule = content.table.schedules[call.kernel]
+    lead = leader(call)
+    if operator in folded:
+        what = f"folded while compiling: its factor is in the weights of {lead}, the rest runs in its kernel"
+        return Fate(str(operator), "folded", what, place)
+    if schedule.view:
+        return Fate(str(operator), "view", "moves nothing: the same memory under another shape", place)
+    if operator != lead:
+        return Fate(
+            str(operator), "fused", f"fused into the kernel of {lead}: no pass over memory of its own", place
+        )
+    if schedule.rule is not None:
+        what = f"own kernel, schedule {schedule.rule}"
+        kind = "own"
+    elif operator.own:
+        kind, what = "own", "own kernel, its loops vectorised and run in parallel"
+    else:
+        kind, what = (
+            "loops",
+            "TVM's definition of it, its loops vectorised and run in parallel by our schedule",
+        )
+    if kernels > 1:
+        what += f"; takes {kernels} kernels, this is the heaviest"
+    return Fate(str(operator), kind, what, place)
+
+
+def leader(call: KernelCall) -> Operator:
+    """The operator that a kernel is there for, and the others are fused with.
+
+    Of those that we lower ourselves the first convolution or product, else the first; else simply the first.
+    """
+    rest = [operator for operator in call.operators if operator not in call.folded]
+    own = [operator for operator in rest if operator.own]
+    heavy = [operator for operator in own if operator_family(operator.name) in ("convolution", "matrix")]
+    return (heavy or own or rest)[0]
+
+
+def _gone(content: Content, seen: dict[Operator, tuple[int, KernelCall]]) -> list[Fate]:
+    """Operators of which nothing is left at run time."""
+    left: Counter[str] = Counter()
+    for operator in seen:
+        left[operator.name] += 1
+    fates = []
+    for name, count in sorted(content.table.operators.items()):
+        if name in _NO_OPERATORS | _PORTS:
+            continue
+        bare = name.rpartition(".")[2].rstrip("_")
+        missing = count - left[bare]
+        if missing > 0:
+            times = "" if missing == 1 else f" ({missing} times)"
+            what = "known while compiling: a constant, arithmetic on shapes, or without effect in inference"
+            fates.append(Fate(bare + times, "constant", what, None))
+    return fates

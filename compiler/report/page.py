@@ -1,0 +1,212 @@
+"""Renders a report as one page that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from html import escape
+from importlib.resources import files
+
+from paddle_tvm.compiler.cli.text_table import format_bytes, format_count
+from paddle_tvm.compiler.graph_nodes import operator_family
+from paddle_tvm.compiler.profiling.kernel_table import Edge
+from paddle_tvm.compiler.report.content import Content
+from paddle_tvm.compiler.report.kernel_graph import draw_kernels, is_transform
+from paddle_tvm.compiler.report.kernel_rows import kernel_table
+from paddle_tvm.compiler.report.operators import leader, operator_fates
+
+_FATES = {
+    "own": "own kernel",
+    "fused": "fused",
+    "folded": "folded",
+    "loops": "TVM's loops",
+    "view": "view",
+    "constant": "constant",
+}
+
+
+def render(content: Content) -> str:
+    """The page."""
+    template = files(__package__).joinpath("report_page.html").read_text(encoding="utf-8")
+    parts = {
+        "TITLE": escape(content.manifest.source.name),
+        "SUBTITLE": escape(_subtitle(content)),
+        "NOTICE": _notice(content),
+        "FACTS": _facts(content),
+        "TIME": _time_bar(content),
+        "KERNELS": kernel_table(content),
+        "GRAPH": draw_kernels(content),
+        "EDGES": _edges(content),
+        "FATES": _fate_filters(content),
+        "OPERATORS": _operators(content),
+        "STAGES": _stages(content),
+        "DATA": _data(content),
+    }
+    for name, part in parts.items():
+        template = template.replace(f"<!--{name}-->", part)
+    return template
+
+
+def _subtitle(content: Content) -> str:
+    target = content.variant.target
+    shapes = ", ".join(f"{name} {list(shape)}" for name, shape in content.shapes.items())
+    others = [v.target.mcpu for v in content.manifest.variants if v is not content.variant]
+    forms = [f.name for f in content.manifest.functions if f is not content.function]
+    beside = f"; the artifact has code for {', '.join(others)} as well" if others else ""
+    beside += f"; this is the form {content.function.name} of {len(forms) + 1}" if forms else ""
+    return f"{target.kind} {target.mcpu} · {content.manifest.precision} · {shapes}{beside}"
+
+
+def _notice(content: Content) -> str:
+    if content.profile is not None:
+        return ""
+    return f'<p class="notice">Not timed: {escape(content.not_profiled)}</p>'
+
+
+def _facts(content: Content) -> str:
+    form, profile, manifest = content.form, content.profile, content.manifest
+    counted = [content.flops(call) for call in form.calls]
+    flops = sum(number or 0 for number in counted)
+    partial = "at least " if None in counted else ""
+    facts = []
+    if profile is not None:
+        timing, peak = profile.timing, profile.peak.gflops
+        rate = flops / timing.run_ms / 1e6
+        reached = f"{100 * rate / peak:.0f} % of the {peak:.0f} that this machine reaches"
+        threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
+        facts.append(("one run", f"{timing.run_ms:.2f} ms", f"{threads}, median of {timing.rounds}"))
+        facts.append(("rate", f"{rate:.0f} GFLOP/s", reached))
+    calls = len(form.calls) - sum(content.table.schedules[call.kernel].view for call in form.calls)
+    transforms = sum(map(is_transform, form.calls))
+    weights = sum(manifest.weights[i].nbytes for i in content.variant.weights[content.function.name])
+    seconds = sum(stage.seconds for stage in content.stages)
+    kernels = str(len({call.kernel for call in form.calls}))
+    facts += [
+        ("arithmetic", f"{partial}{format_count(flops)}FLOP", "a multiply-add as two"),
+        ("kernels", kernels, f"called {calls} times, {transforms} of them change a layout"),
+        ("weights", format_bytes(weights), f"artifact {format_bytes(content.artifact_bytes)}"),
+        ("compiled in", f"{seconds:.1f} s", f"paddle-tvm {manifest.producer.paddle_tvm}"),
+    ]
+    return "".join(
+        f"<div class=fact><span>{escape(name)}</span><b>{escape(value)}</b>"
+        f"<small>{escape(note)}</small></div>"
+        for name, value, note in facts
+    )
+
+
+def _time_bar(content: Content) -> str:
+    """The run as a bar with a part for each kernel, those of a kind of operator together."""
+    profile = content.profile
+    if profile is None:
+        return ""
+    spent: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    listed = 0.0
+    for place, call in enumerate(content.form.calls):
+        work = content.work(place)
+        if work is not None:
+            name = "layout transforms" if is_transform(call) else leader(call).name
+            spent[name].update({call.kernel: work.microseconds})
+            listed += work.microseconds
+    elsewhere = profile.total_us - profile.runtime_us - listed
+    # Differences of sums leave a little.
+    if elsewhere > 0.5:
+        spent["in branches and loops"].update({"in branches and loops": elsewhere})
+    spent["between kernels"].update({"between kernels": profile.runtime_us})
+    bar, legend = [], []
+    for name, parts in sorted(spent.items(), key=lambda item: -sum(item[1].values())):
+        family = {"layout transforms": "transform", "between kernels": "runtime"}.get(
+            name, operator_family(name)
+        )
+        for kernel, time in parts.most_common():
+            title = f"{kernel}: {time / 1e3:.3f} ms, {100 * profile.share(time):.1f} %"
+            bar.append(
+                f'<i class="mark {family}" style="flex-grow:{profile.share(time):.5f}" '
+                f'title="{escape(title)}"></i>'
+            )
+        time = sum(parts.values())
+        legend.append(
+            f'<li><i class="mark {family}"></i>{escape(name)} <b>{100 * profile.share(time):.1f} %</b> '
+            f"<small>{time / 1e3:.2f} ms</small></li>"
+        )
+    return f"<div class=timebar>{''.join(bar)}</div><ul class=timelegend>{''.join(legend)}</ul>"
+
+
+def _edges(content: Content) -> str:
+    layouts: Counter[str] = Counter()
+    for call in content.form.calls:
+        for edge in call.inputs:
+            if edge.value is not None:
+                layouts[edge.layout or "plain"] += 1
+    transforms = [call for call in content.form.calls if is_transform(call)]
+    parts = [f"<b>{count}</b> {escape(layout)}" for layout, count in layouts.most_common()]
+    return (
+        f"<p>Tensors between kernels: {', '.join(parts) or 'none'}. "
+        f"Layout transforms: <b>{len(transforms)}</b>.</p>"
+    )
+
+
+def _fate_filters(content: Content) -> str:
+    counts = Counter(fate.kind for fate in operator_fates(content))
+    return "".join(
+        f'<button class="fate {kind}" data-fate="{kind}">{escape(name)} {counts[kind]}</button>'
+        for kind, name in _FATES.items()
+        if counts[kind]
+    )
+
+
+def _operators(content: Content) -> str:
+    rows = []
+    for fate in operator_fates(content):
+        place = "" if fate.place is None else f' data-place="{fate.place}"'
+        rows.append(
+            f'<tr data-kind="{fate.kind}"{place}><td>{escape(fate.operator)}</td>'
+            f'<td><span class="fate {fate.kind}">{escape(_FATES[fate.kind])}</span></td>'
+            f"<td>{escape(fate.what)}</td></tr>"
+        )
+    return "".join(rows)
+
+
+def _stages(content: Content) -> str:
+    longest = max((stage.seconds for stage in content.stages), default=1.0)
+    return "".join(
+        f"<tr><td>{escape(stage.name)}</td><td class=number>{stage.seconds:.2f} s</td><td class=bar>"
+        f'<i style="width:{100 * stage.seconds / max(longest, 1e-9):.1f}%"></i></td></tr>'
+        for stage in content.stages
+    )
+
+
+def _data(content: Content) -> str:
+    """What the page shows of a kernel that is clicked on."""
+    calls = []
+    for place, call in enumerate(content.form.calls):
+        work, profile = content.work(place), content.profile
+        measured = []
+        if work is not None and profile is not None:
+            measured.append(
+                f"{work.microseconds / 1e3:.3f} ms, {100 * profile.share(work.microseconds):.1f} % of the run"
+            )
+            if work.gflops:
+                peak = profile.peak_share(work) or 0.0
+                measured.append(f"{work.gflops:.1f} GFLOP/s, {100 * peak:.0f} % of peak")
+            if work.gbps:
+                measured.append(f"{work.gbps:.1f} GB/s")
+        flops = content.flops(call)
+        calls.append(
+            {
+                "kernel": call.kernel,
+                "operators": [str(operator) for operator in call.operators],
+                "folded": [str(operator) for operator in call.folded],
+                "schedule": content.schedule(call),
+                "work": "unknown" if flops is None else f"{format_count(flops)}FLOP" if flops else "none",
+                "measured": measured,
+                "inputs": [_tensor(edge, content) for edge in call.inputs],
+                "outputs": [_tensor(edge, content) for edge in call.outputs],
+            }
+        )
+    # In a script, "</" would end it.
+    return json.dumps(calls, ensure_ascii=False).replace("</", "<\\/")
+
+
+def _tensor(edge: Edge, content: Content) -> str:
+    kind = "weight" if edge.value is None else edge.layout or "plain"
+    return f"{kind} {edge.dtype} {content.shape(edge)}"

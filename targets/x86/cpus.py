@@ -1,0 +1,95 @@
+"""The x86 CPUs that can be compiled for, by LLVM's names, and the features that code for each may use."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import tvm
+from tvm.target import codegen
+
+from paddle_tvm.runtime.cpu import cpu_features
+from paddle_tvm.runtime.errors import UsageError
+
+CPUS = (
+    "znver5",
+    "znver4",
+    "sapphirerapids",
+    "graniterapids",
+    "icelake-server",
+    "cooperlake",
+    "cascadelake",
+    "skylake-avx512",
+    "alderlake",
+    "znver3",
+    "znver2",
+    "skylake",
+    "haswell",
+    "x86-64",
+)
+"""Best first: no CPU stands before one that has all its features and more."""
+
+# What a machine is called that can run several: those alone whose code is faster than that for the next one.
+# Names of both vendors would tie an artifact to one, and LLVM gives the same speed for either.
+_DETECTED = ("icelake-server", "cascadelake", "skylake-avx512", "haswell", "x86-64")
+
+# LLVM's name of a feature, and that in /proc/cpuinfo where it is another. Features that code gets only by
+# asking for them (AES, AMX, XSAVE and the like) are left out, because virtual machines often hide them.
+_FEATURES = {
+    "sse3": "pni",
+    "ssse3": "ssse3",
+    "sse4.1": "sse4_1",
+    "sse4.2": "sse4_2",
+    "sse4a": "sse4a",
+    "popcnt": "popcnt",
+    "lzcnt": "abm",
+    "movbe": "movbe",
+    "bmi": "bmi1",
+    "bmi2": "bmi2",
+    "f16c": "f16c",
+    "fma": "fma",
+    "gfni": "gfni",
+    "avx": "avx",
+    "avx2": "avx2",
+    "avxvnni": "avx_vnni",
+    "avx512f": "avx512f",
+    "avx512bw": "avx512bw",
+    "avx512cd": "avx512cd",
+    "avx512dq": "avx512dq",
+    "avx512vl": "avx512vl",
+    "avx512bf16": "avx512_bf16",
+    "avx512bitalg": "avx512_bitalg",
+    "avx512fp16": "avx512_fp16",
+    "avx512ifma": "avx512ifma",
+    "avx512vbmi": "avx512vbmi",
+    "avx512vbmi2": "avx512_vbmi2",
+    "avx512vnni": "avx512_vnni",
+    "avx512vpopcntdq": "avx512_vpopcntdq",
+}
+
+
+@lru_cache
+def features_of(mcpu: str) -> tuple[str, ...]:
+    """The features that code for a CPU may use, as /proc/cpuinfo names them, sorted.
+
+    They are those of LLVM's X86TargetParser.
+
+    Raises
+    ------
+    UsageError
+        The name is not known.
+    """
+    if mcpu not in CPUS:
+        raise UsageError(f"--mcpu {mcpu} is not known; known: {', '.join(CPUS)}")
+    target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "mtriple": "x86_64-linux-gnu"})
+    known = map(str, codegen.llvm_get_cpu_features(target))
+    return tuple(sorted(_FEATURES[name] for name in known if name in _FEATURES))
+
+
+def runs_here(mcpu: str) -> bool:
+    """Whether this machine has the features that code for a CPU may use."""
+    return cpu_features().issuperset(features_of(mcpu))
+
+
+def detect() -> str:
+    """The CPU to compile for on this machine unless another is named."""
+    return next(name for name in _DETECTED if runs_here(name))

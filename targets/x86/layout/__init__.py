@@ -1,0 +1,1 @@
+"""Blocked activation layouts, carried through the graph."""

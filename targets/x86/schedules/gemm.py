@@ -1,0 +1,215 @@
+"""The schedule of matrix products.
+
+The block marked by the legalization computes [..., row, column] from a left matrix and one that is packed
+as [..., column / lanes, k, lane]. A tile of the result stays in registers over the whole reduction, and
+what follows (bias, residual, activation) runs on it when it is done. Tiles are written out for each number
+of rows that they may have: the last one computes no row in vain, and a single row is not computed as four.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import s_tir, tirx
+
+from paddle_tvm.targets.x86.packing import ceil_div, extent
+from paddle_tvm.targets.x86.schedules.fused_stage import FusedStage, take_stage
+from paddle_tvm.targets.x86.schedules.loop_nest import (
+    PARALLEL,
+    SERIAL,
+    UNROLLED,
+    VECTORIZED,
+    loop,
+    opaque_block,
+    sequence,
+    substitute,
+)
+from paddle_tvm.targets.x86.tile import LANES, Tile, gemm_tile
+
+# Groups of columns are divided into rows until there are so many units.
+_UNITS = 32
+# Products of fewer multiply-adds take about as long as starting the threads.
+_PARALLEL_WORK = 1 << 18
+
+
+def schedule_gemm(schedule: s_tir.Schedule, main: Any) -> None:
+    """Schedule a function that holds a product of rows."""
+    fused = take_stage(schedule, main)
+    fused.replace(schedule, GemmKernel.read(fused).statement())
+
+
+@dataclass(frozen=True)
+class GemmKernel:
+    """A product, what runs on its result, and the sizes of its tiles."""
+
+    fused: FusedStage
+    lanes: int
+    tile: Tile
+    # Whether every matrix has its own right-hand side; where not, the rows of all are rows of one.
+    batched: bool
+
+    @staticmethod
+    def read(fused: FusedStage) -> GemmKernel:
+        """From the block, which carries the number of lanes as an annotation."""
+        lanes = int(fused.main.annotations[LANES])
+        # Of what the block reads, the right-hand matrix comes last.
+        packed = fused.main.reads[-1].source
+        return GemmKernel(fused, lanes, gemm_tile(lanes), len(packed.shape) > 3)
+
+    @property
+    def shape(self) -> list[Any]:
+        return [extent(size) for size in self.fused.result.shape]
+
+    def statement(self) -> tirx.Stmt:
+        """All loops."""
+        *batch, rows, columns = self.shape
+        matrices = _count(batch) if self.batched else 1
+        total = rows if self.batched else _count([*batch, rows])
+        wide = self.lanes * self.tile.blocks
+        whole = columns // wide if isinstance(columns, int) else tirx.floordiv(columns, wide)
+        groups = ceil_div(columns, wide)
+        tiles = ceil_div(total, self.tile.points)
+        chunks = -(-_UNITS // groups) if isinstance(groups, int) else 4
+        if isinstance(tiles, int):
+            chunks = min(chunks, tiles)
+        share = ceil_div(tiles, chunks)
+
+        def unit(index: Any) -> tirx.Stmt:
+            chunk = tirx.floormod(index, chunks)
+            group = tirx.floormod(tirx.floordiv(index, chunks), groups)
+            matrix = tirx.floordiv(index, chunks * groups)
+            count = tirx.min(share, tiles - chunk * share)
+
+            def over_rows(width: Any, vectors: int) -> tirx.Stmt:
+                return loop(
+                    "tile",
+                    0,
+                    tirx.max(count, tirx.IntImm("int64", 0)),
+                    lambda tile: self._tile(
+                        matrix, (chunk * share + tile) * self.tile.points, total, group, width, vectors
+                    ),
+                )
+
+            rest = columns - whole * wide
+            if isinstance(rest, int):
+                if rest == 0:
+                    return over_rows(wide, self.tile.blocks)
+                narrow = over_rows(rest, ceil_div(rest, self.lanes))
+                if whole == 0:
+                    return narrow
+            else:
+                # The right-hand matrix is padded to whole groups.
+                narrow = over_rows(rest, self.tile.blocks)
+            return tirx.IfThenElse(group < whole, over_rows(wide, self.tile.blocks), narrow)
+
+        work = _count([matrices, total, columns, extent(self.fused.main.iter_vars[-1].dom.extent)])
+        small = isinstance(work, int) and work < _PARALLEL_WORK
+        return loop("unit", 0, matrices * groups * chunks, unit, SERIAL if small else PARALLEL)
+
+    def _tile(
+        self, matrix: Any, first: Any, total: Any, group: Any, width: Any, vectors: int
+    ) -> tirx.Stmt:
+        """A tile of rows: all that there are, up to the height of a tile."""
+
+        def of_rows(count: int) -> tirx.Stmt:
+            return self._product(matrix, first, count, group, width, vectors)
+
+        if isinstance(total, int):
+            rest = total % self.tile.points
+            if rest == 0 or total < self.tile.points:
+                return of_rows(rest or self.tile.points)
+            return tirx.IfThenElse(total - first >= self.tile.points, of_rows(self.tile.points), of_rows(rest))
+        statement = of_rows(1)
+        for count in range(2, self.tile.points + 1):
+            statement = tirx.IfThenElse(total - first >= count, of_rows(count), statement)
+        return statement
+
+    def _product(
+        self, matrix: Any, first: Any, count: int, group: Any, width: Any, vectors: int
+    ) -> tirx.Stmt:
+        dtype = str(self.fused.result.ty.dtype)
+        # In global scope, and one for each row: TVM 0.27 puts less than 1 KB on the stack, and LLVM that into
+        # registers; for more, or in local scope, each tile would call TVMBackendAllocWorkspace.
+        sums = [
+            tirx.decl_buffer((vectors * self.lanes,), dtype, f"sums{row}")
+            for row in range(count)
+        ]
+        start = group * (self.lanes * self.tile.blocks)
+        body = self.fused.main.body.value
+        axes = [axis.var for axis in self.fused.main.iter_vars]
+        places = [self._place(matrix, first + row) for row in range(count)]
+
+        def each(body: Callable[[int, Any], tirx.Stmt]) -> tirx.Stmt:
+            return sequence(
+                [
+                    loop(
+                        "vector",
+                        0,
+                        vectors,
+                        lambda vector, row=row: loop(
+                            "lane",
+                            0,
+                            self.lanes,
+                            lambda lane: body(row, vector * self.lanes + lane),
+                            VECTORIZED,
+                        ),
+                        UNROLLED,
+                    )
+                    for row in range(count)
+                ]
+            )
+
+        def update(row: int, column: Any, k: Any) -> tirx.Stmt:
+            index = [*places[row], start + column, k]
+            term = substitute(body.b, list(zip(axes, index, strict=True)))
+            return tirx.BufferStore(sums[row], sums[row][column] + term, [column])
+
+        zero = tirx.const(0, dtype)
+        depth = self.fused.main.iter_vars[-1].dom.extent
+        statements = [
+            each(lambda row, column: tirx.BufferStore(sums[row], zero, [column])),
+            loop("k", 0, extent(depth), lambda k: each(lambda row, column: update(row, column, k))),
+            *[
+                loop(
+                    "column",
+                    0,
+                    width,
+                    lambda column, row=row: self.fused.store(
+                        sums[row][column], [*places[row], start + column]
+                    ),
+                )
+                for row in range(count)
+            ],
+        ]
+        return opaque_block("tile", sums, sequence(statements))
+
+    def _place(self, matrix: Any, row: Any) -> list[Any]:
+        """Indices of a row: of its matrix, and in it."""
+        *batch, rows, _ = self.shape
+        if self.batched:
+            return [*_unravel(matrix, batch), row]
+        return _unravel(row, [*batch, rows])
+
+
+def _count(sizes: list[Any]) -> Any:
+    product: Any = 1
+    for size in sizes:
+        product = size if isinstance(product, int) and product == 1 else product * size
+    return product
+
+
+def _unravel(place: Any, sizes: list[Any]) -> list[Any]:
+    """Indices of a place in an array of the given sizes."""
+    indices: list[Any] = []
+    for axis, size in reversed(list(enumerate(sizes))):
+        if isinstance(size, int) and size == 1:
+            indices.append(tirx.IntImm("int64", 0))
+        elif all(isinstance(before, int) and before == 1 for before in sizes[:axis]):
+            indices.append(place)
+            place = tirx.IntImm("int64", 0)
+        else:
+            indices.append(tirx.floormod(place, size))
+            place = tirx.floordiv(place, size)
+    return indices[::-1]

@@ -1,0 +1,137 @@
+"""``paddle-tvm profile``: what each kernel is made of, how much it computes, and how long it takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli_outcome import Run
+
+from paddle_tvm.compiler.cli import extras
+from paddle_tvm.compiler.profiling.profile import profile_artifact, read_table
+from paddle_tvm.runtime.artifact import MANIFEST_FILE, encode_manifest, read_manifest
+from paddle_tvm.runtime.loader import load
+
+
+def _profile(run: Run, *arguments: object) -> dict[str, Any]:
+    result = run("profile", *arguments, "--rounds", "2", "--json")
+    assert result.code == 0, result.err
+    content: dict[str, Any] = json.loads(result.out)
+    return content
+
+
+def _kernel_with(content: dict[str, Any], operator: str) -> dict[str, Any]:
+    (found,) = (
+        kernel
+        for kernel in content["kernels"]
+        if operator in [named["name"] for place in kernel["places"] for named in place["operators"]]
+    )
+    return dict(found)
+
+
+def test_kernels_know_their_operators_and_their_arithmetic(run: Run, artifact: Path) -> None:
+    content = _profile(run, artifact, "--shape", "x=2,3,10,12", "--threads", "1")
+    assert content["shapes"] == {"x": [2, 3, 10, 12]}
+    assert content["threads"] == 1
+    convolution = _kernel_with(content, "conv2d")
+    outputs = 2 * 4 * 10 * 12
+    # The bias and the ReLU count one operation each for an element, and padded elements count too.
+    assert 2 * outputs * 3 * 9 <= convolution["flops"] <= 2 * outputs * 3 * 9 + 8 * outputs
+    names = [operator["name"] for operator in convolution["places"][0]["operators"]]
+    assert names[0] == "conv2d"
+    assert "relu" in names
+    product = _kernel_with(content, "matmul")
+    assert product["flops"] == 2 * 2 * 4 * 5 + 2 * 5
+    assert convolution["schedule"]["rule"] is not None
+
+
+def test_shares_add_up_and_rates_follow_from_time_and_work(run: Run, artifact: Path) -> None:
+    content = _profile(run, artifact)
+    total = content["kernels_ms"] + content["runtime_ms"]
+    shares = sum(kernel["share"] for kernel in content["kernels"])
+    assert shares == pytest.approx(content["kernels_ms"] / total)
+    for kernel in content["kernels"]:
+        assert kernel["calls"] == len(kernel["places"])
+        if kernel["flops"]:
+            assert kernel["gflops"] == pytest.approx(kernel["flops"] / kernel["ms"] / 1e6)
+            assert kernel["share_of_peak"] == pytest.approx(kernel["gflops"] / content["peak"]["gflops"])
+    assert all(value > 0 for name, value in content["peak"].items() if name != "mcpu")
+
+
+def test_more_work_for_larger_inputs_of_the_dynamic_form(run: Run, artifact: Path) -> None:
+    small = _kernel_with(_profile(run, artifact, "--shape", "x=1,3,16,16"), "conv2d")
+    large = _kernel_with(_profile(run, artifact, "--shape", "x=1,3,32,64"), "conv2d")
+    assert large["flops"] == 8 * small["flops"]
+    assert large["bytes"] > small["bytes"]
+
+
+def test_the_table_names_the_peak_and_the_slowest_kernels(run: Run, artifact: Path) -> None:
+    result = run("profile", artifact, "--rounds", "1", "--top", "1")
+    assert result.code == 0, result.err
+    assert "random input (seed 0): x [1, 3, " in result.out
+    assert "this machine reaches" in result.out
+    assert "of peak" in result.out
+    assert "more kernels take" in result.out
+
+
+def test_given_inputs_are_used(run: Run, artifact: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((3, 3, 8, 8), "float32"))
+    content = _profile(run, artifact, "--input", f"x={tmp_path / 'x.npy'}")
+    assert content["shapes"] == {"x": [3, 3, 8, 8]}
+
+
+def test_an_artifact_that_does_not_describe_its_kernels(run: Run, artifact: Path) -> None:
+    manifest = read_manifest(artifact)
+    files = {name: entry for name, entry in manifest.files.items() if not name.endswith(".kernels.json")}
+    (artifact / MANIFEST_FILE).write_bytes(encode_manifest(manifest._replace(files=files)))
+    result = run("profile", artifact)
+    assert result.code == 5
+    assert "model.kernels.json" in result.err
+    assert "compile the model again" in result.err
+
+
+def test_an_artifact_of_another_version_of_the_table(run: Run, artifact: Path) -> None:
+    table = artifact / "model.kernels.json"
+    raw = table.read_bytes().replace(b'"table_version":1', b'"table_version":7')
+    table.write_bytes(raw)
+    result = run("profile", artifact)
+    # The hash does not fit any more: the artifact is damaged before it is of another version.
+    assert result.code == 5
+    assert "model.kernels.json: expected SHA-256" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--shape", "y=1,3,8,8"], "y, which is no input"),
+        (["--input", "y=missing.npy"], "no such file: missing.npy"),
+        (["--threads", "0"], "--threads"),
+        (["--mcpu", "z80"], "no code for the CPU z80"),
+    ],
+)
+def test_wrong_usage(run: Run, artifact: Path, arguments: list[str], message: str) -> None:
+    result = run("profile", artifact, *arguments)
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_needs_the_compiler(run: Run, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "tvm" else found(name))
+    result = run("profile", artifact)
+    assert result.code == 2
+    assert "'paddle-tvm profile' needs the compiler" in result.err
+    assert "pip install 'paddle-tvm[compiler]'" in result.err
+
+
+def test_every_kernel_of_the_form_is_timed_or_a_view(artifact: Path) -> None:
+    arrays = {"x": np.zeros((1, 3, 8, 8), "float32")}
+    result = profile_artifact(artifact, arrays, threads=1, rounds=1)
+    schedules = read_table(artifact, load(artifact)).schedules
+    for call, work in zip(result.form.calls, result.places, strict=True):
+        assert (work is None) == schedules[call.kernel].view
+    assert result.runtime_us > 0
+    assert result.timing.overhead_us > 0

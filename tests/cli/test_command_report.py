@@ -1,0 +1,162 @@
+"""``paddle-tvm compile --report``: a page that stands alone, or a clear error before anything is compiled."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import paddle
+import pytest
+from cli_outcome import Run
+from paddle import nn
+from paddle.static import InputSpec
+from saved_layers import save
+
+from paddle_tvm.compiler import driver
+from paddle_tvm.compiler.report import write
+
+
+class WithNormalisation(nn.Layer):  # type: ignore[misc]
+    """Convolutions with what is folded into them and fused behind them, and a residual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2D(3, 16, 3, padding=1, bias_attr=False)
+        self.norm = nn.BatchNorm2D(16)
+        self.second = nn.Conv2D(16, 16, 1)
+        self.linear = nn.Linear(16, 5)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = nn.functional.relu(self.norm(self.first(x)))
+        x = x + self.second(x)
+        return nn.functional.softmax(self.linear(x.mean([2, 3])))
+
+
+class _Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.boxes: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.links += [value for name, value in attrs if name in ("src", "href") and value]
+        classes = (given.get("class") or "").split()
+        if "box" in classes:
+            self.boxes.append(classes[1])
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def normalised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    spec = InputSpec([None, 3, 16, 16], "float32", "x")
+    return save(WithNormalisation(), tmp_path_factory.mktemp("saved") / "net", spec)
+
+
+@pytest.fixture(scope="module")
+def page(normalised: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    from paddle_tvm import compiler
+    from paddle_tvm.compiler.report import write_report
+
+    folder = tmp_path_factory.mktemp("report")
+    result = compiler.compile(normalised, folder / "net.pdtvm", shapes={"x": (1, 3, 16, 16)})
+    write_report(result, folder / "report.html")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_no_other_file(page: str) -> None:
+    links = _Page(page).links
+    assert all(link.startswith("#") for link in links)
+    assert "http" not in page.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert "<!--" not in page.replace("<!doctype", "")
+
+
+def test_the_page_shows_each_operator_and_what_became_of_it(page: str) -> None:
+    rows = re.findall(r'<tr data-kind="(\w+)"[^>]*><td>([^<]+)</td>', page)
+    fates = {name.split(" ")[0]: kind for kind, name in rows}
+    assert fates["batch_norm"] == "folded"
+    assert fates["relu"] == "fused"
+    assert fates["conv2d"] == "own"
+    assert {"add", "mean", "matmul", "softmax"} <= set(fates)
+
+
+def test_the_page_draws_each_kernel_with_the_layout_of_its_result(page: str) -> None:
+    parsed = _Page(page)
+    assert parsed.boxes.count("input") == parsed.boxes.count("output") == 1
+    (line,) = re.findall(r"const calls = (\[.*\]);", page)
+    calls = json.loads(line)
+    assert len(calls) == len(parsed.boxes) - 2
+    assert any(line.startswith("NCHW") for call in calls for line in call["outputs"])
+    assert calls[0]["measured"], "the code is this machine's, so it was run"
+    assert "this machine reaches" in " ".join(parsed.text)
+
+
+def test_the_command_writes_it_and_says_so(run: Run, model: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    result = run("compile", model, "-o", tmp_path / "out.pdtvm", "--report", report)
+    assert result.code == 0, result.err
+    assert f"report: {report}" in result.out
+    assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out.pdtvm", "report.html"]
+
+
+def test_names_are_escaped(run: Run, model: Path, tmp_path: Path) -> None:
+    odd = model.rename(tmp_path / "<b>&")
+    report = tmp_path / "report.html"
+    assert run("compile", odd, "-o", tmp_path / "out.pdtvm", "--report", report).code == 0
+    text = report.read_text(encoding="utf-8")
+    assert "<b>&<" not in text
+    assert "&lt;b&gt;&amp;" in text
+
+
+def test_code_for_another_machine_is_reported_without_times(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "cpu_features", frozenset)
+    report = tmp_path / "report.html"
+    result = run("compile", model, "-o", tmp_path / "out.pdtvm", "--mcpu", "haswell", "--report", report)
+    assert result.code == 0, result.err
+    text = report.read_text(encoding="utf-8")
+    assert re.search("Not timed: this machine&#x27;s CPU lacks [^<]*avx2", text)
+    assert "timebar" not in text.partition("</style>")[2]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [("missing/report.html", "there is no directory"), ("folder", "it is a directory")],
+)
+def test_a_bad_path_is_refused_before_the_model_is_compiled(
+    run: Run, model: Path, tmp_path: Path, place: str, message: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    result = run("compile", model, "-o", tmp_path / "out.pdtvm", "--report", tmp_path / place)
+    assert result.code == 2
+    assert message in result.err
+    assert "import" not in result.err
+    assert not (tmp_path / "out.pdtvm").exists()
+
+
+def test_a_folder_without_permission_is_refused(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    # The tests may run as root, who may write anywhere.
+    monkeypatch.setattr(write.os, "access", lambda path, mode: Path(path) != folder)
+    result = run("compile", model, "-o", tmp_path / "out.pdtvm", "--report", folder / "report.html")
+    assert result.code == 2
+    assert "no permission" in result.err
+    assert not (tmp_path / "out.pdtvm").exists()
+
+
+def test_a_report_that_is_there_is_replaced_whole(run: Run, model: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    report.write_text("old " * 1_000_000)
+    assert run("compile", model, "-o", tmp_path / "out.pdtvm", "--report", report).code == 0
+    assert "old old" not in report.read_text(encoding="utf-8")

@@ -1,0 +1,56 @@
+"""The CPUs that can be compiled for: their order, and the features that they stand for."""
+
+from __future__ import annotations
+
+import pytest
+
+from paddle_tvm.runtime.cpu import cpu_features
+from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.x86 import x86_target, x86_targets
+from paddle_tvm.targets.x86.cpus import CPUS, detect, features_of
+
+
+def test_no_cpu_stands_before_one_that_has_more() -> None:
+    for place, better in enumerate(CPUS):
+        for other in CPUS[place + 1 :]:
+            assert not set(features_of(better)) < set(features_of(other)), (better, other)
+
+
+def test_features_are_those_of_the_manuals() -> None:
+    """Intel's and AMD's manuals, in the spelling of Linux."""
+    haswell = {"avx", "avx2", "fma", "f16c", "bmi1", "bmi2", "movbe", "abm", "popcnt", "sse4_2"}
+    assert haswell < set(features_of("haswell"))
+    assert not any(feature.startswith("avx512") for feature in features_of("haswell"))
+    gained = set(features_of("skylake-avx512")) - set(features_of("haswell"))
+    assert gained == {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+    assert set(features_of("cascadelake")) - set(features_of("skylake-avx512")) == {"avx512_vnni"}
+    assert set(features_of("cooperlake")) - set(features_of("cascadelake")) == {"avx512_bf16"}
+    assert set(features_of("sapphirerapids")) - set(features_of("icelake-server")) == {
+        "avx512_bf16",
+        "avx512_fp16",
+        "avx_vnni",
+    }
+    assert "sse4a" in features_of("znver4")
+    assert features_of("x86-64") == ()
+
+
+@pytest.mark.parametrize(("mcpu", "lanes"), [("znver4", 16), ("haswell", 8), ("znver3", 8), ("x86-64", 4)])
+def test_vectors_are_as_wide_as_the_cpu_has_them(mcpu: str, lanes: int) -> None:
+    assert x86_target(mcpu).lanes == lanes
+
+
+def test_what_is_detected_runs_here() -> None:
+    assert cpu_features().issuperset(features_of(detect()))
+    assert [target.mcpu for target in x86_targets([])] == [detect()]
+
+
+def test_several_are_put_into_the_order_of_preference() -> None:
+    targets = x86_targets(["x86-64", "icelake-server", "haswell", "znver4"])
+    assert [target.mcpu for target in targets] == ["znver4", "icelake-server", "haswell", "x86-64"]
+
+
+def test_unknown_and_repeated_names_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"--mcpu pentium is not known; known: .*haswell"):
+        x86_targets(["haswell", "pentium"])
+    with pytest.raises(UsageError, match="--mcpu haswell is given twice"):
+        x86_targets(["haswell", "znver3", "haswell"])
