@@ -157,10 +157,7 @@ def _operand(view: View, shape: list[Any], known: KernelSymbols) -> Operand:
         own = place[len(place) - len(shape) :]
         zero = tirx.IntImm("int64", 0)
         return view.index(
-            [
-                zero if isinstance(size, int) and size == 1 else at
-                for size, at in zip(shape, own, strict=True)
-            ]
+            [zero if isinstance(size, int) and size == 1 else at for size, at in zip(shape, own, strict=True)]
         )
 
     return Operand(base, index)

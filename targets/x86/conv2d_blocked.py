@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 from tvm import relax
 
+from paddle_tvm.targets.x86 import winograd
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, Window
 from paddle_tvm.targets.x86.depthwise import depthwise_blocked
 from paddle_tvm.targets.x86.depthwise import pack_weight as pack_filters
@@ -44,8 +45,28 @@ def conv2d_blocked(carrier: Carrier, call: relax.Call) -> Blocked | relax.Expr |
     image = carrier.find(data) is None and depth <= _IMAGE_CHANNELS
     if image and total <= FEW_CHANNELS:
         return None
-    source = carrier.plain(data) if image else carrier.blocked(data).expr
-    return _direct(carrier, source, array, window, lanes)
+    if image:
+        return _direct(carrier, carrier.plain(data), array, window, lanes)
+    source = carrier.blocked(data)
+    batch, _, rows, columns = source.shape
+    outputs = (window.output(rows, 0), window.output(columns, 1))
+    if total > FEW_CHANNELS and (m := winograd.choose(window, depth, total, *outputs, lanes, batch)):
+        return _winograd(carrier, source, array, window, lanes, m)
+    return _direct(carrier, source.expr, array, window, lanes)
+
+
+def _winograd(
+    carrier: Carrier, source: Blocked, array: npt.NDArray[Any], window: Window, lanes: int, m: int
+) -> Blocked:
+    total = array.shape[0]
+    made = carrier.builder.call_te(
+        lambda x, w: winograd.winograd(x, w, window, source.channels, total, m),
+        source.expr,
+        constant(winograd.transform_weight(array, m, source.lanes, lanes)),
+        primfunc_name_hint="winograd_conv2d",
+        primfunc_attrs=FUSES_WHAT_FOLLOWS,
+    )
+    return Blocked(carrier.builder.emit(made), total, lanes)
 
 
 def _depthwise(

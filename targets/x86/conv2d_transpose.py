@@ -42,8 +42,12 @@ def legalize_conv2d_transpose(builder: relax.BlockBuilder, call: relax.Call, lan
         packed = builder.emit(
             builder.call_te(_te_turn, weight, groups, lanes, primfunc_name_hint="pack_weight")
         )
+    def compute(x: te.Tensor, w: te.Tensor) -> te.Tensor:
+        products = direct(x, w, POINTWISE, outputs)
+        return gather_products(lambda *index: products[index], x, attrs, (groups * per_group, height, width))
+
     return builder.call_te(
-        lambda x, w: _transpose(x, w, attrs, (groups * per_group, height, width), outputs),
+        compute,
         data,
         packed,
         primfunc_name_hint="conv2d_transpose",
@@ -67,15 +71,23 @@ def _te_turn(weight: te.Tensor, groups: int, lanes: int) -> te.Tensor:
     return te_pack_conv_weight(turned, groups, lanes)
 
 
-def _transpose(data: te.Tensor, weight: te.Tensor, attrs: Any, kernel: Any, outputs: int) -> te.Tensor:
+POINTWISE = Window((1, 1), (1, 1), (1, 1), (0, 0), (0, 0))
+"""The window of a 1x1 convolution."""
+
+
+def gather_products(read: Any, data: te.Tensor, attrs: Any, kernel: tuple[int, int, int]) -> te.Tensor:
+    """The plain result from the products of every input position with the whole kernel.
+
+    ``read`` gives a product by (batch, channel, row, column), where channels are those of the result times
+    the elements of the kernel; ``kernel`` is (channels, height, width); ``data`` is the input, plain or
+    blocked.
+    """
     channels, height, width = kernel
-    batch, _, rows, columns = (extent(dim) for dim in data.shape)
+    batch, _, rows, columns, *_ = (extent(dim) for dim in data.shape)
     strides = [int(stride) for stride in attrs.strides]
     dilation = [int(step) for step in attrs.dilation]
     top, left, bottom, right = (int(pad) for pad in attrs.padding)
     extra = [int(pad) for pad in attrs.output_padding]
-    pointwise = Window((1, 1), (1, 1), (1, 1), (0, 0), (0, 0))
-    products = direct(data, weight, pointwise, outputs)
     # TVM 0.27's FuseTIR takes (h - 1) + 2 and h + 1 for different sizes, so leave no such form.
     reach = dilation[0] * (height - 1) + 1 + extra[0] - top - bottom
     out_rows = simplify((rows - 1) * strides[0] + reach)
@@ -105,7 +117,7 @@ def _transpose(data: te.Tensor, weight: te.Tensor, attrs: Any, kernel: Any, outp
         kx, sx, inside_x = place(x, left, j, 1, width, columns)
         value = tirx.if_then_else(
             tirx.all(inside_y, inside_x),
-            products[n, (o * height + ky) * width + kx, sy, sx],
+            read(n, (o * height + ky) * width + kx, sy, sx),
             tirx.const(0, data.dtype),
         )
         return te.sum(value, axis=[i, j])

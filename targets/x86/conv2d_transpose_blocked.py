@@ -16,6 +16,8 @@ from tvm import relax, te, tirx
 from tvm.sym import Analyzer
 
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS
+from paddle_tvm.targets.x86.conv2d_transpose import POINTWISE, gather_products
+from paddle_tvm.targets.x86.direct import direct, direct_tile, pack_weight
 from paddle_tvm.targets.x86.layout.blocked import Blocked
 from paddle_tvm.targets.x86.packing import ceil_div, constant, constant_array, extent, simplify
 from paddle_tvm.targets.x86.tile import FEW_CHANNELS, PHASES, choose_tile, tile_annotations
@@ -74,9 +76,11 @@ def conv2d_transpose_blocked(carrier: Carrier, call: relax.Call) -> Blocked | re
     if attrs.data_layout != "NCHW" or attrs.kernel_layout != "IOHW":
         return None
     total = array.shape[1]
-    if int(attrs.groups) != 1 or any(int(step) != 1 for step in attrs.dilation):
+    if int(attrs.groups) != 1:
         return None
     if total <= FEW_CHANNELS:
+        return _few_channels(carrier, call, array) if carrier.find(data) is not None else None
+    if any(int(step) != 1 for step in attrs.dilation):
         return None
     phases = Phases(call)
     if not phases.even() and any(not isinstance(size, int) for size in phases.outputs):
@@ -94,6 +98,36 @@ def conv2d_transpose_blocked(carrier: Carrier, call: relax.Call) -> Blocked | re
         primfunc_attrs=FUSES_WHAT_FOLLOWS,
     )
     return Blocked(carrier.builder.emit(made), total, lanes)
+
+
+def _few_channels(carrier: Carrier, call: relax.Call, array: npt.NDArray[Any]) -> relax.Expr:
+    """The plain result of a transposed convolution to few channels.
+
+    A vector holds the products with the elements of the kernel, where it could not be filled with channels.
+    """
+    depth, total, height, width = array.shape
+    products = total * height * width
+    lanes = carrier.lanes_of(products)
+    source = carrier.blocked(call.args[0])
+    pointwise = array.reshape(depth, products, 1, 1).transpose(1, 0, 2, 3)
+    tile = direct_tile(source.expr, POINTWISE, products, lanes)
+
+    def compute(x: te.Tensor, w: te.Tensor) -> te.Tensor:
+        blocks = direct(x, w, POINTWISE, tile)
+
+        def read(n: Any, channel: Any, y: Any, x: Any) -> tirx.Expr:
+            return blocks[n, channel // lanes, y, x, channel % lanes]
+
+        return gather_products(read, x, call.attrs, (total, height, width))
+
+    made = carrier.builder.call_te(
+        compute,
+        source.expr,
+        constant(pack_weight(pointwise, source.lanes, tile.blocks, lanes)),
+        primfunc_name_hint="conv2d_transpose",
+        primfunc_attrs=FUSES_WHAT_FOLLOWS,
+    )
+    return carrier.builder.emit(made)
 
 
 def pack_phases(

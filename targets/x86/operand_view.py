@@ -1,4 +1,4 @@
-"""Reads a tensor where it comes from: through transposes, reshapes and slices, without writing their results."""
+"""Reads a tensor where it comes from: through transposes, reshapes and slices that are never written."""
 
 from __future__ import annotations
 

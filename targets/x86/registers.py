@@ -31,12 +31,22 @@ def split_registers(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
     def access(buffer: tirx.Buffer, index: Any) -> None:
         known = indices.setdefault(buffer, set())
+        if known is None:
+            return
         if len(index) != 1 or not isinstance(index[0], tirx.IntImm):
             indices[buffer] = None
         elif known is not None:
             known.add(int(index[0].value))
 
+    def alias(statement: tirx.DeclBuffer) -> None:
+        # StorageRewrite lets one buffer take the memory of another: that stays memory.
+        def keep(variable: tirx.Var) -> None:
+            indices[variable] = None
+
+        tvm_ffi.structural_walk(statement.data, (tirx.Var, keep))
+
     tvm_ffi.structural_walk(function.body, (tirx.AllocBuffer, allocate))
+    tvm_ffi.structural_walk(function.body, (tirx.DeclBuffer, alias))
     if not allocated:
         return function
     tvm_ffi.structural_walk(
@@ -65,9 +75,7 @@ def split_registers(function: tirx.PrimFunc) -> tirx.PrimFunc:
         found = registers.get(node.buffer)
         if found is None:
             return node
-        return tirx.BufferStore(
-            found[int(node.indices[0].value)], node.value, [tirx.IntImm("int64", 0)]
-        )
+        return tirx.BufferStore(found[int(node.indices[0].value)], node.value, [tirx.IntImm("int64", 0)])
 
     def declare(node: tirx.AllocBuffer) -> Any:
         found = registers.get(node.buffer)

@@ -1,4 +1,4 @@
-"""Softmax and layer normalization: one pass of the threads over the rows, each row while it is in the cache."""
+"""Softmax and layer normalization: every row from start to end by one thread, while it is in the cache."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ def legalize_softmax(
     return otherwise(builder, call) if lowered is None else lowered
 
 
-def legalize_layer_norm(
-    builder: relax.BlockBuilder, call: relax.Call, otherwise: Legalization
-) -> relax.Expr:
+def legalize_layer_norm(builder: relax.BlockBuilder, call: relax.Call, otherwise: Legalization) -> relax.Expr:
     """A ``relax.nn.layer_norm`` over the last axis of float32; ``otherwise`` lowers every other one."""
     data, scale, shift = call.args
     attrs = call.attrs

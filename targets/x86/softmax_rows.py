@@ -8,7 +8,9 @@ from tvm import tirx
 from tvm.tirx.script import builder as T
 
 
-def row_maxima(rows: tirx.Buffer, first: Any, highest: tirx.Buffer, count: int, vectors: Any, lanes: int) -> None:
+def row_maxima(
+    rows: tirx.Buffer, first: Any, highest: tirx.Buffer, count: int, vectors: Any, lanes: int
+) -> None:
     """Store the largest element of each of ``count`` rows from ``first`` on; NaN is passed over."""
     many = T.alloc_buffer((count, lanes), "float32", scope="local")
     for row in range(count):
@@ -25,7 +27,13 @@ def row_maxima(rows: tirx.Buffer, first: Any, highest: tirx.Buffer, count: int, 
 
 
 def exponentials(
-    rows: tirx.Buffer, first: Any, highest: tirx.Buffer, totals: tirx.Buffer, count: int, vectors: Any, lanes: int
+    rows: tirx.Buffer,
+    first: Any,
+    highest: tirx.Buffer,
+    totals: tirx.Buffer,
+    count: int,
+    vectors: Any,
+    lanes: int,
 ) -> None:
     """Replace each element of ``count`` rows from ``first`` on by exp(element - highest of its row).
 

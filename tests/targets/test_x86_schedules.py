@@ -61,11 +61,28 @@ def test_large_kernels_are_parallel_and_vectorised(name, form):
 
 
 @pytest.mark.parametrize("form", ["static", "dynamic"])
-@pytest.mark.parametrize("name", ["convolution", "volumes", "matmul"])
+@pytest.mark.parametrize("name", ["convolution", "volumes"])
 def test_sums_of_products_stay_in_registers(name, form):
     shape, graph = GRAPHS[name]
     module = lower_graph([shape if form == "static" else dynamic(shape)], graph)
     assert 'scope="local"' in module.script()
+
+
+@pytest.mark.parametrize("form", ["static", "dynamic"])
+@pytest.mark.parametrize("mcpu", [None, "haswell"])
+def test_the_inner_loop_of_a_matrix_product_stores_nothing(form, mcpu):
+    shape, graph = GRAPHS["matmul"]
+    module = lower_graph([shape if form == "static" else dynamic(shape)], graph, mcpu)
+    target = x86_target(mcpu)
+    loops = []
+    for function in module.functions.values():
+        if isinstance(function, tirx.PrimFunc):
+            kernel = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
+            library = tvm.compile(kernel, target=target.tvm_target, tir_pipeline=target.tir_pipeline)
+            loops += re.split(r"^\.LBB.*$", library.mod.inspect_source("asm"), flags=re.MULTILINE)
+    innermost = max(loops, key=lambda loop: loop.count("vfmadd"))
+    assert innermost.count("vfmadd") >= 8
+    assert not re.search(r"vmov\w+\s+%[xyz]mm\d+, [^%\n]*\(", innermost)
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])

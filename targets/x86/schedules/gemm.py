@@ -108,9 +108,7 @@ class GemmKernel:
         small = isinstance(work, int) and work < _PARALLEL_WORK
         return loop("unit", 0, matrices * groups * chunks, unit, SERIAL if small else PARALLEL)
 
-    def _tile(
-        self, matrix: Any, first: Any, total: Any, group: Any, width: Any, vectors: int
-    ) -> tirx.Stmt:
+    def _tile(self, matrix: Any, first: Any, total: Any, group: Any, width: Any, vectors: int) -> tirx.Stmt:
         """A tile of rows: all that there are, up to the height of a tile."""
 
         def of_rows(count: int) -> tirx.Stmt:
@@ -120,7 +118,9 @@ class GemmKernel:
             rest = total % self.tile.points
             if rest == 0 or total < self.tile.points:
                 return of_rows(rest or self.tile.points)
-            return tirx.IfThenElse(total - first >= self.tile.points, of_rows(self.tile.points), of_rows(rest))
+            return tirx.IfThenElse(
+                total - first >= self.tile.points, of_rows(self.tile.points), of_rows(rest)
+            )
         statement = of_rows(1)
         for count in range(2, self.tile.points + 1):
             statement = tirx.IfThenElse(total - first >= count, of_rows(count), statement)
@@ -132,10 +132,7 @@ class GemmKernel:
         dtype = str(self.fused.result.ty.dtype)
         # In global scope, and one for each row: TVM 0.27 puts less than 1 KB on the stack, and LLVM that into
         # registers; for more, or in local scope, each tile would call TVMBackendAllocWorkspace.
-        sums = [
-            tirx.decl_buffer((vectors * self.lanes,), dtype, f"sums{row}")
-            for row in range(count)
-        ]
+        sums = [tirx.decl_buffer((vectors * self.lanes,), dtype, f"sums{row}") for row in range(count)]
         start = group * (self.lanes * self.tile.blocks)
         body = self.fused.main.body.value
         axes = [axis.var for axis in self.fused.main.iter_vars]
