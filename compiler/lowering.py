@@ -54,9 +54,9 @@ def lower_in_stages(module: tvm.IRModule, target: Target) -> LoweredStages:
             ]
         )(arranged)
         groups = relax.transform.FuseOps()(operators)
-        fused = tvm.transform.Sequential(
-            [relax.transform.FuseTIR(), relax.transform.DeadCodeElimination()]
-        )(groups)
+        fused = tvm.transform.Sequential([relax.transform.FuseTIR(), relax.transform.DeadCodeElimination()])(
+            groups
+        )
         return LoweredStages(arranged, operators, groups, fused, target.schedule(fused))
 
 

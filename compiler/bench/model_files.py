@@ -34,11 +34,14 @@ def parse_peers(value: str) -> list[str]:
     return list(dict.fromkeys(peers))
 
 
-def prepare_files(model: Path, peers: Iterable[str], folder: Path, shapes: Shapes) -> dict[str, Files | str]:
+def prepare_files(
+    model: Path, peers: Iterable[str], folder: Path, shapes: Shapes, to_convert: Path | None = None
+) -> dict[str, Files | str]:
     """For each peer its files, or the reason why it has none.
 
     Paddle models are converted to ONNX into ``folder`` where an engine needs that. Engines that compile the
-    model when they load it are told the input shapes, because that is the form in which they are fastest.
+    model when they load it are told the input shapes, because that is the form in which they are fastest;
+    ``to_convert`` is another form of the model, which converts better.
     """
     prepared: dict[str, Files | str] = {}
     source = find_model(model)
@@ -50,7 +53,7 @@ def prepare_files(model: Path, peers: Iterable[str], folder: Path, shapes: Shape
             prepared[peer] = {"openvino": _linked(source, folder)[0], "shapes": json.dumps(shapes)}
         else:
             if converted is None:
-                converted = _onnx_files(source, folder, shapes)
+                converted = _onnx_files(find_model(to_convert or model), folder, shapes)
             prepared[peer] = converted
     return prepared
 

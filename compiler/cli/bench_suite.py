@@ -114,12 +114,7 @@ def _rich_table(table: Table) -> RichTable:
 
 def _require_ours(result: SuiteResult) -> None:
     """Raise where ours did not run, or gave a wrong answer: the suite is a test as well."""
-    failed = {
-        workload.title
-        for workload, row in result.rows()
-        for name, engine in row.engines.items()
-        if name.partition(":")[0] == OURS and engine.failure is not None
-    } | {workload.title for workload in result.workloads if workload.failure is not None}
+    failed = {workload.title for workload in result.workloads if workload.failures_of_ours()}
     wrong = {
         workload.title
         for workload, row in result.rows()

@@ -7,6 +7,7 @@ from typing import Any
 
 import tvm
 from tvm import ir, relax, tirx
+from tvm_ffi import structural_equal
 
 from paddle_tvm.compiler.imported import ImportedModel
 from paddle_tvm.compiler.lowering import LoweredStages
@@ -90,7 +91,7 @@ class _Describer:
             elif isinstance(value, relax.Call) and _is_tensor(variable):
                 # Something of the runtime (a check, a cast): its result is its first tensor in another type.
                 tensors = [argument for argument in value.args if _is_tensor(argument)]
-                if tensors and list(tensors[0].ty.shape or ()) == list(variable.ty.shape or ()):
+                if tensors and structural_equal(tensors[0].ty.shape, variable.ty.shape):
                     self._same[variable] = tensors[0]
         results = self._resolve(self._function.body.body)
         fields = list(results.fields) if isinstance(results, relax.Tuple) else [results]

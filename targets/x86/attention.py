@@ -80,11 +80,19 @@ class _Fuser(PyExprMutator):  # type: ignore[misc]
         views = [view_of(operand, self._binding) for operand in operands]
         known = KernelSymbols()
         read = [_operand(view, dims(operand), known) for view, operand in zip(views, operands, strict=True)]
-        sizes = [known.rename(size) for size in (batch, heads, rows, match.columns)]
+        width = dims(match.values)[3]
+        spec = Attention(
+            batch=known.rename(batch),
+            heads=known.rename(heads),
+            rows=known.rename(rows),
+            keys=known.rename(match.columns),
+            depth=depth,
+            width=width,
+            scale=match.scale,
+            lanes=self.lanes,
+        )
         if not known.complete():
             return None
-        width = dims(match.values)[3]
-        spec = Attention(*sizes, depth=depth, width=width, scale=match.scale, lanes=self.lanes)
         function = self.builder_.add_func(attention_function(spec, read), "attention")
         result = self.builder_.emit(
             relax.call_tir(

@@ -69,9 +69,7 @@ def _winograd(
     return Blocked(carrier.builder.emit(made), total, lanes)
 
 
-def _depthwise(
-    carrier: Carrier, data: relax.Expr, array: npt.NDArray[Any], window: Window
-) -> Blocked:
+def _depthwise(carrier: Carrier, data: relax.Expr, array: npt.NDArray[Any], window: Window) -> Blocked:
     source = carrier.blocked(data)
     made = carrier.builder.call_te(
         lambda x, w: depthwise_blocked(x, w, window),

@@ -42,6 +42,7 @@ def legalize_conv2d_transpose(builder: relax.BlockBuilder, call: relax.Call, lan
         packed = builder.emit(
             builder.call_te(_te_turn, weight, groups, lanes, primfunc_name_hint="pack_weight")
         )
+
     def compute(x: te.Tensor, w: te.Tensor) -> te.Tensor:
         products = direct(x, w, POINTWISE, outputs)
         return gather_products(lambda *index: products[index], x, attrs, (groups * per_group, height, width))

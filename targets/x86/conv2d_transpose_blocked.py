@@ -142,14 +142,10 @@ def pack_phases(
     packs = ceil_div(total, vectors * lanes)
     rows, cols = phases.taps(0), phases.taps(1)
     (stride_y, stride_x), (top, left) = phases.strides, phases.before
-    padded = np.zeros(
-        (depth, packs * vectors * lanes, rows * stride_y, cols * stride_x), weight.dtype
-    )
+    padded = np.zeros((depth, packs * vectors * lanes, rows * stride_y, cols * stride_x), weight.dtype)
     padded[:, :total, :height, :columns] = weight
     # [..., tap, phase of the kernel] to the order of the output's phases.
-    split = padded.reshape(
-        depth // step, step, packs, vectors, lanes, rows, stride_y, cols, stride_x
-    )
+    split = padded.reshape(depth // step, step, packs, vectors, lanes, rows, stride_y, cols, stride_x)
     split = split.take([(phase + top) % stride_y for phase in range(stride_y)], axis=6)
     split = split.take([(phase + left) % stride_x for phase in range(stride_x)], axis=8)
     return np.ascontiguousarray(split.transpose(6, 8, 2, 0, 5, 7, 1, 3, 4))
@@ -174,9 +170,7 @@ def _transpose(data: te.Tensor, weight: te.Tensor, phases: Phases, tile: Any) ->
         channel = outer * step + inner
         row = y + phases.shift(py, 0) - i + first_y
         column = x + phases.shift(px, 1) - j + first_x
-        kernel = weight[
-            py, px, o // (vectors * lanes), outer, i, j, inner, o // lanes % vectors, o % lanes
-        ]
+        kernel = weight[py, px, o // (vectors * lanes), outer, i, j, inner, o // lanes % vectors, o % lanes]
         value = data[n, channel // width, row, column, channel % width]
         return te.sum(value * kernel, axis=[outer, i, j, inner])
 

@@ -109,9 +109,7 @@ def direct(
             channel += o // (blocks * lanes // groups) * (chunks * step)
         lane = [channel % width[0]] if width else []
         block = channel // width[0] if width else channel
-        kernel = weight[
-            o // (vectors * lanes), outer, i, j, inner, o // lanes % vectors, o % lanes
-        ]
+        kernel = weight[o // (vectors * lanes), outer, i, j, inner, o // lanes % vectors, o % lanes]
         return te.sum(
             data[(n, block, row, column, *lane)] * kernel,
             axis=[outer, i, j, inner],

@@ -12,6 +12,7 @@ from tvm import ir, s_tir, tirx
 from tvm.tirx.compilation_pipeline import PIPELINE_MAP, finalize_device_passes, finalize_host_passes
 
 from paddle_tvm.targets.x86.division import truncate_divisions, truncate_shifted_divisions
+from paddle_tvm.targets.x86.overlap import overlap_tiles
 from paddle_tvm.targets.x86.partitioning import partition_loops
 from paddle_tvm.targets.x86.registers import split_registers
 from paddle_tvm.targets.x86.vector_math import expand_vector_math
@@ -38,6 +39,13 @@ def _expand_vector_math(
     return expand_vector_math(function)
 
 
+@tirx.transform.prim_func_pass(opt_level=0, name="OverlapTiles")  # type: ignore[untyped-decorator]
+def _overlap_tiles(
+    function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
+) -> tirx.PrimFunc:
+    return overlap_tiles(function)
+
+
 @tirx.transform.prim_func_pass(opt_level=0, name="PartitionLoops")  # type: ignore[untyped-decorator]
 def _partition_loops(
     function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
@@ -62,6 +70,8 @@ def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir
         s_tir.transform.ConvertBlocksToOpaque(),
         s_tir.transform.CompactBufferAllocation(),
         s_tir.transform.LowerMatchBuffer(),
+        _overlap_tiles,
+        tirx.transform.ConvertSSA(),
         _partition_loops,
         s_tir.transform.StmtSimplify(),
         s_tir.transform.LowerOpaqueBlock(),

@@ -21,6 +21,8 @@ BLOCKED = "paddle_tvm.blocked"
 PHASES = "paddle_tvm.phases"
 # The first of each run of blocks that a copy of channels finds side by side in one tensor.
 RUNS = "paddle_tvm.runs"
+# The most positions of a tile along a row of unknown length: shorter rows take a slower road.
+_POINTS_OF_UNKNOWN = 4
 # So few output channels leave most lanes of a block empty: their tensors stay plain.
 FEW_CHANNELS = 3
 
@@ -92,7 +94,7 @@ def choose_tile(points: int | tirx.Expr, blocks: int, lanes: int) -> Tile:
         Tile(count, width)
         for width in (1, 2, 3, 4)
         if blocks % width == 0
-        for count in range(1, 15)
+        for count in range(1, 15 if isinstance(points, int) or blocks == 1 else _POINTS_OF_UNKNOWN + 1)
         if count * width <= budget and count * width + width < registers
     ]
     return max(candidates, key=lambda tile: (worth(tile), tile.points))

@@ -93,7 +93,7 @@ def _log(x: ir.Var) -> ir.Expr:
     tiny = x < _f32(1.17549435e-38)
     bits = tirx.reinterpret("int32", tirx.Select(tiny, x * _f32(8388608.0), x))
 
-    def from_parts(m: ir.Var, n: ir.Var, below: ir.Var) -> ir.Expr:
+    def from_parts(m: ir.Var, n: ir.Var, below: ir.Expr) -> ir.Expr:
         value = tirx.Select(below, m + m, m) - _f32(1.0)
         power = (n - tirx.Select(below, _i32(1), _i32(0)) - tirx.Select(tiny, _i32(23), _i32(0))).astype(
             "float32"
@@ -105,9 +105,8 @@ def _log(x: ir.Var) -> ir.Expr:
         mantissa = tirx.bitwise_or(tirx.bitwise_and(b, _i32(0x007FFFFF)), _i32(0x3F000000))
         return _bind(
             tirx.reinterpret("float32", mantissa),
-            lambda m: _bind(
-                n, lambda n: _bind(m < _f32(0.70710678118), lambda below: from_parts(m, n, below))
-            ),
+            # TVM 0.27 refuses variables that hold vectors of bool.
+            lambda m: _bind(n, lambda n: from_parts(m, n, m < _f32(0.70710678118))),
         )
 
     return _bind(bits, from_bits)

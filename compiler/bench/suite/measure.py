@@ -14,7 +14,7 @@ from paddle_tvm.compiler.bench.cold import bare_command
 from paddle_tvm.compiler.bench.model_files import Files, prepare_files
 from paddle_tvm.compiler.bench.suite.child import StepFailedError, run_step
 from paddle_tvm.compiler.bench.suite.result import OURS, TITLES, Form, Memory, Row, WorkloadResult
-from paddle_tvm.compiler.bench.suite.saved_models import saved_model
+from paddle_tvm.compiler.bench.suite.saved_models import model_to_convert, saved_model
 from paddle_tvm.compiler.bench.suite.workloads import Workload
 from paddle_tvm.compiler.bench.warm import bench_warm
 
@@ -123,7 +123,7 @@ def measure_workload(
         watcher.advance(_COMPILE)
     if settings.peers:
         watcher.phase(workload, "convert")
-        prepared |= prepare_files(model, settings.peers, folder, workload.shapes)
+        prepared |= prepare_files(model, settings.peers, folder, workload.shapes, model_to_convert(model))
     watcher.advance(_CONVERT)
     inputs = folder / "inputs.npz"
     save_arrays(inputs, workload.random_inputs(settings.seed))

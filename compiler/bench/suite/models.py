@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +18,9 @@ from paddle import nn
 from paddle.static import InputSpec
 
 SEED = 20261122
+
+FIXED = "fixed"
+"""Folder beside a dynamic model for the same one with known sizes; see ``saved_models.model_to_convert``."""
 
 TEXT_INPUTS = ("words", "types", "mask")
 
@@ -121,6 +125,25 @@ class RecurrentClassifier(nn.Layer):  # type: ignore[misc]
         return self.classify(words, None)
 
 
+def save_vision_forms(folder: Path, build: Callable[[], Any], height: int, width: int) -> Path:
+    """Save a vision model with every size dynamic, and once more, as ``FIXED``, with its height and width.
+
+    paddle2onnx 2.1 converts some operators, adaptive pooling among them, at known sizes only.
+    """
+    prefix = save_vision(folder, build, height, width, dynamic=True, channels=3)
+    fixed = folder / FIXED
+    fixed.mkdir()
+    # Parameters are saved in the order of their names, which count on otherwise.
+    with paddle.utils.unique_name.guard():
+        again = save_vision(fixed, build, height, width, dynamic=False, channels=3)
+    weights, others = (path.with_suffix(".pdiparams") for path in (prefix, again))
+    if filecmp.cmp(weights, others, shallow=False):
+        # Half a gigabyte for VGG16.
+        others.unlink()
+        others.hardlink_to(weights)
+    return prefix
+
+
 def save_encoder(folder: Path, **sizes: int) -> Path:
     """Save an ``Encoder`` of these sizes; batch and length are dynamic."""
     paddle.seed(SEED)
@@ -135,8 +158,8 @@ def save_recurrent(folder: Path, network: Callable[..., Any], **sizes: int) -> P
     return save_layer(RecurrentClassifier(network, **sizes), specs, folder)
 
 
-def _vision(build: Callable[[], Any], size: int = 224, dynamic: bool = True) -> Callable[[Path], Path]:
-    return partial(save_vision, build=build, height=size, width=size, dynamic=dynamic, channels=3)
+def _vision(build: Callable[[], Any], size: int = 224) -> Callable[[Path], Path]:
+    return partial(save_vision_forms, build=build, height=size, width=size)
 
 
 _models = paddle.vision.models
@@ -151,7 +174,14 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "densenet121": _vision(_models.densenet121),
     "inception_v3": _vision(_models.inception_v3, 299),
     # Paddle saves its channel shuffle with at most one unknown dimension, and that is the batch.
-    "shufflenet_v2": _vision(_models.shufflenet_v2_x1_0, dynamic=False),
+    "shufflenet_v2": partial(
+        save_vision,
+        build=_models.shufflenet_v2_x1_0,
+        height=224,
+        width=224,
+        dynamic=False,
+        channels=3,
+    ),
     # BERT base, uncased: https://arxiv.org/abs/1810.04805
     "bert": partial(
         save_encoder, words=30522, width=768, layers=12, heads=12, positions=512, feed_forward=3072

@@ -75,6 +75,16 @@ class WorkloadResult:
     failure: str | None = None
     complete: bool = False
 
+    def failures_of_ours(self) -> list[str]:
+        """Why forms of ours could not be timed, or the model not be had at all."""
+        failures = [] if self.failure is None else [self.failure]
+        return failures + [
+            engine.failure
+            for row in self.rows
+            for name, engine in row.engines.items()
+            if name.partition(":")[0] == OURS and engine.failure is not None
+        ]
+
     def as_json(self) -> dict[str, Any]:
         """As plain values; times in seconds, every run of every turn."""
         content = asdict(self)

@@ -11,6 +11,7 @@ from paddle_tvm.compiler.array_files import replacing
 from paddle_tvm.compiler.bench.suite.machine import describe_machine
 from paddle_tvm.compiler.bench.suite.measure import SuiteSettings, Watcher, measure_workload, planned_seconds
 from paddle_tvm.compiler.bench.suite.result import SuiteResult, WorkloadResult
+from paddle_tvm.compiler.bench.suite.saved_models import recipe
 from paddle_tvm.compiler.bench.suite.workloads import Workload
 from paddle_tvm.compiler.staging import scratch_directory
 
@@ -51,7 +52,7 @@ def run_suite(
     machine = describe_machine()
     # The date and the load differ from run to run.
     lasting = {name: value for name, value in machine.items() if name not in ("date", "load before")}
-    identity = {"settings": settings.as_json(), "machine": lasting}
+    identity = {"settings": settings.as_json(), "machine": lasting, "models": recipe()}
     kept = {
         workload.name: result
         for workload in workloads
@@ -84,7 +85,11 @@ def _read(path: Path, identity: dict[str, Any]) -> WorkloadResult | None:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    return WorkloadResult.from_json(content["result"]) if content["identity"] == identity else None
+    if content["identity"] != identity:
+        return None
+    result = WorkloadResult.from_json(content["result"])
+    # What failed of ours may have been repaired since.
+    return None if result.failures_of_ours() else result
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ def saved_model(model: str, cache: Path, log: Path, time_limit: float) -> Path:
             return find_weights().programs[model]
         except UsageError as error:
             raise StepFailedError(str(error)) from error
-    folder = cache / f"{model}-{_recipe()}"
+    folder = cache / f"{model}-{recipe()}"
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
@@ -45,8 +45,15 @@ def saved_model(model: str, cache: Path, log: Path, time_limit: float) -> Path:
     return folder
 
 
-def _recipe() -> str:
-    """What a saved model depends on: how it is built, and by which Paddle."""
+def model_to_convert(model: Path) -> Path:
+    """The form of a saved model that paddle2onnx gets: one with known sizes where there is one."""
+    # Not from `models`, which imports Paddle.
+    fixed = model / "fixed"
+    return fixed if fixed.is_dir() else model
+
+
+def recipe() -> str:
+    """A digest of what saved models depend on: how they are built, and by which Paddle."""
     source = package_files(__package__).joinpath("models.py").read_bytes()
     version = metadata.version("paddlepaddle").encode()
     return hashlib.sha256(version + b"\n" + source).hexdigest()[:12]

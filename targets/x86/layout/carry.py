@@ -94,6 +94,11 @@ class Carrier(relax.PyExprMutator):  # type: ignore[misc]
         """What a variable of the original function is bound to."""
         return self._bound.get(expr) if isinstance(expr, relax.Var) else None
 
+    def visit_dataflow_block_(self, block: relax.DataflowBlock) -> relax.BindingBlock:
+        # What is emitted for a block's operators, blocked forms of parameters too, is unknown outside of it.
+        self._blocked.clear()
+        return super().visit_dataflow_block_(block)
+
     def visit_var_binding_(self, binding: relax.VarBinding) -> None:
         variable, value = binding.var, binding.value
         self._bound[variable] = value

@@ -179,6 +179,8 @@ def slice_channels(carrier: Carrier, call: relax.Call) -> Moved | None:
     step = strides[0][0] if strides and strides[0] else 1
     if (strides and strides[0] is None) or step < 1:
         return None
+    if extent(call.ty.shape[1]) == 0:
+        return None
     start = max(0, begin[0] + (found.channels if begin[0] < 0 else 0))
     return _rearranged(found, int(call.ty.shape[1]), lambda channel: channel * step + start)
 
@@ -204,15 +206,14 @@ def shuffle(carrier: Carrier, call: relax.Call) -> Moved | None:
     found = carrier.peek(split.args[0])
     if found is None or len(split.ty.shape) != 5 or len(call.ty.shape) != 4:
         return None
-    groups, inner = (extent(split.ty.shape[axis]) for axis in (1, 2))
+    batch, groups, inner = (extent(split.ty.shape[axis]) for axis in (0, 1, 2))
     same = Analyzer()
     if groups * inner != found.channels or not all(
-        same.can_prove_equal(before, after) for before, after in zip(found.shape, call.ty.shape, strict=True)
+        same.can_prove_equal(before, after)
+        for before, after in zip([batch, *found.shape], [found.shape[0], *call.ty.shape], strict=True)
     ):
         return None
-    return _rearranged(
-        found, found.channels, lambda channel: channel % groups * inner + channel // groups
-    )
+    return _rearranged(found, found.channels, lambda channel: channel % groups * inner + channel // groups)
 
 
 def _is(expr: Any, name: str) -> bool:

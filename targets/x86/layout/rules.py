@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from tvm import relax
+from tvm_ffi import structural_equal
 
 from paddle_tvm.targets.x86.conv2d_blocked import conv2d_blocked
 from paddle_tvm.targets.x86.conv2d_transpose_blocked import conv2d_transpose_blocked
@@ -38,19 +39,34 @@ _REDUCTIONS = ("max", "mean", "min", "sum")
 
 def _elementwise(carrier: Carrier, call: relax.Call) -> Blocked | None:
     """Elementwise operators with broadcasting run on the rank-5 tensors as they are."""
-    known = [found for argument in call.args if (found := carrier.find(argument)) is not None]
-    if not known or len(call.ty.shape) != 4 or extent(call.ty.shape[1]) != known[0].channels:
+    shape = call.ty.shape
+    if shape is None or len(shape) != 4 or _divides_integers(call):
+        return None
+    known = [
+        found
+        for argument in call.args
+        if (found := carrier.find(argument)) is not None and found.channels == extent(shape[1])
+    ]
+    if not known:
         return None
     operands = [_operand(carrier, argument, known[0]) for argument in call.args]
     expr = relax.Call(call.op, operands, call.attrs, call.ty_args)
     return Blocked(carrier.builder.emit(expr), known[0].channels, known[0].lanes)
 
 
+def _divides_integers(call: relax.Call) -> bool:
+    """Where lanes beyond the last channel hold zeros the processor would trap."""
+    return call.op.name == "relax.divide" and "int" in str(call.args[1].ty.dtype)
+
+
 def _operand(carrier: Carrier, argument: relax.Expr, like: Blocked) -> relax.Expr:
     """An operand of an elementwise operator, for a result that is blocked as ``like`` is."""
     found = carrier.find(argument)
-    if found is not None:
+    if found is not None and found.channels == like.channels:
         return found.expr
+    if not isinstance(argument.ty, relax.TensorType):
+        # A bound of clip.
+        return argument
     shape = [extent(dim) for dim in argument.ty.shape]
     if all(dim == 1 for dim in shape) and len(shape) <= 4:
         # One element broadcasts whatever its rank.
@@ -95,7 +111,7 @@ def _resize(carrier: Carrier, call: relax.Call) -> Blocked | None:
     if not isinstance(operands, relax.Tuple) or len(operands.fields) != 1:
         return None
     found = carrier.find(operands.fields[0])
-    if found is None:
+    if found is None or not structural_equal(list(call.ty.shape)[:2], list(operands.fields[0].ty.shape)[:2]):
         return None
     made = legalize_resize(carrier.builder, call, found.expr)
     return None if made is None else Blocked(carrier.builder.emit(made), found.channels, found.lanes)

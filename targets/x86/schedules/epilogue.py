@@ -44,13 +44,14 @@ def inline_epilogue(schedule: s_tir.Schedule, blocks: list[Any]) -> list[Any]:
 
 def _is_spread(schedule: s_tir.Schedule, block: Any) -> bool:
     """Whether something broadcasts a block's result: inlined, it would be computed for each copy."""
-    own = _extents(schedule, block)
+    own = block_extents(schedule, block)
     return any(
         len(own) == len(other) and any(mine == 1 and its != 1 for mine, its in zip(own, other, strict=True))
-        for other in (_extents(schedule, consumer) for consumer in schedule.get_consumers(block))
+        for other in (block_extents(schedule, consumer) for consumer in schedule.get_consumers(block))
     )
 
 
-def _extents(schedule: s_tir.Schedule, block: Any) -> list[Any]:
+def block_extents(schedule: s_tir.Schedule, block: Any) -> list[Any]:
+    """The extents of a block's axes: ints where they are constant."""
     extents = (axis.dom.extent for axis in schedule.get(block).iter_vars)
     return [int(extent.value) if isinstance(extent, tirx.IntImm) else extent for extent in extents]

@@ -138,47 +138,33 @@ class GemmKernel:
         axes = [axis.var for axis in self.fused.main.iter_vars]
         places = [self._place(matrix, first + row) for row in range(count)]
 
+        def row_of(row: int, body: Callable[[int, Any], tirx.Stmt]) -> tirx.Stmt:
+            def vector(number: Any) -> tirx.Stmt:
+                first = number * self.lanes
+                return loop("lane", 0, self.lanes, lambda lane: body(row, first + lane), VECTORIZED)
+
+            return loop("vector", 0, vectors, vector, UNROLLED)
+
         def each(body: Callable[[int, Any], tirx.Stmt]) -> tirx.Stmt:
-            return sequence(
-                [
-                    loop(
-                        "vector",
-                        0,
-                        vectors,
-                        lambda vector, row=row: loop(
-                            "lane",
-                            0,
-                            self.lanes,
-                            lambda lane: body(row, vector * self.lanes + lane),
-                            VECTORIZED,
-                        ),
-                        UNROLLED,
-                    )
-                    for row in range(count)
-                ]
-            )
+            return sequence([row_of(row, body) for row in range(count)])
 
         def update(row: int, column: Any, k: Any) -> tirx.Stmt:
             index = [*places[row], start + column, k]
             term = substitute(body.b, list(zip(axes, index, strict=True)))
             return tirx.BufferStore(sums[row], sums[row][column] + term, [column])
 
+        def finish(row: int) -> tirx.Stmt:
+            def store(column: Any) -> tirx.Stmt:
+                return self.fused.store(sums[row][column], [*places[row], start + column])
+
+            return loop("column", 0, width, store)
+
         zero = tirx.const(0, dtype)
         depth = self.fused.main.iter_vars[-1].dom.extent
         statements = [
             each(lambda row, column: tirx.BufferStore(sums[row], zero, [column])),
             loop("k", 0, extent(depth), lambda k: each(lambda row, column: update(row, column, k))),
-            *[
-                loop(
-                    "column",
-                    0,
-                    width,
-                    lambda column, row=row: self.fused.store(
-                        sums[row][column], [*places[row], start + column]
-                    ),
-                )
-                for row in range(count)
-            ],
+            *[finish(row) for row in range(count)],
         ]
         return opaque_block("tile", sums, sequence(statements))
 

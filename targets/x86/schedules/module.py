@@ -9,6 +9,7 @@ import tvm
 from tvm import s_tir, tirx
 
 from paddle_tvm.targets.x86.resize import RESIZE
+from paddle_tvm.targets.x86.dimensions import name_dimensions
 from paddle_tvm.targets.x86.schedules.blocks import is_empty, root_blocks
 from paddle_tvm.targets.x86.schedules.gemm import schedule_gemm
 from paddle_tvm.targets.x86.schedules.generic import schedule_loops
@@ -66,7 +67,8 @@ def _find_rule(schedule: s_tir.Schedule) -> tuple[str | None, Any]:
 
 def schedule_function(function: tirx.PrimFunc) -> tirx.PrimFunc:
     """One TIR function, parallel and vectorised."""
-    schedule = s_tir.Schedule(tvm.IRModule({"main": function.with_attr("global_symbol", "main")}))
+    plain = name_dimensions(function).with_attr("global_symbol", "main")
+    schedule = s_tir.Schedule(tvm.IRModule({"main": plain}))
     if is_empty(schedule):
         # Nothing runs, and TVM's primitives refuse loops of no iteration.
         pass

@@ -6,10 +6,11 @@ from math import prod
 from typing import Any
 
 from tvm import s_tir
+from tvm_ffi import structural_equal
 
 from paddle_tvm.targets.x86.partitioning import PARTITION
 from paddle_tvm.targets.x86.schedules.blocks import constant_extent, reduces, root_blocks
-from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue
+from paddle_tvm.targets.x86.schedules.epilogue import block_extents, inline_epilogue
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
 from paddle_tvm.targets.x86.tile import RUNS
 
@@ -18,16 +19,23 @@ _PARALLEL_WORK = 1 << 14
 
 
 def schedule_move_channels(schedule: s_tir.Schedule, main: Any) -> None:
-    """Schedule a copy of blocks of channels and what follows it."""
-    runs = [int(start) for start in schedule.get(main).annotations[RUNS]]
+    """Schedule a copy of blocks of channels and what follows it, which may be another copy."""
     blocks = root_blocks(schedule)
     position = [schedule.get(block).name_hint for block in blocks].index(schedule.get(main).name_hint)
+    copies = [
+        (block_extents(schedule, block), [int(start) for start in schedule.get(block).annotations[RUNS]])
+        for block in blocks[position:]
+        if RUNS in schedule.get(block).annotations
+    ]
     stages = inline_epilogue(schedule, blocks[position:])
-    for number, block in enumerate([*blocks[:position], *stages]):
-        if number == position and len(schedule.get_loops(block)) == 5 and not reduces(schedule, block):
-            _schedule_copy(schedule, block, runs)
-        else:
+    for block in [*blocks[:position], *stages]:
+        own = block_extents(schedule, block)
+        # A stage of other extents has a copy inlined, but its loops do not run over those blocks.
+        runs = next((runs for extents, runs in reversed(copies) if structural_equal(extents, own)), None)
+        if runs is None or reduces(schedule, block):
             schedule_block(schedule, block)
+        else:
+            _schedule_copy(schedule, block, runs)
 
 
 def _schedule_copy(schedule: s_tir.Schedule, block: Any, runs: list[int]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from tvm import s_tir, tirx
 from tvm.s_tir.schedule import ScheduleError
 
+from paddle_tvm.targets.x86.overlap import OVERLAP
 from paddle_tvm.targets.x86.schedules.blocks import (
     constant_extent,
     reduces,
@@ -41,6 +42,8 @@ def schedule_register_tile(schedule: s_tir.Schedule, main: Any) -> None:
             if BLOCKED in schedule.get(main).annotations:
                 _vectorize_epilogue(schedule, stages[0], tile_loop)
             stages = stages[1:]
+    if constant_extent(schedule, tile_loop) is None:
+        schedule.annotate(tile_loop, OVERLAP, int(schedule.get(main).annotations[TILE]))
     _run_in_parallel(schedule, units, tile_loop)
     _registers(schedule, main)
     for block in [*before, *stages]:

@@ -1,0 +1,46 @@
+"""Gives each symbolic size of a TIR function a variable of its own.
+
+A size such as ``(h - 1) // 4 + 1`` stands in every index that has to do with it, and TVM's analysis of what
+a tile touches gives up on the divisions: accumulators do not become registers. The function finds the size
+in the shape of its argument anyway.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm_ffi
+from tvm import ir, tirx
+
+_COMPOUND = (tirx.Add, tirx.Sub, tirx.FloorDiv, tirx.Max, tirx.Min)
+
+
+def name_dimensions(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Replace sums and quotients that are dimensions of arguments by variables.
+
+    Products stay as they are: schedules divide positions by their factors.
+
+    Requires: buffers are arguments of the function (destination passing). Ensures: the same function of
+    arguments whose shapes fit.
+    """
+    names: list[tuple[Any, tirx.Var]] = []
+    for parameter in function.params:
+        for dim in getattr(parameter.ty, "shape", None) or ():
+            if isinstance(dim, _COMPOUND) and _find(dim, names) is None:
+                names.append((dim, tirx.Var(f"size_{len(names)}", dim.ty)))
+    if not names:
+        return function
+    # A size may be part of a larger one, which goes first.
+
+    def name(expression: Any) -> Any:
+        found = _find(expression, names)
+        return expression if found is None else found
+
+    return tvm_ffi.structural_map(function, (_COMPOUND, name), order="pre")
+
+
+def _find(expression: ir.Expr, names: list[tuple[Any, tirx.Var]]) -> tirx.Var | None:
+    for known, variable in names:
+        if tvm_ffi.structural_equal(known, expression):
+            return variable
+    return None
