@@ -90,6 +90,7 @@ def verify(
     model: str | Path,
     *,
     mcpu: str | None = None,
+    threads: int = 1,
     shapes: Sequence[Mapping[str, Sequence[int]]] | None = None,
     seed: int = 0,
     tolerance: float = 1e-3,
@@ -102,6 +103,8 @@ def verify(
         The artifact, and the saved model that it was compiled from.
     mcpu
         Which code of an artifact for several CPUs to run; by default that which the runtime takes here.
+    threads
+        How many threads the artifact runs with.
     shapes
         Sets of input shapes to try; by default two, and those of the specialisations.
     seed
@@ -112,4 +115,6 @@ def verify(
     from paddle_tvm.compiler.verify import verify_artifact
 
     with _one_at_a_time:
-        return verify_artifact(artifact, model, mcpu=mcpu, shapes=shapes, seed=seed, tolerance=tolerance)
+        return verify_artifact(
+            artifact, model, mcpu=mcpu, threads=threads, shapes=shapes, seed=seed, tolerance=tolerance
+        )

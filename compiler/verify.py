@@ -97,6 +97,7 @@ def verify_artifact(
     model: str | Path,
     *,
     mcpu: str | None = None,
+    threads: int = 1,
     shapes: Sequence[Mapping[str, Sequence[int]]] | None = None,
     inputs: Arrays | None = None,
     seed: int = 0,
@@ -114,6 +115,8 @@ def verify_artifact(
         The saved model that it was compiled from.
     mcpu
         Which code of an artifact for several CPUs to run; by default that which the runtime takes here.
+    threads
+        How many threads the artifact runs with.
     shapes
         Sets of input shapes to try. By default the fixed shapes of each specialisation, and two sets for
         the dynamic form.
@@ -145,7 +148,7 @@ def verify_artifact(
         reference = open_reference(source)
         _require_same_inputs(manifest, reference, source)
     with progress.stage("load the artifact") if progress else nullcontext():
-        predictor = load_predictor(artifact, mcpu=mcpu)
+        predictor = load_predictor(artifact, threads, mcpu)
     with progress.stage("compare the outputs") if progress else nullcontext():
         verifier = _Verifier(manifest, reference, predictor, seed, tolerance)
         checks, first_failure = verifier.run(shapes, inputs)

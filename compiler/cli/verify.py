@@ -22,6 +22,9 @@ from paddle_tvm.runtime.errors import UsageError
     "--inputs", "inputs_file", type=click.Path(path_type=Path), help="A .npz with an array for each input."
 )
 @click.option("--mcpu", metavar="NAME", help="Which of the CPUs that ARTIFACT has code for to verify.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="That ARTIFACT runs with."
+)
 @shape_option("Shape of an input; several sets, separated by ';', are tried one after the other.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs."
@@ -40,6 +43,7 @@ def verify(
     model: Path,
     inputs_file: Path | None,
     mcpu: str | None,
+    threads: int,
     shapes: tuple[str, ...],
     seed: int,
     tolerance: float,
@@ -64,6 +68,7 @@ def verify(
         artifact,
         model,
         mcpu=mcpu,
+        threads=threads,
         shapes=sets,
         inputs=inputs,
         seed=seed,

@@ -19,6 +19,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,8 +53,8 @@ typedef struct {
   Lambda lambda;
   void *closure;
   GroupEnv env;
-  void *error; /* the first that a task raised */
-  int32_t next_task;
+  void *error;    /* the first that a task raised */
+  char *begun;    /* for each task whether somebody has begun it */
   int32_t finished; /* how many workers have let go; with CALLER_SLEEPS while the caller sleeps on it */
 } Job;
 
@@ -97,10 +98,13 @@ static void futex(int32_t *word, int operation, int32_t value) {
   syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
-static void run_tasks(Job *job) {
-  for (;;) {
-    int32_t task = __atomic_fetch_add(&job->next_task, 1, __ATOMIC_RELAXED);
-    if (task >= job->env.num_task) return;
+/* Runs what nobody has begun, from the task `own` on: that part of a tensor which this thread worked on in the
+   loop before, and which is in the caches of its core. */
+static void run_tasks(Job *job, int32_t own) {
+  int32_t count = job->env.num_task;
+  for (int32_t i = 0; i < count; ++i) {
+    int32_t task = (own + i) % count;
+    if (__atomic_exchange_n(&job->begun[task], 1, __ATOMIC_RELAXED)) continue;
     if (job->lambda(task, &job->env, job->closure) == 0) continue;
     void *error = NULL, *none = NULL;
     TVMFFIErrorMoveFromRaised(&error);
@@ -128,7 +132,7 @@ static void *work(void *argument) {
     }
     if (!__atomic_compare_exchange_n(&self->job, &job, TAKEN, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
       continue;
-    run_tasks(job);
+    run_tasks(job, (int32_t)(self - workers) + 1);
     __atomic_store_n(&self->job, NULL, __ATOMIC_SEQ_CST);
     int32_t *finished = &job->finished;
     /* After this the job may be gone; to wake somebody at its old address does no harm. */
@@ -212,14 +216,17 @@ EXPORT int paddle_tvm_parallel_launch(Lambda lambda, void *closure, int num_task
     if (helpers > MAX_WORKERS) helpers = MAX_WORKERS;
   }
   if (helpers < 0) helpers = 0;
-  Job job = {.lambda = lambda, .closure = closure, .env = {NULL, num_task ? num_task : helpers + 1}};
+  int32_t tasks = num_task ? num_task : helpers + 1;
+  char begun[tasks];
+  memset(begun, 0, tasks);
+  Job job = {.lambda = lambda, .closure = closure, .env = {NULL, tasks}, .begun = begun};
   Worker *asked[helpers + 1];
   int32_t asked_count = 0, taken = 0;
   for (int32_t i = 0; asked_count < helpers; ++i) {
     if (i >= __atomic_load_n(&worker_count, __ATOMIC_SEQ_CST) && !hire(i)) break;
     if (offer(&workers[i], &job)) asked[asked_count++] = &workers[i];
   }
-  run_tasks(&job);
+  run_tasks(&job, 0);
   for (int32_t i = 0; i < asked_count; ++i) taken += !take_back(asked[i], &job);
 #define ALL_FINISHED ((__atomic_load_n(&job.finished, __ATOMIC_SEQ_CST) & ~CALLER_SLEEPS) == taken)
   if (taken && !COMES_TRUE(ALL_FINISHED, CALLER_WAITS_NS)) {

@@ -46,7 +46,7 @@ class Phases:
 
     def taps(self, axis: int) -> int:
         """Taps of the kernel that fall on one output position."""
-        return ceil_div(self.kernel[axis], self.strides[axis])
+        return -(-int(self.kernel[axis]) // self.strides[axis])
 
     def shift(self, phase: Any, axis: int) -> Any:
         """Input position of the first tap of a phase's first output position."""
@@ -152,7 +152,7 @@ def pack_phases(
 
 
 def _transpose(data: te.Tensor, weight: te.Tensor, phases: Phases, tile: Any) -> te.Tensor:
-    batch, _, rows, columns, width = (extent(dim) for dim in data.shape)
+    batch, *_, width = (extent(dim) for dim in data.shape)
     stride_y, stride_x, packs, chunks, taps_y, taps_x, step, vectors, lanes = (
         extent(dim) for dim in weight.shape
     )
@@ -192,21 +192,21 @@ def _transpose(data: te.Tensor, weight: te.Tensor, phases: Phases, tile: Any) ->
 def _pad(data: te.Tensor, phases: Phases, steps_y: Any, steps_x: Any) -> tuple[te.Tensor, tuple[int, int]]:
     """The input with zeros wherever taps reach beyond it, and how many stand before it."""
     batch, blocks, rows, columns, width = (extent(dim) for dim in data.shape)
-    before = tuple(
+    before_y, before_x = (
         max(0, phases.taps(axis) - 1 - phases.before[axis] // phases.strides[axis]) for axis in (0, 1)
     )
     last = tuple(phases.shift(phases.strides[axis] - 1, axis) for axis in (0, 1))
-    height = simplify(steps_y + last[0] + before[0])
-    breadth = simplify(steps_x + last[1] + before[1])
-    if before == (0, 0) and (height, breadth) == (rows, columns):
+    height = simplify(steps_y + last[0] + before_y)
+    breadth = simplify(steps_x + last[1] + before_x)
+    if before_y == before_x == 0 and (height, breadth) == (rows, columns):
         return data, (0, 0)
     padded = te.compute(
         (batch, blocks, height, breadth, width),
         lambda n, c, y, x, lane: tirx.if_then_else(
-            tirx.all(y >= before[0], y < rows + before[0], x >= before[1], x < columns + before[1]),
-            data[n, c, y - before[0], x - before[1], lane],
+            tirx.all(y >= before_y, y < rows + before_y, x >= before_x, x < columns + before_x),
+            data[n, c, y - before_y, x - before_x, lane],
             tirx.const(0, data.dtype),
         ),
         name="pad",
     )
-    return padded, before
+    return padded, (before_y, before_x)

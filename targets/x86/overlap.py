@@ -63,7 +63,8 @@ def _move(loop: tirx.For, tile: int, start: Any) -> tirx.Stmt:
         return start if is_start and product.a.same_as(loop.loop_var) else product
 
     def unclamp(clamp: tirx.Min) -> Any:
-        return clamp.a if _reads(clamp.a, loop.loop_var) else clamp
+        # A minimum of what stands in a tensor is arithmetic of the model, as in relu6.
+        return clamp.a if _reads(clamp.a, loop.loop_var) and not _loads(clamp) else clamp
 
     def unguard(realize: SBlockRealize) -> Any:
         kept = [part for part in _conjuncts(realize.predicate) if not _reads(part, loop.loop_var)]
@@ -88,4 +89,10 @@ def _reads(expression: Any, variable: tirx.Var) -> bool:
             found.append(True)
 
     tvm_ffi.structural_walk(expression, (tirx.Var, visit))
+    return bool(found)
+
+
+def _loads(expression: Any) -> bool:
+    found: list[Any] = []
+    tvm_ffi.structural_walk(expression, (ir.TensorLoad, found.append))
     return bool(found)

@@ -31,7 +31,8 @@ def test_compiled_model_equals_paddle_at_two_shapes(model: ZooModel, tmp_path: P
     compiler.compile(saved, artifact)
     for seed, shapes in enumerate(model.shapes):
         inputs = model.random_inputs(shapes, seed)
-        verify_artifact(artifact, saved, inputs=inputs, tolerance=1e-3).require_passed()
+        for threads in (1, 2):
+            verify_artifact(artifact, saved, threads=threads, inputs=inputs).require_passed()
 
 
 def require_signal(reference: Any, model: ZooModel, shapes: Any) -> None:

@@ -1,4 +1,4 @@
-"""Small Relax graphs: written by a builder, evaluated by NumPy in float64, and compared with compiled code."""
+"""Small Relax graphs: written by a builder, evaluated by NumPy in float64, compared with compiled code."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Blocked:
 
     @property
     def blocks(self) -> int:
-        return ceil_div(self.channels, self.lanes)
+        return -(-self.channels // self.lanes)
 
     @property
     def shape(self) -> list[Any]:

@@ -49,6 +49,8 @@ class Carrier(relax.PyExprMutator):  # type: ignore[misc]
         self._blocked: dict[relax.Var, Blocked | Moved] = {}
         # Variables that have no plain form yet.
         self._only_blocked: set[relax.Var] = set()
+        # Operators that a later one may make part of its own: emitted when somebody asks for their result.
+        self._deferred: dict[relax.Var, relax.VarBinding] = {}
         self._bound: dict[relax.Var, relax.Expr] = {}
 
     @property
@@ -113,13 +115,25 @@ class Carrier(relax.PyExprMutator):  # type: ignore[misc]
             if carried is not None:
                 self.set_var_remap(variable, carried)
                 return
+            if _may_shuffle(value) and (
+                value.args[0] in self._only_blocked or value.args[0] in self._deferred
+            ):
+                self._deferred[variable] = binding
+                return
         super().visit_var_binding_(binding)
 
     def visit_dataflow_var_(self, variable: relax.DataflowVar) -> relax.Expr:
         if variable in self._only_blocked:
             self._only_blocked.remove(variable)
             self.set_var_remap(variable, unblock(self.builder_, self.blocked(variable)))
+        elif variable in self._deferred:
+            super().visit_var_binding_(self._deferred.pop(variable))
         return super().visit_dataflow_var_(variable)
+
+
+def _may_shuffle(call: relax.Call) -> bool:
+    """Whether a call may be the first or second part of a channel shuffle."""
+    return isinstance(call.op, ir.Op) and call.op.name in ("relax.reshape", "relax.permute_dims")
 
 
 def block_channels(module: tvm.IRModule, lanes: int) -> tvm.IRModule:

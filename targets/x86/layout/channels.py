@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from tvm import relax, te, tirx
 from tvm.script.ir_builder import IRBuilder
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _INJECTIVE = {"op_pattern": 2}
 # A copy from more tensors than this is not put off any longer: its code grows with them.
 _SOURCES = 8
+# Elements to copy that are worth the start of other threads.
+_PARALLEL_WORK = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,10 @@ def _move_lanes(moved: Moved, lanes: int) -> tirx.PrimFunc:
             for number, source in enumerate(moved.sources)
         ]
         result = T.match_buffer(T.arg("result", T.handle()), (batch, blocks, rows, columns, lanes), dtype)
-        with T.sblock("root"), T.parallel(0, batch * rows) as row, T.serial(0, columns) as x:
+        elements = batch * rows * columns * blocks * lanes
+        little = isinstance(elements, int) and elements < _PARALLEL_WORK
+        outside = T.serial if little else T.parallel
+        with T.sblock("root"), outside(0, batch * rows) as row, T.serial(0, columns) as x:
             n, y = row // rows, row % rows
             for channel in range(blocks * lanes):
                 # Nobody looks at lanes beyond the last channel, but they are not left as they were.
@@ -146,10 +151,12 @@ def concat(carrier: Carrier, call: relax.Call) -> Moved | None:
     operands = call.args[0]
     if not isinstance(operands, relax.Tuple):
         operands = carrier.producer(operands)
-    if not isinstance(operands, relax.Tuple) or len(call.ty.shape) != 4 or call.attrs.axis is None:
+    if not isinstance(operands, relax.Tuple) or call.ty.ndim != 4 or call.attrs.axis is None:
         return None
     fields = list(operands.fields)
-    if int(call.attrs.axis) % 4 != 1 or all(carrier.peek(field) is None for field in fields):
+    if int(call.attrs.axis) % 4 != 1 or not isinstance(extent(call.ty.shape[1]), int):
+        return None
+    if all(carrier.peek(field) is None for field in fields):
         return None
     parts = [carrier.movable(field) for field in fields]
     if sum(len(part.sources) for part in parts) > _SOURCES:
@@ -216,7 +223,7 @@ def shuffle(carrier: Carrier, call: relax.Call) -> Moved | None:
     return _rearranged(found, found.channels, lambda channel: channel % groups * inner + channel // groups)
 
 
-def _is(expr: Any, name: str) -> bool:
+def _is(expr: Any, name: str) -> TypeGuard[relax.Call]:
     return isinstance(expr, relax.Call) and getattr(expr.op, "name", None) == name
 
 

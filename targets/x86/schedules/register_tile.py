@@ -26,6 +26,10 @@ from paddle_tvm.targets.x86.tile import BLOCKED, BLOCKS, FLAT, LANES, PHASES, TI
 
 # Fewer parallel units than this do not spread evenly over cores: tiles become the units.
 _FEW_UNITS = 64
+# Tiles that are units cannot overlap, which costs more than an uneven end.
+_FEW_DYNAMIC_UNITS = 8
+# So many multiply-adds take as long as waking another thread.
+_LITTLE_WORK = 1 << 17
 
 
 def schedule_register_tile(schedule: s_tir.Schedule, main: Any) -> None:
@@ -42,9 +46,7 @@ def schedule_register_tile(schedule: s_tir.Schedule, main: Any) -> None:
             if BLOCKED in schedule.get(main).annotations:
                 _vectorize_epilogue(schedule, stages[0], tile_loop)
             stages = stages[1:]
-    if constant_extent(schedule, tile_loop) is None:
-        schedule.annotate(tile_loop, OVERLAP, int(schedule.get(main).annotations[TILE]))
-    _run_in_parallel(schedule, units, tile_loop)
+    _run_in_parallel(schedule, main, units, tile_loop)
     _registers(schedule, main)
     for block in [*before, *stages]:
         schedule_block(schedule, block)
@@ -116,13 +118,20 @@ def _split(schedule: s_tir.Schedule, main: Any) -> tuple[list[Any], Any]:
     return units, tile_loop
 
 
-def _run_in_parallel(schedule: s_tir.Schedule, units: list[Any], tile_loop: Any) -> None:
-    """Run rows of tiles in parallel, or tiles where there are few rows."""
+def _run_in_parallel(schedule: s_tir.Schedule, main: Any, units: list[Any], tile_loop: Any) -> None:
+    """Run rows of tiles in parallel, or tiles where there are few rows, or nothing where all is little."""
+    axes = [axis.dom.extent for axis in schedule.get(main).iter_vars]
+    sizes = [int(size.value) for size in axes if isinstance(size, tirx.IntImm)]
+    if len(sizes) == len(axes) and prod(sizes) < _LITTLE_WORK:
+        return
     extents = [constant_extent(schedule, loop) for loop in units]
-    if None not in extents and prod(extent for extent in extents if extent is not None) < _FEW_UNITS:
+    few = _FEW_UNITS if constant_extent(schedule, tile_loop) is not None else _FEW_DYNAMIC_UNITS
+    if None not in extents and prod(extent for extent in extents if extent is not None) < few:
         schedule.parallel(schedule.fuse(*units, tile_loop))
-    else:
-        schedule.parallel(schedule.fuse(*units))
+        return
+    if constant_extent(schedule, tile_loop) is None:
+        schedule.annotate(tile_loop, OVERLAP, int(schedule.get(main).annotations[TILE]))
+    schedule.parallel(schedule.fuse(*units))
 
 
 def _registers(schedule: s_tir.Schedule, main: Any) -> None:
