@@ -23,6 +23,9 @@ PHASES = "paddle_tvm.phases"
 RUNS = "paddle_tvm.runs"
 # The most positions of a tile along a row of unknown length: shorter rows take a slower road.
 _POINTS_OF_UNKNOWN = 4
+# Kernels on feature maps are divided among threads by rows, in about so many chunks: then a thread finds
+# most of what it reads in the caches of its own core, where it wrote it in the kernel before.
+ROW_CHUNKS = 8
 # So few output channels leave most lanes of a block empty: their tensors stay plain.
 FEW_CHANNELS = 3
 

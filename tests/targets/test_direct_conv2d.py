@@ -64,6 +64,13 @@ def test_convolution_of_blocks_at_sizes_that_are_not_known(case):
 
 
 @pytest.mark.parametrize("mcpu", CPUS)
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize(("channels", "groups"), [(38, 2), (50, 2), (57, 3), (76, 4), (66, 2)])
+def test_groups_that_end_within_a_vector(channels, groups, kernel, mcpu):
+    check([[2, channels, 6, 9]], lambda g, x: g.relu(g.conv(x, channels, kernel, groups=groups)), mcpu)
+
+
+@pytest.mark.parametrize("mcpu", CPUS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 5), (14, 14)])
 @pytest.mark.parametrize("channels", [16, 40])
 def test_1x1_tiles_that_span_rows(size, channels, mcpu):

@@ -235,6 +235,17 @@ def test_symbolic_batch_height_and_width(channels, mcpu):
 
 
 @pytest.mark.parametrize("mcpu", CPUS)
+@pytest.mark.parametrize("shape", [[1, 16, 6, 9], [1, 16, 6, "w"]], ids=["static", "width"])
+def test_one_number_that_gates_a_whole_image(shape, mcpu):
+    def graph(g: Graph, x: relax.Expr) -> Any:
+        y = g.conv(x, 20)
+        number = g.conv(g.mean(y, [2, 3], keepdims=True), 1)
+        return g.multiply(y, g.sigmoid(number)), g.multiply(g.conv(x, 20), number)
+
+    check([shape], graph, mcpu, [{"w": 9}])
+
+
+@pytest.mark.parametrize("mcpu", CPUS)
 def test_symbolic_width_alone(mcpu):
     check([[1, 16, 4, "w"]], strided_branches, mcpu, [{"w": 60}, {"w": 5}])
 

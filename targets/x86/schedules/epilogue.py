@@ -46,9 +46,15 @@ def _is_spread(schedule: s_tir.Schedule, block: Any) -> bool:
     """Whether something broadcasts a block's result: inlined, it would be computed for each copy."""
     own = block_extents(schedule, block)
     return any(
-        len(own) == len(other) and any(mine == 1 and its != 1 for mine, its in zip(own, other, strict=True))
-        for other in (block_extents(schedule, consumer) for consumer in schedule.get_consumers(block))
+        _broadcasts(own, block_extents(schedule, consumer)) for consumer in schedule.get_consumers(block)
     )
+
+
+def _broadcasts(own: list[Any], other: list[Any]) -> bool:
+    if len(own) == len(other):
+        return any(mine == 1 and its != 1 for mine, its in zip(own, other, strict=True))
+    # One element broadcasts whatever its rank.
+    return all(mine == 1 for mine in own) and any(its != 1 for its in other)
 
 
 def block_extents(schedule: s_tir.Schedule, block: Any) -> list[Any]:

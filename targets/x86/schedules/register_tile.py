@@ -22,7 +22,7 @@ from paddle_tvm.targets.x86.schedules.blocks import (
 )
 from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue, inline_side_branches
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
-from paddle_tvm.targets.x86.tile import BLOCKED, BLOCKS, FLAT, LANES, PHASES, TILE
+from paddle_tvm.targets.x86.tile import BLOCKED, BLOCKS, FLAT, LANES, PHASES, ROW_CHUNKS, TILE
 
 # Fewer parallel units than this do not spread evenly over cores: tiles become the units.
 _FEW_UNITS = 64
@@ -38,7 +38,8 @@ def schedule_register_tile(schedule: s_tir.Schedule, main: Any) -> None:
     position = [schedule.get(block).name_hint for block in blocks].index(schedule.get(main).name_hint)
     before = inline_side_branches(schedule, main, blocks[:position])
     stages = inline_epilogue(schedule, blocks[position + 1 :])
-    units, tile_loop = _split(schedule, main)
+    units, inner = _split(schedule, main)
+    tile_loop = inner[-1]
     # Before loops are fused: with symbolic sizes TVM does not see through the division that undoes it.
     if not reduces(schedule, stages[0]):
         _flatten_positions(schedule, main, stages[0])
@@ -46,7 +47,7 @@ def schedule_register_tile(schedule: s_tir.Schedule, main: Any) -> None:
             if BLOCKED in schedule.get(main).annotations:
                 _vectorize_epilogue(schedule, stages[0], tile_loop)
             stages = stages[1:]
-    _run_in_parallel(schedule, main, units, tile_loop)
+    _run_in_parallel(schedule, main, units, inner)
     _registers(schedule, main)
     for block in [*before, *stages]:
         schedule_block(schedule, block)
@@ -101,8 +102,8 @@ def _split_phases(schedule: s_tir.Schedule, stage: Any, stride_y: int, stride_x:
     schedule.transform_block_layout(stage, tirx.IndexMap.from_func(split, ndim=5))
 
 
-def _split(schedule: s_tir.Schedule, main: Any) -> tuple[list[Any], Any]:
-    """Split and order the loops; returns those outside of a row of tiles, and the one over the row."""
+def _split(schedule: s_tir.Schedule, main: Any) -> tuple[list[Any], list[Any]]:
+    """Split and order the loops; returns those to run in parallel, and those inside down to the tiles."""
     annotations = schedule.get(main).annotations
     loops = schedule.get_loops(main)
     flags = reduction_flags(schedule, main)
@@ -111,23 +112,69 @@ def _split(schedule: s_tir.Schedule, main: Any) -> tuple[list[Any], Any]:
     split = [None, int(annotations[BLOCKS]), int(annotations[LANES])]
     block_outer, block_inner, lane = schedule.split(channel, split)
     tile_loop, position_inner = schedule.split(position, [None, int(annotations[TILE])])
-    # Weights of a block are used for all rows before the next block's are read.
-    units = [*outer[:-1], block_outer, *outer[-1:]]
+    if BLOCKED in annotations and not _is_mostly_weights(schedule, main):
+        units, inner, tile_loop = _by_rows(schedule, main, outer, block_outer, tile_loop)
+    else:
+        # Weights of a block are used for all rows before the next block's are read.
+        units, inner = [*outer[:-1], block_outer, *outer[-1:]], []
     # Positions outside, blocks inside: LLVM spills accumulators in the other order.
-    schedule.reorder(*units, tile_loop, *reduction, position_inner, block_inner, lane)
-    return units, tile_loop
+    schedule.reorder(*units, *inner, tile_loop, *reduction, position_inner, block_inner, lane)
+    return units, [*inner, tile_loop]
 
 
-def _run_in_parallel(schedule: s_tir.Schedule, main: Any, units: list[Any], tile_loop: Any) -> None:
+def _is_mostly_weights(schedule: s_tir.Schedule, main: Any) -> bool:
+    """Whether a convolution reads more weights than activations: then a thread takes a share of those."""
+    axes = schedule.get(main).iter_vars
+    sizes = [
+        int(axis.dom.extent.value) if isinstance(axis.dom.extent, tirx.IntImm) else None for axis in axes
+    ]
+    if None in sizes:
+        return False
+    known = [size for size in sizes if size is not None]
+    flags = reduction_flags(schedule, main)
+    *positions, channels = (size for size, flag in zip(known, flags, strict=True) if not flag)
+    depth, height, width, step = (size for size, flag in zip(known, flags, strict=True) if flag)
+    weights = channels * depth * step * height * width
+    return weights > prod(positions) * (depth * step + channels)
+
+
+def _by_rows(
+    schedule: s_tir.Schedule, main: Any, outer: list[Any], block_outer: Any, tile_loop: Any
+) -> tuple[list[Any], list[Any], Any]:
+    """Order loops so that a thread's share is a chunk of rows, and all channels of it.
+
+    Within a chunk, weights of a block are used for all rows before the next block's are read.
+    """
+    if FLAT in schedule.get(main).annotations:
+        count = _chunks(constant_extent(schedule, tile_loop))
+        chunk, tile_loop = schedule.split(tile_loop, [count, None])
+        return [*outer, chunk, block_outer], [], tile_loop
+    batch, row, *phases = outer
+    rows = constant_extent(schedule, row)
+    if rows is None:
+        return [batch, row, block_outer], phases, tile_loop
+    chunk, row = schedule.split(row, [_chunks(rows), None])
+    return [batch, chunk, block_outer], [row, *phases], tile_loop
+
+
+def _chunks(length: int | None) -> int:
+    """Chunks of equal length, about ``ROW_CHUNKS``; single rows where the length has no such divisor."""
+    assert length is not None
+    fitting = [count for count in range(ROW_CHUNKS // 2, 2 * ROW_CHUNKS + 1) if length % count == 0]
+    return min(fitting, key=lambda count: abs(count - ROW_CHUNKS)) if fitting else length
+
+
+def _run_in_parallel(schedule: s_tir.Schedule, main: Any, units: list[Any], inner: list[Any]) -> None:
     """Run rows of tiles in parallel, or tiles where there are few rows, or nothing where all is little."""
     axes = [axis.dom.extent for axis in schedule.get(main).iter_vars]
     sizes = [int(size.value) for size in axes if isinstance(size, tirx.IntImm)]
     if len(sizes) == len(axes) and prod(sizes) < _LITTLE_WORK:
         return
+    tile_loop = inner[-1]
     extents = [constant_extent(schedule, loop) for loop in units]
     few = _FEW_UNITS if constant_extent(schedule, tile_loop) is not None else _FEW_DYNAMIC_UNITS
     if None not in extents and prod(extent for extent in extents if extent is not None) < few:
-        schedule.parallel(schedule.fuse(*units, tile_loop))
+        schedule.parallel(schedule.fuse(*units, *inner))
         return
     if constant_extent(schedule, tile_loop) is None:
         schedule.annotate(tile_loop, OVERLAP, int(schedule.get(main).annotations[TILE]))

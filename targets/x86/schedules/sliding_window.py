@@ -39,6 +39,7 @@ from paddle_tvm.targets.x86.schedules.row_tiles import (
     whole_row,
 )
 from paddle_tvm.targets.x86.sliding_window import WINDOW, WindowAxis
+from paddle_tvm.targets.x86.tile import ROW_CHUNKS
 
 # Accumulators of a tile: enough to hide the latency of multiply-adds, few enough to stay in registers.
 _WIDEST = 8
@@ -49,9 +50,8 @@ _WRITTEN_OUT = 4
 _SYMBOLIC_WIDTHS = (8, 4, 2)
 # Below this number of vector operations starting threads costs more than they save.
 _PARALLEL_WORK = 1 << 14
-# Parallel units that spread evenly over cores.
-_UNITS = 16
-_SYMBOLIC_ROWS = 8
+# Rows of a parallel unit, where their number is not known.
+_SYMBOLIC_ROWS = 4
 
 
 def schedule_sliding_window(schedule: s_tir.Schedule, main: Any) -> None:
@@ -102,7 +102,7 @@ class SlidingKernel:
     def statement(self) -> tirx.Stmt:
         """All loops."""
         batch, blocks = extent(self.result.shape[0]), extent(self.result.shape[1])
-        rows = self._rows_together(batch, blocks)
+        rows = self._rows_together()
         chunks = ceil_div(self.rows.output, rows)
 
         def chunk(n: Any, c: Any, r: Any) -> tirx.Stmt:
@@ -123,7 +123,7 @@ class SlidingKernel:
             "unit",
             0,
             units,
-            lambda u: chunk(u // (blocks * chunks), u // chunks % blocks, u % chunks),
+            lambda u: chunk(u // (blocks * chunks), u % blocks, u // blocks % chunks),
             PARALLEL,
         )
 
@@ -135,13 +135,9 @@ class SlidingKernel:
         total = simplify(batch * blocks * self.rows.output * self._work())
         return not isinstance(total, int) or total >= _PARALLEL_WORK
 
-    def _rows_together(self, batch: Any, blocks: int) -> int:
+    def _rows_together(self) -> int:
         """Rows of a parallel unit."""
-        if not isinstance(self.rows.output, int):
-            return _SYMBOLIC_ROWS
-        channels = blocks * (batch if isinstance(batch, int) else 1)
-        per_channel: int = ceil_div(_UNITS, channels)
-        return max(1, self.rows.output // per_channel)
+        return max(1, self.rows.output // ROW_CHUNKS) if isinstance(self.rows.output, int) else _SYMBOLIC_ROWS
 
     def _row(self, n: Any, c: Any, y: Any) -> tirx.Stmt:
         axis = self.columns
