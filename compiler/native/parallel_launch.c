@@ -113,13 +113,15 @@ static void run_tasks(Job *job, int32_t own) {
   }
 }
 
-static void sleep_until_offered(Worker *self) {
-  for (;;) {
-    __atomic_store_n(&self->sleeps, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&self->job, __ATOMIC_SEQ_CST) != NULL) break;
-    futex(&self->sleeps, FUTEX_WAIT, 1);
-  }
+/* Until a job is offered, or a run begins. */
+static void sleep_until_woken(Worker *self) {
+  __atomic_store_n(&self->sleeps, 1, __ATOMIC_SEQ_CST);
+  if (__atomic_load_n(&self->job, __ATOMIC_SEQ_CST) == NULL) futex(&self->sleeps, FUTEX_WAIT, 1);
   __atomic_store_n(&self->sleeps, 0, __ATOMIC_SEQ_CST);
+}
+
+static void wake(Worker *worker) {
+  if (__atomic_exchange_n(&worker->sleeps, 0, __ATOMIC_SEQ_CST)) futex(&worker->sleeps, FUTEX_WAKE, 1);
 }
 
 static void *work(void *argument) {
@@ -127,7 +129,7 @@ static void *work(void *argument) {
   for (;;) {
     Job *job = NULL;
     if (!COMES_TRUE((job = __atomic_load_n(&self->job, __ATOMIC_ACQUIRE)) != NULL, WORKER_WAITS_NS)) {
-      sleep_until_offered(self);
+      sleep_until_woken(self);
       continue;
     }
     if (!__atomic_compare_exchange_n(&self->job, &job, TAKEN, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
@@ -144,7 +146,7 @@ static void *work(void *argument) {
 static int offer(Worker *worker, Job *job) {
   Job *none = NULL;
   if (!__atomic_compare_exchange_n(&worker->job, &none, job, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return 0;
-  if (__atomic_exchange_n(&worker->sleeps, 0, __ATOMIC_SEQ_CST)) futex(&worker->sleeps, FUTEX_WAKE, 1);
+  wake(worker);
   return 1;
 }
 
@@ -193,12 +195,24 @@ static void start(void) {
   pthread_atfork(NULL, NULL, forget_parent);
 }
 
+/* How many workers the run on this thread may ask: those it wants, while there are CPUs that no run is on. */
+static int32_t helpers_for_caller(void) {
+  int32_t helpers = threads_wanted - 1;
+  int32_t spare = cpu_count - __atomic_load_n(&active_callers, __ATOMIC_RELAXED);
+  if (helpers > spare) helpers = spare;
+  if (helpers > MAX_WORKERS) helpers = MAX_WORKERS;
+  return helpers > 0 ? helpers : 0;
+}
+
 /* A run begins on this thread, with this many threads at most. */
 EXPORT void paddle_tvm_enter(int32_t threads) {
   pthread_once(&once, start);
   /* Ctrl-C may have kept an earlier run from saying that it left. */
   if (threads_wanted == 0) __atomic_fetch_add(&active_callers, 1, __ATOMIC_RELAXED);
   threads_wanted = threads;
+  /* Waking takes as long as a small kernel: they are to be there when the first loop begins. */
+  int32_t helpers = helpers_for_caller(), known = __atomic_load_n(&worker_count, __ATOMIC_SEQ_CST);
+  for (int32_t i = 0; i < helpers && i < known; ++i) wake(&workers[i]);
 }
 
 /* The run has ended, if one began. */
@@ -209,13 +223,7 @@ EXPORT void paddle_tvm_leave(void) {
 
 /* TVMBackendParallelLaunch of tvm/runtime/c_backend_api.h. */
 EXPORT int paddle_tvm_parallel_launch(Lambda lambda, void *closure, int num_task) {
-  int32_t helpers = threads_wanted - 1;
-  if (helpers > 0) {
-    int32_t spare = cpu_count - __atomic_load_n(&active_callers, __ATOMIC_RELAXED);
-    if (helpers > spare) helpers = spare;
-    if (helpers > MAX_WORKERS) helpers = MAX_WORKERS;
-  }
-  if (helpers < 0) helpers = 0;
+  int32_t helpers = helpers_for_caller();
   int32_t tasks = num_task ? num_task : helpers + 1;
   char begun[tasks];
   memset(begun, 0, tasks);
