@@ -51,7 +51,7 @@ _FOR_ARTIFACT = ("model", "shapes", "cold")
     help="For an engine to load a model or take a turn, and for each other step.",
 )
 @click.option("--suite", is_flag=True, help="Time a fixed set of models instead of ARTIFACT.")
-@click.option("--models", default="", metavar="NAME,...", help="With --suite: only these.")
+@click.option("--models", metavar="NAME,...", help="With --suite: only these.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -83,7 +83,7 @@ def bench(
     seed: int,
     time_limit: int,
     suite: bool,
-    models: str,
+    models: str | None,
     output: Path | None,
     resume: bool,
     dynamic: bool,
@@ -106,7 +106,7 @@ def bench(
         from paddle_tvm.compiler.cli.bench_suite import bench_suite
 
         bench_suite(
-            models=[name.strip() for name in models.split(",") if name.strip()],
+            models=_names(models),
             against=against,
             threads=counts,
             rounds=rounds,
@@ -245,3 +245,13 @@ def _print_result(result: BenchResult, console: Console) -> None:
             console.print(engine.failure, markup=False, soft_wrap=True)
     if len(result.engines) > 1:
         console.print("ours / engine below 1: ours is faster.")
+
+
+def _names(models: str | None) -> list[str]:
+    """The models that are asked for; none stands for all of them."""
+    if models is None:
+        return []
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    if not names:
+        raise UsageError("--models names no model; leave it out to time all of them")
+    return names

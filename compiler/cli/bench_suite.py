@@ -32,6 +32,15 @@ from paddle_tvm.runtime.errors import PaddleTvmError, UsageError, VerificationEr
 _STYLES = {"good": "green", "bad": "yellow", "wrong": "red", "best": "bold", "": ""}
 
 
+def _make_folder(option: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{option} {folder}: that directory cannot be made ({error.strerror}); name another"
+        ) from error
+
+
 def bench_suite(
     *,
     models: Sequence[str],
@@ -55,7 +64,8 @@ def bench_suite(
     settings = SuiteSettings(
         threads, rounds, tuple(peers), dynamic, mcpus, seed, time_limit, cache or default_cache()
     )
-    output.mkdir(parents=True, exist_ok=True)
+    for option, folder in (("--output", output), ("--cache", settings.cache)):
+        _make_folder(option, folder)
     with _Progress.shown(stderr_console(), len(workloads), planned_seconds(settings)) as progress:
         result = run_suite(workloads, settings, output, resume, progress)
     written = _write(result, output)

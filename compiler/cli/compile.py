@@ -73,7 +73,7 @@ def compile(
     from paddle_tvm.compiler.report import check_report_path, write_report
 
     if report is not None:
-        check_report_path(report)
+        check_report_path(report, output)
     progress = StageProgress(stderr_console())
     fixed = [shape_set for shape_set in sets if shape_set]
     result = compiler.compile(

@@ -118,11 +118,13 @@ def profile_artifact(
     model = load(artifact, mcpu=mcpu)
     table = read_table(artifact, model)
     threads = threads or available_threads()
+    # More threads than CPUs reach no more, and disturb each other while they are measured.
+    cores = min(threads, available_threads())
     # Before and after: what else the machine does meanwhile may lower one of them.
-    measure_peak(threads)
+    measure_peak(cores)
     timing = time_kernels(model, arrays, threads, rounds)
     shapes = {spec.name: tuple(arrays[spec.name].shape) for spec in model.manifest.inputs}
-    return _join(model, table, shapes, timing, measure_peak(threads))
+    return _join(model, table, shapes, timing, measure_peak(cores))
 
 
 def read_table(artifact: Path, model: LoadedModel) -> KernelTable:

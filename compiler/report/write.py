@@ -12,15 +12,28 @@ from paddle_tvm.compiler.report.page import render
 from paddle_tvm.runtime.errors import UsageError
 
 
-def check_report_path(path: Path) -> None:
+def check_report_path(path: Path, artifact: Path) -> None:
     """Refuse a place where no report can be written, before anything is compiled for it.
+
+    Parameters
+    ----------
+    path
+        The file that the report goes to.
+    artifact
+        The directory that the artifact goes to.
 
     Raises
     ------
     UsageError
-        It is a directory, the folder around it does not exist, or it cannot be written to.
+        It is a directory, it is or lies in the artifact, the folder around it does not exist, or it cannot
+        be written to.
     """
     parent = path.absolute().parent
+    if path.resolve().is_relative_to(artifact.resolve()):
+        raise UsageError(
+            f"--report {path}: that is inside the artifact {artifact}, whose files are its own; "
+            f"name a file beside it, such as {artifact.with_suffix('.html')}"
+        )
     if path.is_dir():
         raise UsageError(f"--report {path}: it is a directory; name a file, such as {path / 'report.html'}")
     if not parent.is_dir():

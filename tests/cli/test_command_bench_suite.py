@@ -101,6 +101,12 @@ def test_a_form_that_cannot_be_compiled_is_shown_and_the_others_are_timed(
         (["a.pdtvm", "--dynamic"], "--dynamic is for --suite"),
         (["--suite", "--cold"], "--cold is for an ARTIFACT"),
         (["--suite", "--models", "abacus"], "abacus is not in the suite; it has resnet50"),
+        (["--suite", "--models", ""], "--models names no model"),
+        (
+            ["--suite", "--output", "/dev/null/suite"],
+            "--output /dev/null/suite: that directory cannot be made",
+        ),
+        (["--suite", "--cache", "/dev/null/models"], "--cache /dev/null/models: that directory cannot be"),
         (["--suite", "--threads", "0"], "--threads 0"),
         (["a.pdtvm", "--threads", "1,2"], "one number of threads"),
         (["--suite", "--against", "abacus"], "abacus is not known"),

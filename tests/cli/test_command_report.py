@@ -129,7 +129,12 @@ def test_code_for_another_machine_is_reported_without_times(
 
 @pytest.mark.parametrize(
     ("place", "message"),
-    [("missing/report.html", "there is no directory"), ("folder", "it is a directory")],
+    [
+        ("missing/report.html", "there is no directory"),
+        ("folder", "it is a directory"),
+        ("out.pdtvm", "inside the artifact"),
+        ("out.pdtvm/weights.bin", "inside the artifact"),
+    ],
 )
 def test_a_bad_path_is_refused_before_the_model_is_compiled(
     run: Run, model: Path, tmp_path: Path, place: str, message: str
