@@ -210,6 +210,8 @@ EXPORT void paddle_tvm_enter(int32_t threads) {
   /* Ctrl-C may have kept an earlier run from saying that it left. */
   if (threads_wanted == 0) __atomic_fetch_add(&active_callers, 1, __ATOMIC_RELAXED);
   threads_wanted = threads;
+  /* Somebody may have bound this thread to other CPUs since. */
+  if (threads > 1) count_cpus();
   /* Waking takes as long as a small kernel: they are to be there when the first loop begins. */
   int32_t helpers = helpers_for_caller(), known = __atomic_load_n(&worker_count, __ATOMIC_SEQ_CST);
   for (int32_t i = 0; i < helpers && i < known; ++i) wake(&workers[i]);

@@ -97,7 +97,7 @@ def test_predictors_return_every_reference_to_the_weights(parallel: Path, thread
     config = Config(str(parallel))
     config.set_cpu_math_library_num_threads(threads)
     predictor = create_predictor(config)
-    (weight,) = predictor._model.weights
+    (weight,) = predictor._model.weights.values()
     before = references(weight)
     for rows in (1, 2, 2, 3):
         clone = predictor.clone()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,29 +18,37 @@ from paddle_tvm.runtime.ffi import raised
 # FTVMParallelLambda of tvm/runtime/c_backend_api.h; its environment is a pointer and the number of tasks.
 LAMBDA = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_int32), ctypes.c_void_p)
 LAUNCH = ctypes.CFUNCTYPE(ctypes.c_int, LAMBDA, ctypes.c_void_p, ctypes.c_int)
-CPUS = len(os.sched_getaffinity(0))
+# When this file is read, no test has run.
+AVAILABLE = os.sched_getaffinity(0)
+CPUS = len(AVAILABLE)
 
 Body = Callable[[int, int], int]
 Launch = Callable[["int | None", Body], int]
 
 
 @pytest.fixture
-def launch(parallel: Path) -> Launch:
+def launch(parallel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
     """Launch a Python function, which gets its task and the number of tasks, on up to so many threads.
 
-    None for the threads is a launch within another.
+    None for the threads is a launch within another. The pool is that of a copy of the library, which nothing
+    else in this process has used, on all CPUs: TVM binds the threads that call its own pool to one.
     """
     create_predictor(Config(str(parallel)))
-    pool = launcher._pool
-    assert pool is not None
+    copy = tmp_path / "copy.so"
+    shutil.copy(next(parallel.glob("model*.so")), copy)
+    pool = launcher._Pool(ctypes.PyDLL(str(copy)))
+    monkeypatch.setattr(launcher, "_pool", pool)
     native = LAUNCH(pool.launch or 0)
+    bound = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, AVAILABLE)
 
     def launch(threads: int | None, body: Body) -> int:
         function = LAMBDA(lambda task, environment, _: body(task, environment[2]))
         call = partial(native, function, None, 0)
         return int(call() if threads is None else launcher.call_on_pool(threads, call))
 
-    return launch
+    yield launch
+    os.sched_setaffinity(0, bound)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
