@@ -16,6 +16,8 @@ SCRIPT = "from paddle_tvm.compiler.cli.main import main; main()"
 # Stops where Paddle, which takes signal handlers, has been imported and the staging directory stands.
 TERMINATE_IN_VERIFY = """
 import os, signal
+# As in the foreground: what a shell starts in the background ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from paddle_tvm.compiler import driver
 def verify_artifact(artifact, model, mcpu):
     from paddle_tvm.compiler.reference import open_reference
