@@ -44,7 +44,7 @@ def parse_source_name(name: str) -> SourceOperator | None:
     return None if match is None else SourceOperator(match["operator"], int(match["number"]))
 
 
-class NamingBuilder(relax.BlockBuilder):  # type: ignore[misc]
+class NamingBuilder(relax.BlockBuilder):  # type: ignore[misc]  # TVM has no types.
     """A builder that names what it emits after the operation that is being imported."""
 
     def __init__(self) -> None:

@@ -176,8 +176,9 @@ def _join(
         if spent is None:
             places.append(None)
             continue
-        places.append(Work(spent, evaluate(call.flops, sizes), evaluate(call.bytes, sizes)))
-        works[call.kernel].append(places[-1])  # type: ignore[arg-type]
+        work = Work(spent, evaluate(call.flops, sizes), evaluate(call.bytes, sizes))
+        places.append(work)
+        works[call.kernel].append(work)
     # Calls in branches and loops, which are not listed place by place.
     runtime = 0.0
     for (name, _), spent in timed.items():

@@ -44,7 +44,7 @@ def fuse_attention(module: tvm.IRModule, lanes: int) -> tvm.IRModule:
 
 
 @mutator
-class _Fuser(PyExprMutator):  # type: ignore[misc]
+class _Fuser(PyExprMutator):  # type: ignore[misc]  # TVM has no types.
     def __init__(self, module: tvm.IRModule, lanes: int) -> None:
         super().__init__(module)
         self.lanes = lanes

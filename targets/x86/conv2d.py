@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy.typing as npt
 from tvm import relax, te, tirx
 
 from paddle_tvm.targets.x86.packing import (
@@ -56,6 +57,16 @@ def legalize_conv2d(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -
     )
 
 
+def float32_weight(call: relax.Call, kernel_layout: str) -> npt.NDArray[Any] | None:
+    """The weight of a convolution in NCHW that is a constant, where all is float32; else None."""
+    data, weight = call.args
+    array = constant_array(weight)
+    if array is None or str(array.dtype) != "float32" or str(data.ty.dtype) != "float32":
+        return None
+    known = call.attrs.data_layout == "NCHW" and call.attrs.kernel_layout == kernel_layout
+    return array if known else None
+
+
 class Window:
     """Kernel size, strides, dilation and padding, each (height, width)."""
 
@@ -95,15 +106,15 @@ class Window:
         )
 
 
-def pad_input(data: te.Tensor, window: Window, width: Any) -> te.Tensor:
-    """The input with its zero padding, ``width`` columns wide."""
-    batch, channels, rows, columns = (extent(dim) for dim in data.shape)
+def pad_spatial(data: te.Tensor, window: Window, width: Any) -> te.Tensor:
+    """A plain or blocked input with its zero padding, ``width`` columns wide."""
+    batch, channels, rows, columns, *lanes = (extent(dim) for dim in data.shape)
     top, left = window.before
     return te.compute(
-        (batch, channels, simplify(rows + (top + window.after[0])), width),
-        lambda n, c, y, x: tirx.if_then_else(
+        (batch, channels, simplify(rows + (top + window.after[0])), width, *lanes),
+        lambda n, c, y, x, *lane: tirx.if_then_else(
             tirx.all(y >= top, y < rows + top, x >= left, x < columns + left),
-            data[n, c, y - top, x - left],
+            data[(n, c, y - top, x - left, *lane)],
             tirx.const(0, data.dtype),
         ),
         name="pad",
@@ -128,7 +139,7 @@ def direct(data: te.Tensor, weight: te.Tensor, window: Window, total: int) -> te
     exact = isinstance(points, int) and points == tiled
     if any((*window.before, *window.after)):
         reach = simplify((tiled - 1) * window.strides[1] + window.dilation[1] * (width - 1) + 1)
-        data = pad_input(data, window, reach)
+        data = pad_spatial(data, window, reach)
         limit = None
     else:
         limit = None if exact else columns - 1
@@ -177,7 +188,7 @@ def depthwise(data: te.Tensor, weight: te.Tensor, window: Window) -> te.Tensor:
     batch, channels, rows, columns = (extent(dim) for dim in data.shape)
     height, width = window.kernel
     if any((*window.before, *window.after)):
-        data = pad_input(data, window, simplify(columns + (window.before[1] + window.after[1])))
+        data = pad_spatial(data, window, simplify(columns + (window.before[1] + window.after[1])))
     i = te.reduce_axis((0, height), "i")
     j = te.reduce_axis((0, width), "j")
     return te.compute(

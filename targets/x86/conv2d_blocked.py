@@ -8,12 +8,12 @@ import numpy.typing as npt
 from tvm import relax
 
 from paddle_tvm.targets.x86 import winograd
-from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, Window
+from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, Window, float32_weight
 from paddle_tvm.targets.x86.depthwise import depthwise_blocked
 from paddle_tvm.targets.x86.depthwise import pack_weight as pack_filters
 from paddle_tvm.targets.x86.direct import direct, direct_tile, merge_groups, pack_weight
 from paddle_tvm.targets.x86.layout.blocked import Blocked
-from paddle_tvm.targets.x86.packing import constant, constant_array, extent
+from paddle_tvm.targets.x86.packing import constant, extent
 from paddle_tvm.targets.x86.tile import FEW_CHANNELS
 
 if TYPE_CHECKING:
@@ -30,10 +30,8 @@ def conv2d_blocked(carrier: Carrier, call: relax.Call) -> Blocked | relax.Expr |
     """
     attrs = call.attrs
     data, weight = call.args
-    array = constant_array(weight)
-    if array is None or str(array.dtype) != "float32" or str(data.ty.dtype) != "float32":
-        return None
-    if attrs.data_layout != "NCHW" or attrs.kernel_layout != "OIHW":
+    array = float32_weight(call, "OIHW")
+    if array is None:
         return None
     window = Window.of(call)
     depth, total, groups = extent(data.ty.shape[1]), extent(weight.ty.shape[0]), int(attrs.groups)

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from tvm import relax, te, tirx
 from tvm.sym import Analyzer
 
-from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS
+from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, float32_weight
 from paddle_tvm.targets.x86.conv2d_transpose import POINTWISE, gather_products
 from paddle_tvm.targets.x86.direct import direct, direct_tile, pack_weight
 from paddle_tvm.targets.x86.layout.blocked import Blocked
-from paddle_tvm.targets.x86.packing import ceil_div, constant, constant_array, extent, simplify
+from paddle_tvm.targets.x86.packing import ceil_div, constant, extent, simplify
 from paddle_tvm.targets.x86.tile import FEW_CHANNELS, PHASES, choose_tile, tile_annotations
 
 if TYPE_CHECKING:
@@ -69,11 +69,9 @@ class Phases:
 def conv2d_transpose_blocked(carrier: Carrier, call: relax.Call) -> Blocked | relax.Expr | None:
     """A ``relax.nn.conv2d_transpose`` of one group without dilation on blocked activations."""
     attrs = call.attrs
-    data, weight = call.args
-    array = constant_array(weight)
-    if array is None or str(array.dtype) != "float32" or str(data.ty.dtype) != "float32":
-        return None
-    if attrs.data_layout != "NCHW" or attrs.kernel_layout != "IOHW":
+    data = call.args[0]
+    array = float32_weight(call, "IOHW")
+    if array is None:
         return None
     total = array.shape[1]
     if int(attrs.groups) != 1:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from tvm import relax, te, tirx
 
-from paddle_tvm.targets.x86.conv2d import Window
+from paddle_tvm.targets.x86.conv2d import Window, pad_spatial
 from paddle_tvm.targets.x86.packing import ceil_div, extent, simplify
 from paddle_tvm.targets.x86.tile import Tile, choose_tile, tile_annotations
 
@@ -128,18 +128,3 @@ def direct(
 
     shape = [batch, plain or blocks, out_rows, out_columns]
     return te.compute(shape if plain else [*shape, lanes], arrange, name="arrange")
-
-
-def pad_spatial(data: te.Tensor, window: Window, width: Any) -> te.Tensor:
-    """A plain or blocked input with its zero padding, ``width`` columns wide."""
-    batch, channels, rows, columns, *lanes = (extent(dim) for dim in data.shape)
-    top, left = window.before
-    return te.compute(
-        (batch, channels, simplify(rows + (top + window.after[0])), width, *lanes),
-        lambda n, c, y, x, *lane: tirx.if_then_else(
-            tirx.all(y >= top, y < rows + top, x >= left, x < columns + left),
-            data[(n, c, y - top, x - left, *lane)],
-            tirx.const(0, data.dtype),
-        ),
-        name="pad",
-    )

@@ -5,6 +5,7 @@ TVM's own pipeline with what concerns GPUs left out, and division by symbolic di
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tvm
@@ -18,46 +19,15 @@ from paddle_tvm.targets.x86.registers import split_registers
 from paddle_tvm.targets.x86.vector_math import expand_vector_math
 
 
-@tirx.transform.prim_func_pass(opt_level=0, name="TruncateDivisions")  # type: ignore[untyped-decorator]
-def _truncate_divisions(
-    function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
-) -> tirx.PrimFunc:
-    return truncate_divisions(function)
+def _pass(rewrite: Callable[[tirx.PrimFunc], tirx.PrimFunc]) -> Any:
+    """A TVM pass that rewrites every TIR function of a module."""
 
+    def run(
+        function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
+    ) -> tirx.PrimFunc:
+        return rewrite(function)
 
-@tirx.transform.prim_func_pass(opt_level=0, name="TruncateShiftedDivisions")  # type: ignore[untyped-decorator]
-def _truncate_shifted_divisions(
-    function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
-) -> tirx.PrimFunc:
-    return truncate_shifted_divisions(function)
-
-
-@tirx.transform.prim_func_pass(opt_level=0, name="ExpandVectorMath")  # type: ignore[untyped-decorator]
-def _expand_vector_math(
-    function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
-) -> tirx.PrimFunc:
-    return expand_vector_math(function)
-
-
-@tirx.transform.prim_func_pass(opt_level=0, name="OverlapTiles")  # type: ignore[untyped-decorator]
-def _overlap_tiles(
-    function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
-) -> tirx.PrimFunc:
-    return overlap_tiles(function)
-
-
-@tirx.transform.prim_func_pass(opt_level=0, name="PartitionLoops")  # type: ignore[untyped-decorator]
-def _partition_loops(
-    function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
-) -> tirx.PrimFunc:
-    return partition_loops(function)
-
-
-@tirx.transform.prim_func_pass(opt_level=0, name="SplitRegisters")  # type: ignore[untyped-decorator]
-def _split_registers(
-    function: tirx.PrimFunc, module: ir.IRModule, context: tvm.transform.PassContext
-) -> tirx.PrimFunc:
-    return split_registers(function)
+    return tirx.transform.prim_func_pass(run, opt_level=0, name=rewrite.__name__)
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerForCpu")  # type: ignore[untyped-decorator]
@@ -70,15 +40,15 @@ def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir
         s_tir.transform.ConvertBlocksToOpaque(),
         s_tir.transform.CompactBufferAllocation(),
         s_tir.transform.LowerMatchBuffer(),
-        _overlap_tiles,
+        _pass(overlap_tiles),
         tirx.transform.ConvertSSA(),
-        _partition_loops,
+        _pass(partition_loops),
         s_tir.transform.StmtSimplify(),
         s_tir.transform.LowerOpaqueBlock(),
-        _truncate_shifted_divisions,
+        _pass(truncate_shifted_divisions),
         tirx.transform.FlattenBuffer(),
         tirx.transform.BF16ComputeLegalize(),
-        _expand_vector_math,
+        _pass(expand_vector_math),
         # No NarrowDataType(32): with 32-bit indices the loop vectoriser of LLVM 22, for AVX-512, takes
         # `i % 8` for `i` where a sum of it and something else is widened to 64 bits (tests/targets).
         s_tir.transform.LoopPartition(),
@@ -87,12 +57,12 @@ def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir
         s_tir.transform.HoistIfThenElse(),
         tirx.transform.UnrollLoop(),
         tirx.transform.StmtSimplify(),
-        _split_registers,
+        _pass(split_registers),
         tirx.transform.RemoveNoOp(),
         s_tir.transform.RewriteUnsafeSelect(),
         # No CommonSubexprElim: LLVM does it as well, and the variables that it makes hide the bounds of
         # symbolic divisions from what comes after, which then takes three times as long.
-        _truncate_divisions,
+        _pass(truncate_divisions),
         tirx.transform.FP8ComputeLegalize(),
         tirx.transform.VerifyMemory(),
         tirx.transform.AnnotateEntryFunc(),

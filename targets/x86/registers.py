@@ -35,7 +35,7 @@ def split_registers(function: tirx.PrimFunc) -> tirx.PrimFunc:
             return
         if len(index) != 1 or not isinstance(index[0], tirx.IntImm):
             indices[buffer] = None
-        elif known is not None:
+        else:
             known.add(int(index[0].value))
 
     def alias(statement: tirx.DeclBuffer) -> None:

@@ -107,7 +107,7 @@ class Encoder(nn.Layer):  # type: ignore[misc]  # Paddle has no types.
         return encoded, paddle.tanh(self.pool(encoded[:, 0]))
 
 
-class RecurrentClassifier(nn.Layer):  # type: ignore[misc]
+class RecurrentClassifier(nn.Layer):  # type: ignore[misc]  # Paddle has no types.
     """Embedding, two bidirectional layers, and the classes from the last hidden states of the top one."""
 
     def __init__(self, network: Callable[..., Any], words: int, width: int, hidden: int) -> None:

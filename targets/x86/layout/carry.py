@@ -33,7 +33,7 @@ class _NamingBuilder:
 
 
 @relax.expr_functor.mutator
-class Carrier(relax.PyExprMutator):  # type: ignore[misc]
+class Carrier(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types.
     """Rewrites a function; what rules ask of it are its public methods.
 
     Parameters

@@ -21,6 +21,12 @@ def constant_extent(schedule: s_tir.Schedule, loop: Any) -> int | None:
     return int(extent.value) if isinstance(extent, tirx.IntImm) else None
 
 
+def block_extents(schedule: s_tir.Schedule, block: Any) -> list[Any]:
+    """The extents of a block's axes: ints where they are constant."""
+    extents = (axis.dom.extent for axis in schedule.get(block).iter_vars)
+    return [int(extent.value) if isinstance(extent, tirx.IntImm) else extent for extent in extents]
+
+
 def is_empty(schedule: s_tir.Schedule) -> bool:
     """Whether a block of the function runs over an axis of no element."""
     return any(

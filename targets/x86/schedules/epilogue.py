@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import s_tir, tirx
+from tvm import s_tir
 from tvm.s_tir.schedule import ScheduleError
 
-from paddle_tvm.targets.x86.schedules.blocks import reduces
+from paddle_tvm.targets.x86.schedules.blocks import block_extents, reduces
 
 
 def inline_side_branches(schedule: s_tir.Schedule, main: Any, blocks: list[Any]) -> list[Any]:
@@ -55,9 +55,3 @@ def _broadcasts(own: list[Any], other: list[Any]) -> bool:
         return any(mine == 1 and its != 1 for mine, its in zip(own, other, strict=True))
     # One element broadcasts whatever its rank.
     return all(mine == 1 for mine in own) and any(its != 1 for its in other)
-
-
-def block_extents(schedule: s_tir.Schedule, block: Any) -> list[Any]:
-    """The extents of a block's axes: ints where they are constant."""
-    extents = (axis.dom.extent for axis in schedule.get(block).iter_vars)
-    return [int(extent.value) if isinstance(extent, tirx.IntImm) else extent for extent in extents]

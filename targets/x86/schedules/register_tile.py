@@ -15,6 +15,7 @@ from tvm.s_tir.schedule import ScheduleError
 
 from paddle_tvm.targets.x86.overlap import OVERLAP
 from paddle_tvm.targets.x86.schedules.blocks import (
+    block_extents,
     constant_extent,
     reduces,
     reduction_flags,
@@ -124,18 +125,14 @@ def _split(schedule: s_tir.Schedule, main: Any) -> tuple[list[Any], list[Any]]:
 
 def _is_mostly_weights(schedule: s_tir.Schedule, main: Any) -> bool:
     """Whether a convolution reads more weights than activations: then a thread takes a share of those."""
-    axes = schedule.get(main).iter_vars
-    sizes = [
-        int(axis.dom.extent.value) if isinstance(axis.dom.extent, tirx.IntImm) else None for axis in axes
-    ]
-    if None in sizes:
+    sizes = block_extents(schedule, main)
+    if not all(isinstance(size, int) for size in sizes):
         return False
-    known = [size for size in sizes if size is not None]
     flags = reduction_flags(schedule, main)
-    *positions, channels = (size for size, flag in zip(known, flags, strict=True) if not flag)
-    depth, height, width, step = (size for size, flag in zip(known, flags, strict=True) if flag)
+    *positions, channels = (size for size, flag in zip(sizes, flags, strict=True) if not flag)
+    depth, height, width, step = (size for size, flag in zip(sizes, flags, strict=True) if flag)
     weights = channels * depth * step * height * width
-    return weights > prod(positions) * (depth * step + channels)
+    return bool(weights > prod(positions) * (depth * step + channels))
 
 
 def _by_rows(
@@ -166,9 +163,8 @@ def _chunks(length: int | None) -> int:
 
 def _run_in_parallel(schedule: s_tir.Schedule, main: Any, units: list[Any], inner: list[Any]) -> None:
     """Run rows of tiles in parallel, or tiles where there are few rows, or nothing where all is little."""
-    axes = [axis.dom.extent for axis in schedule.get(main).iter_vars]
-    sizes = [int(size.value) for size in axes if isinstance(size, tirx.IntImm)]
-    if len(sizes) == len(axes) and prod(sizes) < _LITTLE_WORK:
+    sizes = block_extents(schedule, main)
+    if all(isinstance(size, int) for size in sizes) and prod(sizes) < _LITTLE_WORK:
         return
     tile_loop = inner[-1]
     extents = [constant_extent(schedule, loop) for loop in units]
