@@ -32,6 +32,8 @@ def compile(
     frontend: Literal["paddle", "onnx"] = "paddle",
     verify: bool = False,
     force: bool = False,
+    tuning_logs: str | Path | Sequence[str | Path] = (),
+    shipped_logs: bool = True,
     progress: Progress | None = None,
 ) -> CompileResult:
     """Compile a saved model into an artifact. Calls from several threads follow each other.
@@ -60,13 +62,17 @@ def compile(
         those whose code this machine runs.
     force
         Replace an artifact that is there.
+    tuning_logs
+        Logs of ``paddle-tvm tune``, whose records say which form each kernel gets.
+    shipped_logs
+        Whether to use the logs that the package brings as well, where those say nothing.
     progress
         Told of each stage.
 
     Returns
     -------
     CompileResult
-        Where the artifact is, how long each stage took, and the verification.
+        Where the artifact is, how long each stage took, the forms of its kernels, and the verification.
 
     Raises
     ------
@@ -80,7 +86,9 @@ def compile(
     from paddle_tvm.compiler.driver import compile_model
     from paddle_tvm.compiler.options import CompileOptions
 
-    options = CompileOptions(target, mcpu, shapes, precision, frontend, verify, force)
+    options = CompileOptions(
+        target, mcpu, shapes, precision, frontend, verify, force, tuning_logs, shipped_logs
+    )
     with _one_at_a_time:
         return compile_model(model, output, options, progress)
 

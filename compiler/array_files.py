@@ -74,6 +74,27 @@ def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> No
         _write_npz(file, arrays)
 
 
+def check_writable(path: Path) -> None:
+    """Try whether ``replacing`` could write a file; nothing is changed.
+
+    Raises
+    ------
+    UsageError
+        As ``replacing`` would.
+    """
+    if path.is_dir():
+        raise _is_directory(path)
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        return
+    temporary = _temporary(target)
+    try:
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes the place of ``path`` when the block ends well, and else is gone.
@@ -84,9 +105,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         ``path`` is a directory, its folder does not exist, or it cannot be written.
     """
     if path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a directory")
+        raise _is_directory(path)
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    temporary = _temporary(target)
     try:
         if target.exists() and not target.is_file():
             # A device or a pipe, such as /dev/null, is written to and never replaced.
@@ -97,14 +118,31 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with temporary.open("wb") as file:
             yield file
         temporary.replace(target)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"cannot write {path}: there is no directory {path.parent}") from error
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+        raise _unwritable(path, error) from error
     finally:
         # Where its folder is missing there is nothing to remove either.
         with suppress(OSError):
             temporary.unlink()
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.tmp")
+
+
+def _is_directory(path: Path) -> UsageError:
+    return UsageError(f"cannot write {path}: it is a directory; name a file in it")
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    if not path.parent.is_dir():
+        reason = f"there is no directory {path.parent}; make it first"
+    elif isinstance(error, FileNotFoundError):
+        # What /proc and the like say of any new name.
+        reason = f"no file can be made in {path.parent}; name another place"
+    else:
+        reason = f"{error.strerror}; name another place"
+    return UsageError(f"cannot write {path}: {reason}")
 
 
 def _write_npz(file: IO[bytes], arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import tvm
 
 from paddle_tvm.compiler.linking import find_linker, link_library
+from paddle_tvm.compiler.output_places import check_output
 from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file
 from paddle_tvm.compiler.staging import publish, staging_directory, sync
 from paddle_tvm.compiler.weights_file import WeightsFile
@@ -37,9 +38,6 @@ from paddle_tvm.runtime.manifest import (
     Verification,
     variant_file,
 )
-
-# Linux allows 255; the directory that an artifact is written to beside its place has a longer name.
-_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -68,42 +66,7 @@ class Code:
     weights: Sequence[npt.NDArray[Any]]
     used: Mapping[str, Sequence[int]]
     threads: int | None = None
-    tuning: tuple[TuningRecord, ...] = ()
     kernels: KernelTable | None = None
-
-
-def check_output(output: str | os.PathLike[str], force: bool) -> None:
-    """Refuse a place where no artifact can be written, before anything is compiled for it.
-
-    Raises
-    ------
-    UsageError
-        There is something already and ``force`` is not set, or it is no artifact; or the folder around it
-        does not exist or cannot be written to.
-    """
-    path = Path(output)
-    parent = path.absolute().parent
-    if path.name in {"", ".."}:
-        raise UsageError(f"{path}: name a directory to write the artifact to, such as model.pdtvm")
-    try:
-        str(path.absolute()).encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{str(path)!a}: the path is not UTF-8; write to another name") from None
-    length = len(path.name.encode())
-    if length > _LONGEST_NAME:
-        raise UsageError(
-            f"{path}: the name has {length} bytes, and may have {_LONGEST_NAME}; write to a shorter one"
-        )
-    if not parent.is_dir():
-        raise UsageError(f"{path}: there is no directory {parent}; make it first")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise UsageError(f"{path}: no permission to write in {parent}")
-    if not os.path.lexists(path):
-        return
-    if not force:
-        raise UsageError(f"{path} exists; write to another name, or replace it with --force")
-    if not (path / MANIFEST_FILE).is_file():
-        raise UsageError(f"{path} is no artifact (it has no {MANIFEST_FILE}), so --force does not replace it")
 
 
 class StagedArtifact:
@@ -143,7 +106,7 @@ class StagedArtifact:
             library=library,
             weights={name: tuple(indices[i] for i in used) for name, used in sorted(code.used.items())},
             threads=code.threads,
-            tuning=code.tuning,
+            tuning=() if code.kernels is None else _tuning(code.kernels),
             verification=None,
         )
 
@@ -231,6 +194,12 @@ def write_artifact(
             staged.add(code)
         staged.complete()
         return staged.publish()
+
+
+def _tuning(table: KernelTable) -> tuple[TuningRecord, ...]:
+    return tuple(
+        TuningRecord(kernel, choice.origin, choice.source) for kernel, choice in table.choices.items()
+    )
 
 
 def _entry(path: Path) -> FileEntry:

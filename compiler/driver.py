@@ -10,17 +10,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-from tvm import tirx
-
-from paddle_tvm.compiler.artifact import Code, Description, StagedArtifact, check_output, stage_artifact
+from paddle_tvm.compiler.artifact import Code, Description, StagedArtifact, stage_artifact
 from paddle_tvm.compiler.frontends.importing import import_forms
 from paddle_tvm.compiler.frontends.source import ModelSource, find_model
 from paddle_tvm.compiler.imported import ImportedModel
 from paddle_tvm.compiler.lowering import build, lower_in_stages, optimise
 from paddle_tvm.compiler.options import CompileOptions
+from paddle_tvm.compiler.output_places import check_output
 from paddle_tvm.compiler.passes.lift_weights import lift_weights
 from paddle_tvm.compiler.passes.merge_forms import merge_forms
 from paddle_tvm.compiler.profiling.describe import describe_kernels
+from paddle_tvm.compiler.profiling.peak import available_threads
+from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
+from paddle_tvm.compiler.tuning.log import Skipped
 from paddle_tvm.compiler.verify import VerificationResult, verify_artifact
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
@@ -32,7 +34,8 @@ from paddle_tvm.runtime.manifest import (
     TargetSpec,
     TensorSpec,
 )
-from paddle_tvm.targets.x86 import x86_targets
+from paddle_tvm.targets.workload import Choice
+from paddle_tvm.targets.x86 import X86Target, x86_targets
 
 
 @dataclass(frozen=True)
@@ -48,23 +51,28 @@ class CompiledVariant:
     """The code for one CPU.
 
     ``verification`` is None where none was asked for, or where this machine's CPU lacks the features that
-    ``missing`` names.
+    ``missing`` names. ``choices`` has the forms of kernels that may have several, by the kernel's name.
     """
 
     mcpu: str
     kernels: int
     missing: tuple[str, ...]
     verification: VerificationResult | None
+    choices: Mapping[str, Choice]
 
 
 @dataclass(frozen=True)
 class CompileResult:
-    """What a compilation made; a machine takes the first of ``variants`` that it can run."""
+    """What a compilation made; a machine takes the first of ``variants`` that it can run.
+
+    ``skipped_records`` are the lines of tuning logs that could not be used.
+    """
 
     artifact: Path
     stages: tuple[Stage, ...]
     variants: tuple[CompiledVariant, ...]
     artifact_bytes: int
+    skipped_records: tuple[Skipped, ...]
 
     @property
     def kernels(self) -> int:
@@ -112,6 +120,7 @@ def compile_model(
             + "; ".join(f"--mcpu {mcpu}: {', '.join(features)}" for mcpu, features in missing.items())
             + "): compile without it, and verify on such a machine"
         )
+    tuned = [_choices(target, options) for target in targets]
     with stage("import"):
         forms = import_forms(source, options)
     with stage("optimise"):
@@ -120,19 +129,24 @@ def compile_model(
     description = _describe(source, forms, options)
     variants: list[CompiledVariant] = []
     with stage_artifact(output, description, [t.mcpu for t in targets], force=options.force) as staged:
-        for target in targets:
+        for target, choices in zip(targets, tuned, strict=True):
             of = "" if len(targets) == 1 else f" for {target.mcpu}"
             with stage(f"lower and schedule{of}"):
-                lowered = lower_in_stages(module, target)
-                table = describe_kernels(imported, module, lowered, forms, target.legalizations())
+                lowered = lower_in_stages(module, replace(target, choices=choices))
+                table = describe_kernels(
+                    imported, module, lowered, forms, target.legalizations(), choices.made
+                )
                 lifted = lift_weights(lowered.scheduled)
             with stage(f"generate code{of}"):
                 executable = build(lifted.module, target)
             with stage(f"link{of}"):
                 spec = TargetSpec(target.kind, target.mcpu, target.features)
-                staged.add(Code(spec, executable, lifted.weights, lifted.used, kernels=table))
-            kernels = sum(isinstance(f, tirx.PrimFunc) for f in lifted.module.functions.values())
-            variants.append(CompiledVariant(target.mcpu, kernels, missing[target.mcpu], None))
+                staged.add(
+                    Code(spec, executable, lifted.weights, lifted.used, choices.threads, kernels=table)
+                )
+            variants.append(
+                CompiledVariant(target.mcpu, table.kernels, missing[target.mcpu], None, table.choices)
+            )
         with stage("sum up the files"):
             staged.complete()
         if options.verify:
@@ -144,6 +158,17 @@ def compile_model(
         stages=tuple(stage.done),
         variants=tuple(variants),
         artifact_bytes=sum(file.stat().st_size for file in output.rglob("*") if file.is_file()),
+        # Several targets read the same logs.
+        skipped_records=tuple(dict.fromkeys(line for choices in tuned for line in choices.skipped)),
+    )
+
+
+def _choices(target: X86Target, options: CompileOptions) -> TunedChoices:
+    return TunedChoices(
+        target,
+        options.logs(),
+        shipped_logs(target) if options.shipped_logs else (),
+        available_threads(),
     )
 
 
@@ -178,7 +203,7 @@ def _describe(
         source=Source(source.name, source.sha256(), "onnx" if through_onnx else "paddle"),
         inputs=tuple(TensorSpec(port.name, port.dtype, port.shape) for port in general.inputs),
         outputs=tuple(TensorSpec(port.name, port.dtype, port.shape) for port in general.outputs),
-        symbols={name: SymbolRange(1, None) for name in symbols},
+        symbols={name: SymbolRange(general.minimums.get(name, 1), None) for name in symbols},
         precision=options.precision,
         functions=tuple(
             FunctionSpec(name, tuple(port.shape for port in form.inputs)) for name, form in forms.items()

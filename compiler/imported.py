@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import tvm
@@ -26,6 +27,8 @@ class ImportedModel:
     inputs: tuple[TensorPort, ...]
     outputs: tuple[TensorPort, ...]
     operators: dict[str, int]
+    minimums: Mapping[str, int] = field(default_factory=dict)
+    """The least sizes that symbols may take, where they are not 1."""
 
 
 def format_dim(dim: tirx.Expr) -> str:

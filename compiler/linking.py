@@ -19,7 +19,7 @@ _OBJECT_FILES = ("lib0.o", "devc.o")
 
 # Linked into every library; the runtime lets parallel loops call it.
 _LAUNCHER = Path(__file__).parent / "native" / "parallel_launch.c"
-_LAUNCHER_OPTIONS = ["-O2", "-std=gnu11", "-pthread", "-x", "c", str(_LAUNCHER), "-x", "none"]
+LAUNCHER_OPTIONS = ["-O2", "-std=gnu11", "-pthread", "-x", "c", str(_LAUNCHER), "-x", "none"]
 
 _linking = threading.Lock()
 
@@ -63,7 +63,7 @@ def link_library(executable: Any, library: Path, workspace: Path, compiler: str)
             str(library),
             workspace_dir=str(workspace),
             cc=compiler,
-            options=["-Wl,--strip-all", *_LAUNCHER_OPTIONS],
+            options=["-Wl,--strip-all", *LAUNCHER_OPTIONS],
         )
     shutil.rmtree(workspace)
 

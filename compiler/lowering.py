@@ -10,6 +10,7 @@ from tvm import relax
 from paddle_tvm.compiler.passes.fold_scale import fold_scale
 from paddle_tvm.compiler.passes.loose_scalars import isolate_loose_scalars
 from paddle_tvm.compiler.passes.shape_checks import lower_shape_checks
+from paddle_tvm.compiler.passes.trust_weights import trust_weights
 from paddle_tvm.targets.base import Target
 
 
@@ -80,6 +81,7 @@ def build(module: tvm.IRModule, target: Target) -> relax.VMExecutable:
             relax.transform.ComputePrimValue(),
             lower_shape_checks,
             relax.transform.VMShapeLower(),
+            trust_weights,
             relax.transform.AttachGlobalSymbol(),
         ]
     )

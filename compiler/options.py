@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from paddle_tvm.runtime.errors import UsageError
@@ -25,6 +26,8 @@ class CompileOptions:
     frontend: Literal["paddle", "onnx"] = "paddle"
     verify: bool = False
     force: bool = False
+    tuning_logs: str | Path | Sequence[str | Path] = ()
+    shipped_logs: bool = True
 
     def __post_init__(self) -> None:
         for option, value, known in (
@@ -40,6 +43,12 @@ class CompileOptions:
         if self.mcpu is None or isinstance(self.mcpu, str):
             return () if self.mcpu is None else (self.mcpu,)
         return tuple(self.mcpu)
+
+    def logs(self) -> tuple[Path, ...]:
+        """The user's tuning logs."""
+        if isinstance(self.tuning_logs, str | Path):
+            return (Path(self.tuning_logs),)
+        return tuple(map(Path, self.tuning_logs))
 
     def forms(self) -> dict[str, InputShapes | None]:
         """The forms of the model to compile, by function name; None leaves every dimension as it is.

@@ -18,6 +18,7 @@ from paddle_tvm.compiler.sample_inputs import (
 )
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import Manifest, TensorSpec
+from paddle_tvm.runtime.shapes import check_shape
 
 _SCALES = (1.0, 0.1)
 """Deviations of the normal floats: one size of input alone may saturate a model, and then hides errors."""
@@ -94,8 +95,15 @@ class TrialInputs:
                 yield default_shape_sets(ports, number)
 
     def _first_accepted(self, candidates: Iterator[Shapes]) -> Trial:
-        refusals = []
+        refusals: list[str] = []
+        too_small: list[str] = []
         for shapes in candidates:
+            try:
+                for port in self._ports:
+                    check_shape(port, self._manifest.symbols, shapes[port.name])
+            except UsageError as error:
+                too_small.append(f"{format_shapes(shapes)} ({error})")
+                continue
             arrays = self._random(shapes, _SCALES[0])
             try:
                 expected = self._reference.run(arrays)
@@ -105,7 +113,8 @@ class TrialInputs:
             self.refusals += refusals
             return Trial(arrays, _SCALES[0], expected)
         raise UsageError(
-            f"{self._reference.name} refuses every shape that was tried: {'; '.join(refusals)}. "
+            f"the artifact or {self._reference.name} refuses every shape that was tried: "
+            f"{'; '.join(too_small + refusals)}. "
             "Choose one with --shape, or give inputs with --inputs"
         )
 

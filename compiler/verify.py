@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from paddle_tvm.compiler.comparison import OutputComparison, compare_output
 from paddle_tvm.compiler.divergence import Divergence, find_divergence
-from paddle_tvm.compiler.frontends.source import ModelSource, find_model
+from paddle_tvm.compiler.frontends.source import ModelSource, find_model, foreign_model
 from paddle_tvm.compiler.predict import load_predictor, predict
 from paddle_tvm.compiler.reference import Reference, open_reference
 from paddle_tvm.compiler.sample_inputs import Arrays, Shapes
@@ -35,7 +35,10 @@ class Check:
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """What a verification found; ``mcpu`` is the CPU whose code ran."""
+    """What a verification found.
+
+    ``mcpu`` is the CPU whose code ran; ``foreign_model`` says that the model is not the artifact's own.
+    """
 
     mcpu: str
     reference: str
@@ -44,6 +47,7 @@ class VerificationResult:
     checks: tuple[Check, ...]
     warnings: tuple[str, ...]
     divergence: Divergence | None = None
+    foreign_model: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -87,8 +91,10 @@ class VerificationResult:
             if not output.passed
         ]
         where = f". {self.divergence}" if self.divergence else ""
+        reason = f"{self.foreign_model}. " if self.foreign_model else ""
         raise VerificationError(
-            f"the artifact (--mcpu {self.mcpu}) differs from {self.reference}: {'; '.join(failed)}{where}"
+            f"{reason}the artifact (--mcpu {self.mcpu}) differs from {self.reference}: "
+            f"{'; '.join(failed)}{where}"
         )
 
 
@@ -112,7 +118,7 @@ def verify_artifact(
     artifact
         The artifact's directory.
     model
-        The saved model that it was compiled from.
+        The saved model that it was compiled from. Another one is compared too, and the result says so.
     mcpu
         Which code of an artifact for several CPUs to run; by default that which the runtime takes here.
     threads
@@ -144,9 +150,10 @@ def verify_artifact(
     artifact = Path(artifact)
     manifest = read_manifest(artifact)
     source = find_model(model)
+    foreign = foreign_model(artifact, manifest, source)
     with progress.stage("load the reference") if progress else nullcontext():
         reference = open_reference(source)
-        _require_same_inputs(manifest, reference, source)
+        _require_same_inputs(artifact, manifest, reference, source)
     with progress.stage("load the artifact") if progress else nullcontext():
         predictor = load_predictor(artifact, threads, mcpu)
     with progress.stage("compare the outputs") if progress else nullcontext():
@@ -156,6 +163,8 @@ def verify_artifact(
     if (
         first_failure is not None
         and bisect
+        # Operators of another model say nothing about how this one was compiled.
+        and foreign is None
         and source.kind != "onnx"
         and manifest.source.frontend == "paddle"
     ):
@@ -167,8 +176,9 @@ def verify_artifact(
         seed,
         tolerance,
         tuple(checks),
-        tuple(verifier.warnings),
+        (*([foreign] if foreign else []), *verifier.warnings),
         divergence,
+        foreign,
     )
 
 
@@ -234,12 +244,14 @@ class _Verifier:
         return not compare_output("", other, first, self._tolerance).passed
 
 
-def _require_same_inputs(manifest: Manifest, reference: Reference, source: ModelSource) -> None:
+def _require_same_inputs(
+    artifact: Path, manifest: Manifest, reference: Reference, source: ModelSource
+) -> None:
     ours, theirs = [spec.name for spec in manifest.inputs], [port.name for port in reference.inputs]
     if ours != theirs:
         raise UsageError(
-            f"the artifact was not compiled from {source.program}: its inputs are {', '.join(ours)}, "
-            f"the model's {', '.join(theirs)}"
+            f"{artifact} was not compiled from {source.program}: its inputs are {', '.join(ours)}, "
+            f"the model's {', '.join(theirs)}; name the model that it came from ({manifest.source.name})"
         )
 
 

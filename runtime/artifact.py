@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import mmap
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from paddle_tvm.runtime.errors import ArtifactError, UsageError
-from paddle_tvm.runtime.manifest import FORMAT_VERSION, WEIGHTS_FILE, Manifest, WeightSpec
+from paddle_tvm.runtime.manifest import FORMAT_VERSION, RUNTIME_FILE, WEIGHTS_FILE, Manifest, WeightSpec
 from paddle_tvm.runtime.manifest_reader import manifest_from_json
 
 MANIFEST_FILE = "manifest.json"
@@ -47,15 +48,13 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     Raises
     ------
     UsageError
-        There is no such directory.
+        There is no such directory, or it is a model that is not compiled.
     ArtifactError
         It is no artifact, its manifest is damaged, or its format is newer than this version reads.
     """
     directory = Path(path)
-    if not directory.exists():
-        raise UsageError(f"{directory}: no such artifact")
     if not (directory / MANIFEST_FILE).is_file():
-        raise ArtifactError(f"{directory}: {_not_an_artifact(directory)}")
+        raise _no_artifact(directory)
     try:
         raw = (directory / MANIFEST_FILE).read_bytes()
     except OSError as error:
@@ -66,13 +65,27 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         raise ArtifactError(f"{directory}: {error}") from None
 
 
-def _not_an_artifact(directory: Path) -> str:
-    models = [directory] if directory.is_file() else sorted(directory.glob("*"))
-    if any(model.suffix in {".pdmodel", ".pdiparams", ".json", ".onnx"} for model in models):
-        return (
-            f"a model that is not compiled; compile it first: paddle-tvm compile {directory} -o model.pdtvm"
+def _no_artifact(path: Path) -> UsageError | ArtifactError:
+    """Why a path without a manifest is no artifact: what it is instead."""
+    if path.name == MANIFEST_FILE and path.is_file():
+        return UsageError(f"{path}: that is a file of an artifact; name its directory, {path.parent}")
+    if (path / WEIGHTS_FILE).is_file() or (path / RUNTIME_FILE).is_file():
+        return ArtifactError(f"{path} is damaged: {MANIFEST_FILE}: missing; {_AGAIN}")
+    # A model may be named by its directory, by one of its files, or by the beginning of their names.
+    near = path.glob("*") if path.is_dir() else path.parent.glob(glob.escape(path.name) + "*")
+    if any(file.suffix in _MODEL_SUFFIXES or file.name == "__model__" for file in near):
+        return UsageError(
+            f"{path}: this is a model, and an artifact is needed; compile it first: "
+            f"paddle-tvm compile {path} -o {path.stem or 'model'}.pdtvm"
         )
-    return f"not an artifact: it is no directory with a {MANIFEST_FILE}; compile the model again"
+    if not path.exists():
+        return UsageError(f"{path}: no such artifact")
+    return ArtifactError(
+        f"{path}: not an artifact: it is no directory with a {MANIFEST_FILE}; compile the model again"
+    )
+
+
+_MODEL_SUFFIXES = frozenset({".pdmodel", ".pdiparams", ".json", ".onnx"})
 
 
 def _decode(raw: bytes) -> Manifest:

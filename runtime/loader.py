@@ -83,7 +83,7 @@ def load(path: str | os.PathLike[str], *, hashes: bool = True, mcpu: str | None 
     Raises
     ------
     UsageError
-        There is no such directory, or no code for ``mcpu`` in it.
+        There is no such directory, it is a model that is not compiled, or has no code for ``mcpu``.
     ArtifactError
         The artifact is damaged, too new, or made for other machines.
     """

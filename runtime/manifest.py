@@ -1,6 +1,7 @@
 """What ``manifest.json`` holds; docs/artifact-format.md describes it, ``manifest_reader`` reads it.
 
-History of ``FORMAT_VERSION``: 1 (November 2026) is the first; 2 (November 2026) holds code for several CPUs.
+History of ``FORMAT_VERSION``: 1 (November 2026) is the first; 2 (November 2026) holds code for several CPUs;
+3 (November 2026) says where the form of every kernel comes from.
 
 The records are named tuples: as dataclasses, the same classes take ten milliseconds more to import.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 MODEL_FILE = "model.so"
 """The library of an artifact that has code for one CPU alone; with several, ``variant_file`` names them."""
@@ -98,10 +99,15 @@ class WeightSpec(NamedTuple):
 
 
 class TuningRecord(NamedTuple):
-    """The tuning record that a kernel was scheduled with."""
+    """Where the form of a kernel comes from, of those that it may have.
+
+    ``origin`` is ``tuned``, ``transferred`` (from the record of a kernel like it) or ``default``; ``record``
+    is the place of the record, None for ``default``.
+    """
 
     kernel: str
-    record: str
+    origin: str
+    record: str | None
 
 
 class OutputError(NamedTuple):

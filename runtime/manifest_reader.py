@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 from paddle_tvm.runtime import json_fields
@@ -50,7 +51,7 @@ def manifest_from_json(value: object) -> Manifest:
         functions, variants = _functions_and_variant_of_format_1(fields)
     else:
         functions = fields.items("functions", _function)
-        variants = fields.items("variants", _variant)
+        variants = fields.items("variants", _variant if version > 2 else _variant_of_format_2)
     manifest = Manifest(
         producer=fields.record("producer", _producer),
         source=fields.record("source", _source),
@@ -121,13 +122,21 @@ def _function(value: object, path: str) -> FunctionSpec:
 
 
 def _variant(value: object, path: str) -> Variant:
+    return _variant_with(_tuning, value, path)
+
+
+def _variant_of_format_2(value: object, path: str) -> Variant:
+    return _variant_with(_tuning_of_format_2, value, path)
+
+
+def _variant_with(tuning: Callable[[object, str], TuningRecord], value: object, path: str) -> Variant:
     f = Fields(value, path)
     read = Variant(
         target=f.record("target", _target),
         library=f.text("library"),
         weights=f.mapping("weights", _indices),
         threads=f.optional_integer("threads", 1),
-        tuning=f.items("tuning", _tuning),
+        tuning=f.items("tuning", tuning),
         verification=f.optional_object("verification", _verification),
     )
     f.done()
@@ -158,7 +167,7 @@ def _functions_and_variant_of_format_1(
         library=MODEL_FILE,
         weights={spec.name: weights for spec, weights in functions},
         threads=fields.optional_integer("threads", 1),
-        tuning=fields.items("tuning", _tuning),
+        tuning=fields.items("tuning", _tuning_of_format_2),
         verification=fields.optional_object("verification", _verification),
     )
     return tuple(spec for spec, _ in functions), (variant,)
@@ -184,7 +193,15 @@ def _weight(value: object, path: str) -> WeightSpec:
 
 def _tuning(value: object, path: str) -> TuningRecord:
     f = Fields(value, path)
-    read = TuningRecord(f.text("kernel"), f.text("record"))
+    read = TuningRecord(f.text("kernel"), f.text("origin"), f.optional_text("record"))
+    f.done()
+    return read
+
+
+def _tuning_of_format_2(value: object, path: str) -> TuningRecord:
+    """Formats 1 and 2 list tuned kernels alone."""
+    f = Fields(value, path)
+    read = TuningRecord(f.text("kernel"), "tuned", f.text("record"))
     f.done()
     return read
 

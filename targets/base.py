@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 import tvm
 
+CHECK_SHAPE = "paddle_tvm.check_shape"
+"""What stands for a packed function in calls that check a shape at run time; ``passes/shape_checks.py``."""
+
 
 class Target(Protocol):
     """A kind of machine to compile for."""
@@ -23,6 +26,10 @@ class Target(Protocol):
     @property
     def features(self) -> tuple[str, ...]:
         """CPU features that the generated code needs, as /proc/cpuinfo names them."""
+
+    @property
+    def target_class(self) -> str:
+        """Among which machines tuning records hold for this one."""
 
     @property
     def tvm_target(self) -> tvm.target.Target:

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Mapping
 from importlib.resources import files as package_files
 from pathlib import Path
-from time import perf_counter
-from typing import Any
+from resource import RUSAGE_CHILDREN, getrusage
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
 
+from paddle_tvm.compiler.bench.disturbance import Others
 from paddle_tvm.compiler.bench.model_files import Files
 from paddle_tvm.compiler.bench.result import EngineResult
 
@@ -33,27 +35,45 @@ def bench_cold(
 ) -> list[EngineResult]:
     """Start every engine's process once for each round, in turns, after one that is not counted."""
     failures = {engine: files for engine, files in prepared.items() if isinstance(files, str)}
-    rounds_of: dict[str, list[tuple[float, ...]]] = {engine: [] for engine in prepared}
+    starts: dict[str, list[_Start]] = {engine: [] for engine in prepared}
     for number in range(rounds + 1):
         for engine, files in prepared.items():
             on_turn(engine)
             if engine in failures or isinstance(files, str):
                 continue
             command = bare_command(engine, threads, inputs, files)
-            seconds, failure = _time_first_result(command, folder / f"{engine}.log")
+            start, failure = _time_first_result(command, folder / f"{engine}.log")
             if failure is not None:
                 failures[engine] = failure
             elif number:
-                rounds_of[engine].append((seconds,))
+                starts[engine].append(start)
     return [
-        EngineResult(
-            engine, () if engine in failures else tuple(rounds_of[engine]), failure=failures.get(engine)
+        EngineResult(engine, failure=failures[engine])
+        if engine in failures
+        else EngineResult(
+            engine,
+            tuple((start.seconds,) for start in starts[engine]),
+            # One start is too short for the hundredths of a second that the system counts in.
+            disturbance=max(
+                sum(start.others for start in starts[engine]) / sum(start.wall for start in starts[engine]),
+                0.0,
+            ),
         )
         for engine in prepared
     ]
 
 
-def _time_first_result(command: list[str], log: Path) -> tuple[float, str | None]:
+class _Start(NamedTuple):
+    """Seconds to the first result; CPU time of other processes, and wall time, until the process was gone."""
+
+    seconds: float
+    others: float
+    wall: float
+
+
+def _time_first_result(command: list[str], log: Path) -> tuple[_Start, str | None]:
+    others = Others(_own_seconds)
+    seconds = 0.0
     with log.open("wb") as stderr:
         started = perf_counter()
         with subprocess.Popen(
@@ -69,6 +89,15 @@ def _time_first_result(command: list[str], log: Path) -> tuple[float, str | None
                 if line.startswith("first result"):
                     seconds = perf_counter() - started
                     process.kill()
-                    return seconds, None
+                    break
+    start = _Start(seconds, *others.seconds())
+    if seconds:
+        return start, None
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return 0.0, lines[-1][:300] if lines else f"its process exited with {process.returncode}"
+    return start, lines[-1][:300] if lines else f"its process exited with {process.returncode}"
+
+
+def _own_seconds() -> float:
+    """CPU time of this process, and of those that it started and that have ended."""
+    children = getrusage(RUSAGE_CHILDREN)
+    return process_time() + children.ru_utime + children.ru_stime

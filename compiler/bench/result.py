@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from paddle_tvm.compiler.bench.disturbance import is_disturbed
 from paddle_tvm.compiler.comparison import compare_output
 
 WRONG = 1e-2
@@ -32,7 +33,8 @@ class EngineResult:
         The largest difference from the reference engine's outputs, relative to the largest value of the
         output; None for the reference itself.
     disturbance
-        How many cores other processes kept busy during its turns, the median of them.
+        How many cores other processes kept busy during its turns: the median of them, for whole processes
+        the mean.
     restless
         Whether its threads kept running long after a turn, into those of others.
     """
@@ -60,10 +62,18 @@ class EngineResult:
         """Whether the outputs are too far from the reference's."""
         return self.difference is not None and not self.difference <= WRONG
 
+    @property
+    def disturbed(self) -> bool:
+        """Whether other processes took so much of the machine that the times have to be marked."""
+        return is_disturbed(self.disturbance)
+
 
 @dataclass(frozen=True)
 class BenchResult:
-    """All engines, ours first."""
+    """All engines, ours first.
+
+    ``foreign_model`` says that the other engines ran another model than the artifact was compiled from.
+    """
 
     engines: tuple[EngineResult, ...]
     reference: str | None
@@ -71,11 +81,15 @@ class BenchResult:
     rounds: int
     shapes: dict[str, tuple[int, ...]]
     cold: bool
+    foreign_model: str | None = None
 
     def ratio(self, engine: EngineResult) -> float | None:
         """Our time over the engine's: below 1 we are faster. None where a time or a right answer lacks."""
-        ours = self.engines[0]
-        return time_ratio(ours, engine)
+        return time_ratio(self.engines[0], engine)
+
+    def ratio_disturbed(self, engine: EngineResult) -> bool:
+        """Whether one of the ratio's two times was disturbed."""
+        return self.engines[0].disturbed or engine.disturbed
 
     def as_json(self) -> dict[str, Any]:
         """The result for ``--json``; times in milliseconds."""
@@ -85,6 +99,7 @@ class BenchResult:
             "cold": self.cold,
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
             "reference": self.reference,
+            "foreign_model": self.foreign_model,
             "engines": [
                 {
                     "engine": engine.engine,
@@ -93,6 +108,9 @@ class BenchResult:
                     "runs": len(engine.times),
                     "load_ms": None if engine.load_seconds is None else engine.load_seconds * 1e3,
                     "ours_over_this": self.ratio(engine),
+                    "disturbance": engine.disturbance,
+                    "disturbed": engine.disturbed,
+                    "restless": engine.restless,
                     "difference": _json_number(engine.difference),
                     "wrong": engine.wrong,
                     "failure": engine.failure,

@@ -12,6 +12,7 @@ from paddle_tvm.compiler.bench.cold import bench_cold
 from paddle_tvm.compiler.bench.model_files import Files, prepare_files
 from paddle_tvm.compiler.bench.result import BenchResult
 from paddle_tvm.compiler.bench.warm import bench_warm
+from paddle_tvm.compiler.frontends.source import ModelSource, find_model, foreign_model
 from paddle_tvm.compiler.sample_inputs import complete_shapes, random_inputs
 from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.runtime.artifact import read_manifest
@@ -56,17 +57,19 @@ def bench_artifact(
     Raises
     ------
     UsageError
-        A shape does not fit, or a peer is wanted without a model.
+        A shape does not fit, a peer is wanted without a model, or the model is not there.
     ArtifactError
         The artifact is damaged.
     """
     if peers and model is None:
         raise UsageError(f"--against {','.join(peers)} needs --model: the model that the artifact came from")
     manifest = read_manifest(artifact)
+    source = None if model is None else find_model(model)
     chosen = next(complete_shapes(manifest.inputs, shapes))
-    bounds = _index_bounds(model) if any("int" in spec.dtype for spec in manifest.inputs) else {}
+    bounds = _index_bounds(source) if any("int" in spec.dtype for spec in manifest.inputs) else {}
     arrays = random_inputs(manifest.inputs, chosen, np.random.default_rng(seed), bounds)
     with scratch_directory("paddle-tvm-bench") as folder:
+        foreign = None if source is None else foreign_model(artifact, manifest, source)
         prepared: dict[str, Files | str] = {"ours": {"artifact": str(artifact.resolve())}}
         if model is not None and peers:
             prepared |= prepare_files(model, peers, folder, chosen)
@@ -78,13 +81,12 @@ def bench_artifact(
             engines = bench_cold(prepared, inputs, folder, threads, rounds, on_turn)
         else:
             engines, reference = bench_warm(prepared, inputs, folder, threads, rounds, time_limit, on_turn)
-    return BenchResult(tuple(engines), reference, threads, rounds, chosen, cold)
+    return BenchResult(tuple(engines), reference, threads, rounds, chosen, cold, foreign)
 
 
-def _index_bounds(model: Path | None) -> dict[str, int]:
-    if model is None:
+def _index_bounds(source: ModelSource | None) -> dict[str, int]:
+    if source is None:
         return {}
-    from paddle_tvm.compiler.frontends.source import find_model
     from paddle_tvm.compiler.reference import open_reference
 
-    return open_reference(find_model(model)).index_bounds
+    return open_reference(source).index_bounds

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
-from paddle_tvm.compiler.bench.idle import cpu_seconds, machine_busy_seconds, wait_until_asleep
+from paddle_tvm.compiler.bench.disturbance import Others
+from paddle_tvm.compiler.bench.idle import cpu_seconds, wait_until_asleep
 from paddle_tvm.compiler.bench.model_files import Files
 from paddle_tvm.compiler.bench.process import EngineFailedError, EngineProcess
 from paddle_tvm.compiler.bench.result import EngineResult, compare_engines
@@ -111,8 +112,6 @@ def bench_warm(
 
 def _turn(process: EngineProcess) -> tuple[tuple[float, ...], float]:
     """The times of one turn, and how many cores other processes kept busy meanwhile."""
-    started, busy, own = perf_counter(), machine_busy_seconds(), cpu_seconds(process.pid)
+    others = Others(partial(cpu_seconds, process.pid))
     answer = process.ask("run", warm_up_seconds=WARM_UP_SECONDS, seconds=TURN_SECONDS)
-    wall = perf_counter() - started
-    others = machine_busy_seconds() - busy - (cpu_seconds(process.pid) - own)
-    return tuple(answer["times"]), max(others / wall, 0.0)
+    return tuple(answer["times"]), others.cores()

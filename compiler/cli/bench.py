@@ -207,7 +207,10 @@ def _bench_artifact(
 
 
 def _print_result(result: BenchResult, console: Console) -> None:
+    from rich.markup import escape
     from rich.table import Table
+
+    from paddle_tvm.compiler.bench.disturbance import marked
 
     shapes = " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in result.shapes.items())
     what = "process start to first result" if result.cold else "one run"
@@ -225,9 +228,9 @@ def _print_result(result: BenchResult, console: Console) -> None:
         ratio = result.ratio(engine)
         row = [
             engine.engine,
-            f"{engine.median * 1e3:.2f}",
+            marked(f"{engine.median * 1e3:.2f}", engine.disturbed),
             f"{min(engine.times) * 1e3:.2f}",
-            "-" if ratio is None else f"{ratio:.2f}",
+            "-" if ratio is None else marked(f"{ratio:.2f}", result.ratio_disturbed(engine)),
         ]
         if not result.cold:
             row.append("-" if engine.load_seconds is None else f"{engine.load_seconds * 1e3:.0f}")
@@ -245,6 +248,25 @@ def _print_result(result: BenchResult, console: Console) -> None:
             console.print(engine.failure, markup=False, soft_wrap=True)
     if len(result.engines) > 1:
         console.print("ours / engine below 1: ours is faster.")
+    for remark in _remarks(result):
+        console.print(f"[yellow]warning:[/] {escape(remark)}", soft_wrap=True)
+
+
+def _remarks(result: BenchResult) -> list[str]:
+    """What makes the numbers doubtful."""
+    from paddle_tvm.compiler.bench.disturbance import MARK
+
+    remarks = [] if result.foreign_model is None else [result.foreign_model]
+    disturbances = [engine.disturbance or 0.0 for engine in result.engines if engine.disturbed]
+    if disturbances:
+        remarks.append(
+            f"other processes kept up to {max(disturbances):.1f} cores busy meanwhile; what they disturbed "
+            f"is marked {MARK}: repeat it on a quiet machine"
+        )
+    restless = [engine.engine for engine in result.engines if engine.restless]
+    if restless:
+        remarks.append(f"threads of {', '.join(restless)} kept running into the turns of others")
+    return remarks
 
 
 def _names(models: str | None) -> list[str]:

@@ -16,6 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from paddle_tvm.compiler.array_files import replacing
+from paddle_tvm.compiler.bench.disturbance import marked
 from paddle_tvm.compiler.bench.model_files import PEERS, parse_peers
 from paddle_tvm.compiler.bench.suite.measure import SuiteSettings, planned_seconds
 from paddle_tvm.compiler.bench.suite.page import suite_page
@@ -207,6 +208,8 @@ def _summary(result: WorkloadResult) -> str:
         elif ours.wrong:
             parts.append(f"{row.threads}T ours WRONG")
         else:
-            against = "" if ratio is None else f" ({ratio:.2f} of {best})"
-            parts.append(f"{row.threads}T {ours.median * 1e3:.2f} ms{against}")
+            relative = "" if ratio is None else marked(f"{ratio:.2f}", row.disturbed(OURS, best or ""))
+            against = f" ({relative} of {best})" if relative else ""
+            time = marked(f"{row.threads}T {ours.median * 1e3:.2f} ms", row.disturbed(OURS))
+            parts.append(f"{time}{against}")
     return ", ".join(parts)

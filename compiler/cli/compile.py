@@ -11,6 +11,12 @@ import click
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.shape_option import parse_shapes, shape_option
 from paddle_tvm.compiler.cli.text_table import format_bytes
+from paddle_tvm.compiler.cli.tuned_forms import count_origins, describe_origins, warn_of_skipped
+from paddle_tvm.compiler.frontends.source import find_model
+from paddle_tvm.compiler.options import CompileOptions
+from paddle_tvm.compiler.output_places import check_output, check_report_path
+from paddle_tvm.compiler.tuning.log import check_log_path
+from paddle_tvm.targets.cpu_names import check_cpu_names
 
 if TYPE_CHECKING:
     from paddle_tvm.compiler.driver import CompiledVariant, CompileResult
@@ -40,6 +46,19 @@ if TYPE_CHECKING:
     show_default=True,
     help="Read the Paddle program itself, or convert it with paddle2onnx first.",
 )
+@click.option(
+    "--tuning-log",
+    "tuning_logs",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    multiple=True,
+    help="A log of `paddle-tvm tune`, whose records count before those that the package brings. Repeat it.",
+)
+@click.option(
+    "--no-tuning-logs",
+    is_flag=True,
+    help="Use none of the logs that the package brings; with --tuning-log, those alone.",
+)
 @click.option("--verify", is_flag=True, help="Compare with the model's framework, and record the result.")
 @click.option(
     "--report",
@@ -57,6 +76,8 @@ def compile(
     shapes: tuple[str, ...],
     precision: Literal["float32"],
     frontend: Literal["paddle", "onnx"],
+    tuning_logs: tuple[Path, ...],
+    no_tuning_logs: bool,
     verify: bool,
     report: Path | None,
     force: bool,
@@ -68,12 +89,18 @@ def compile(
     """
     sets = parse_shapes(shapes)
     require_compiler("compile")
-    from paddle_tvm import compiler
-    from paddle_tvm.compiler.cli.console import StageProgress, stderr_console, stdout_console
-    from paddle_tvm.compiler.report import check_report_path, write_report
-
+    # Everything that can be refused before TVM is imported, which takes a second.
+    CompileOptions(target, mcpus, precision=precision, frontend=frontend)
+    check_cpu_names(mcpus)
+    check_output(output, force)
     if report is not None:
         check_report_path(report, output)
+    for log in tuning_logs:
+        check_log_path(log)
+    find_model(model)
+    from paddle_tvm import compiler
+    from paddle_tvm.compiler.cli.console import StageProgress, stderr_console, stdout_console
+
     progress = StageProgress(stderr_console())
     fixed = [shape_set for shape_set in sets if shape_set]
     result = compiler.compile(
@@ -87,9 +114,14 @@ def compile(
         frontend=frontend,
         verify=verify,
         force=force,
+        tuning_logs=tuning_logs,
+        shipped_logs=not no_tuning_logs,
         progress=progress,
     )
+    warn_of_skipped(result.skipped_records)
     if report is not None:
+        from paddle_tvm.compiler.report import write_report
+
         with progress.stage("report"):
             write_report(result, report)
     if as_json:
@@ -103,6 +135,11 @@ def compile(
         f"{result.artifact}: {kernels}, {format_bytes(result.artifact_bytes)}, in {seconds:.1f} s",
         soft_wrap=True,
     )
+    for variant in result.variants:
+        if variant.choices:
+            console.print(
+                f"forms of kernels for {variant.mcpu}: {describe_origins(variant.choices)}", soft_wrap=True
+            )
     if report is not None:
         console.print(f"report: {report}", soft_wrap=True)
     if verify:
@@ -130,9 +167,14 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
             {
                 "mcpu": variant.mcpu,
                 "kernels": variant.kernels,
+                "forms": count_origins(variant.choices.values()),
                 "verification": variant.verification and verification_as_json(variant.verification),
                 "not_verified": _not_verified(variant) if verify and variant.missing else None,
             }
             for variant in result.variants
+        ],
+        "skipped_records": [
+            {"log": str(line.path), "line": line.line, "reason": line.reason}
+            for line in result.skipped_records
         ],
     }

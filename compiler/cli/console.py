@@ -16,6 +16,10 @@ _PLAIN_WIDTH = 120
 """Columns where there is no terminal to ask: Rich's own 80 would fold tables in files and pipes."""
 
 
+# Of the longest name of a stage, which has a CPU's in it.
+_NAME_WIDTH = 38
+
+
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         # Rich would exit with 1, which is the code of a bug.
@@ -49,7 +53,7 @@ class StageProgress:
                 yield
         else:
             yield
-        self._console.print(f"  {name:<28}{perf_counter() - started:8.2f} s")
+        self._console.print(f"  {name:<{_NAME_WIDTH}}{perf_counter() - started:8.2f} s")
 
 
 class _RunningStage:
@@ -60,5 +64,7 @@ class _RunningStage:
 
     def __rich__(self) -> Table:
         row = Table.grid(padding=(0, 1))
-        row.add_row(self._spinner, f"{self._name:<27}", f"{perf_counter() - self._started:7.1f} s")
+        row.add_row(
+            self._spinner, f"{self._name:<{_NAME_WIDTH - 1}}", f"{perf_counter() - self._started:7.1f} s"
+        )
         return row

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paddle_tvm.compiler.array_files import replacing
+from paddle_tvm.compiler.array_files import check_writable, replacing
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.cli.text_table import (
@@ -19,6 +19,8 @@ from paddle_tvm.compiler.cli.text_table import (
     print_pairs,
     print_table,
 )
+from paddle_tvm.compiler.frontends.source import find_model
+from paddle_tvm.runtime.artifact import MANIFEST_FILE
 from paddle_tvm.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,22 +39,24 @@ def inspect(path: Path, html: Path | None, shapes: tuple[str, ...], as_json: boo
     Of an artifact, show what its manifest says; that works without the compiler.
     """
     asked = parse_one_shape_set(shapes)
-    if (path / "manifest.json").is_file():
+    if (path / MANIFEST_FILE).is_file() or path.name == MANIFEST_FILE:
         if html is not None or asked:
             raise UsageError(f"{path} is an artifact: --html and --shape are for models")
         _inspect_artifact(path, as_json)
         return
     require_compiler("inspect MODEL")
+    source = find_model(path)
+    if html is not None:
+        if source.kind == "onnx":
+            raise UsageError(f"--html draws Paddle models; {source.program} is ONNX")
+        check_writable(html)
+    # Only now, for Paddle and TVM take seconds.
     from paddle_tvm.compiler.analysis import analyse
     from paddle_tvm.compiler.frontends.paddle.program import load_program
-    from paddle_tvm.compiler.frontends.source import find_model
 
-    source = find_model(path)
     if source.kind == "onnx":
         from paddle_tvm.compiler.onnx_analysis import analyse_onnx
 
-        if html is not None:
-            raise UsageError(f"--html draws Paddle models; {source.program} is ONNX")
         analysis = analyse_onnx(source, asked)
     else:
         program = load_program(source)
@@ -149,11 +153,11 @@ def _print_artifact(path: Path, manifest: Manifest, chosen: str | None) -> None:
                 "written by",
                 f"paddle-tvm {producer.paddle_tvm}, TVM {producer.tvm}, Paddle {producer.paddle or '-'}",
             ),
-            *_variant_pairs(manifest, chosen),
             ("precision", manifest.precision),
             ("size", f"{format_bytes(size)}, of which weights {format_bytes(parameters)}"),
         ]
     )
+    _print_variants(manifest, chosen)
     _print_ports(manifest.inputs, manifest.outputs)
     click.echo()
     rows = [
@@ -169,18 +173,36 @@ def _print_artifact(path: Path, manifest: Manifest, chosen: str | None) -> None:
     print_table(["specialisation", "input shapes"], rows)
 
 
-def _variant_pairs(manifest: Manifest, chosen: str | None) -> list[tuple[str, str]]:
-    pairs = []
+def _print_variants(manifest: Manifest, chosen: str | None) -> None:
+    """A row for each CPU, and below the features that its code needs."""
+    from paddle_tvm.runtime.variants import missing_features
+
+    rows = []
     for variant in manifest.variants:
+        missing = missing_features(variant)
+        here = f"no, for want of {len(missing)} features" if missing else "yes"
+        if variant.target.mcpu == chosen and len(manifest.variants) > 1:
+            here = "yes, and is taken"
         name = f"{variant.target.kind} {variant.target.mcpu}"
-        if len(manifest.variants) > 1 and variant.target.mcpu == chosen:
-            name += ", which this machine takes"
-        pairs += [
-            ("target", name),
-            ("CPU features", " ".join(variant.target.features) or "any"),
-            ("verified", _verification_line(variant.verification)),
-        ]
-    return pairs
+        rows.append([name, here, _verification_line(variant.verification)])
+    click.echo()
+    print_table(["code for", "runs here", "verified"], rows)
+    click.echo("\nCPU features that the code needs")
+    print_pairs(_feature_pairs(manifest))
+
+
+def _feature_pairs(manifest: Manifest) -> list[tuple[str, str]]:
+    """Features by CPU; where code needs all that the code for the next one does, what it needs beyond."""
+    pairs: list[tuple[str, str]] = []
+    below: frozenset[str] = frozenset()
+    for variant in reversed(manifest.variants):
+        needed = frozenset(variant.target.features)
+        listed = " ".join(sorted(needed)) or "any 64-bit x86"
+        if below and below <= needed:
+            listed = f"those of {pairs[-1][0]}, and {' '.join(sorted(needed - below)) or 'no more'}"
+        pairs.append((variant.target.mcpu, listed))
+        below = needed
+    return pairs[::-1]
 
 
 def _verification_line(verification: Verification | None) -> str:

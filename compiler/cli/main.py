@@ -50,6 +50,7 @@ class _Entry(NamedTuple):
 
 _COMMANDS = {
     "compile": _Entry("compile", "Compile a saved model into an artifact."),
+    "tune": _Entry("tune", "Search faster kernels for a model, and keep them in a log."),
     "run": _Entry("run", "Run an artifact on given or random input."),
     "inspect": _Entry("inspect", "Show what a model or an artifact holds."),
     "verify": _Entry("verify", "Compare an artifact with the model that it came from."),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from paddle_tvm.compiler.bench.disturbance import marked
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.given_inputs import gather_inputs
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.cli.text_table import format_shape
+from paddle_tvm.runtime.artifact import read_manifest
+from paddle_tvm.runtime.variants import choose_variant
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,15 +52,16 @@ def profile(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Time every kernel of ARTIFACT: share of the run, GFLOP/s, GB/s, and which schedule it got."""
+    """Time every kernel of ARTIFACT: its part of the run, GFLOP/s, GB/s, and which schedule it got."""
     asked = parse_one_shape_set(shapes)
     require_compiler("profile")
+    manifest = read_manifest(artifact)
+    choose_variant(artifact, manifest, mcpu)
+    arrays, random_names = gather_inputs(artifact, manifest, input_files, asked, seed)
+    # Only now, for TVM takes a second.
     from paddle_tvm.compiler.cli.console import stdout_console
     from paddle_tvm.compiler.profiling.profile import profile_artifact
-    from paddle_tvm.runtime.artifact import read_manifest
 
-    manifest = read_manifest(artifact)
-    arrays, random_names = gather_inputs(artifact, manifest, input_files, asked, seed)
     result = profile_artifact(artifact, arrays, threads=threads, rounds=rounds, mcpu=mcpu)
     if as_json:
         click.echo(json.dumps(profile_as_json(result), indent=2))
@@ -73,42 +78,56 @@ def _print_profile(result: Profile, top: int, console: Console) -> None:
 
     timing, peak = result.timing, result.peak
     threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
+    calls = sum(kernel.calls for kernel in result.kernels)
+    if result.disturbed:
+        console.print(f"[yellow]warning:[/] {result.disturbance_remark}", soft_wrap=True)
     console.print(
-        f"one run {timing.run_ms:.3f} ms on {threads}, code for {result.mcpu}, median of {timing.rounds}",
+        f"one run {marked(f'{timing.run_ms:.3f} ms', result.disturbed)} on {threads}, code for "
+        f"{result.mcpu}, median of {timing.rounds}; {len(result.kernels)} kernels, called {calls} times",
         soft_wrap=True,
     )
     console.print(
-        f"this machine reaches {peak.gflops:.0f} GFLOP/s, {peak.l2_gbps:.0f} GB/s from L2, "
-        f"{peak.memory_gbps:.0f} GB/s from memory",
+        f"this machine reaches {marked(f'{peak.gflops:.0f} GFLOP/s', result.disturbed)}, "
+        f"{peak.l2_gbps:.0f} GB/s from L2, {peak.memory_gbps:.0f} GB/s from memory",
         soft_wrap=True,
     )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for heading in ("ms", "share", "calls", "GFLOP/s", "of peak", "GB/s"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    of_peak = marked("of peak", result.disturbed)
+    for heading in ("ms", "of run", "calls", "GFLOP/s", of_peak, "GB/s"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("kernel", overflow="fold")
     for kernel in result.kernels[:top]:
         table.add_row(*_row(kernel, result))
-    console.print(table)
+    table.add_section()
     rest = result.kernels[top:]
     if rest:
         spent = sum(kernel.work.microseconds for kernel in rest)
-        console.print(
-            f"{len(rest)} more kernels take {spent / 1e3:.3f} ms, {_percent(result.share(spent))} "
-            f"(--top {len(result.kernels)} shows them)",
-            soft_wrap=True,
-        )
-    console.print(
-        f"between kernels (memory, shapes): {result.runtime_us / 1e3:.3f} ms, "
-        f"{_percent(result.share(result.runtime_us))}; timing costs {timing.overhead_us:.1f} us a call, "
-        "which is taken off",
-        soft_wrap=True,
-    )
+        count = str(sum(kernel.calls for kernel in rest))
+        more = f"{len(rest)} more, which --top {len(result.kernels)} shows"
+        table.add_row(*_sum_row(spent, result), count, "", "", "", more)
+    outside = "outside kernels: calls, memory, checks of shapes, waking threads"
+    table.add_row(*_sum_row(result.outside_us, result), "", "", "", "", outside)
+    table.add_row(*_sum_row(result.total_us, result), "", "", "", "", _whole(result))
+    console.print(table)
+    console.print(f"timing costs {timing.overhead_us:.1f} us a call, which is taken off", soft_wrap=True)
+
+
+def _sum_row(microseconds: float, result: Profile) -> list[str]:
+    return [f"{microseconds / 1e3:.3f}", _percent(result.share(microseconds))]
+
+
+def _whole(result: Profile) -> str:
+    if result.kernels_us > result.timing.run_ms * 1e3:
+        return "sum of the kernels: more than the run, for timing slows them"
+    return "the run"
 
 
 def _row(kernel: KernelProfile, result: Profile) -> list[str]:
     work = kernel.work
     made = f"{operators_of(kernel)}, {_results(kernel, result)}"
-    schedule = "" if kernel.schedule is None else kernel.schedule.show(result.sizes)
+    schedule = ""
+    if kernel.schedule is not None:
+        schedule = ", ".join(filter(None, (kernel.schedule.show(result.sizes), kernel.schedule.form)))
     return [
         f"{work.microseconds / 1e3:.3f}",
         _percent(result.share(work.microseconds)),
@@ -156,8 +175,10 @@ def profile_as_json(result: Profile) -> dict[str, object]:
         "threads": timing.threads,
         "rounds": timing.rounds,
         "run_ms": timing.run_ms,
-        "kernels_ms": (result.total_us - result.runtime_us) / 1e3,
-        "runtime_ms": result.runtime_us / 1e3,
+        "kernels_ms": result.kernels_us / 1e3,
+        "outside_kernels_ms": result.outside_us / 1e3,
+        "disturbance": result.disturbance,
+        "disturbed": result.disturbed,
         "instrument_us_per_call": timing.overhead_us,
         "peak": {
             "mcpu": result.peak.mcpu,
@@ -188,6 +209,7 @@ def _kernel_as_json(kernel: KernelProfile, result: Profile) -> dict[str, object]
             "parameters": dict(schedule.parameters),
             "parallel": list(schedule.parallel),
         },
+        "form": None if schedule is None or schedule.choice is None else asdict(schedule.choice),
         "places": [
             {
                 "operators": _named(place.operators),

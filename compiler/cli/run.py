@@ -12,7 +12,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from paddle_tvm.compiler.array_files import Arrays, save_arrays
+from paddle_tvm.compiler.array_files import Arrays, check_writable, save_arrays
 from paddle_tvm.compiler.cli.given_inputs import gather_inputs
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.cli.text_table import format_shape, print_table
@@ -51,6 +51,8 @@ def run(
 
     asked = parse_one_shape_set(shapes)
     manifest = read_manifest(artifact)
+    if output is not None:
+        check_writable(output)
     arrays, random_names = gather_inputs(artifact, manifest, input_files, asked, seed)
     started = perf_counter()
     predictor = load_predictor(artifact, threads, mcpu)

@@ -17,7 +17,8 @@ def targets(as_json: bool) -> None:
     from rich.table import Table
 
     from paddle_tvm.compiler.cli.console import stdout_console
-    from paddle_tvm.targets.x86.cpus import CPUS, detect, features_of, runs_here
+    from paddle_tvm.targets.cpu_names import CPUS
+    from paddle_tvm.targets.x86.cpus import detect, features_of, runs_here
 
     here = detect()
     rows = [

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shutil import get_terminal_size
+from textwrap import wrap
 
 import click
+
+# Columns where there is no terminal to ask, and those that a value gets at least.
+_PLAIN_WIDTH = 120
+_NARROWEST = 40
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
@@ -20,10 +26,13 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Seq
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    """Print names and values, one pair a line."""
+    """Print names and values; values that are longer than a line go on in the next one."""
     width = max(len(name) for name, _ in pairs)
+    room = max(get_terminal_size((_PLAIN_WIDTH, 0)).columns - width - 2, _NARROWEST)
     for name, value in pairs:
-        click.echo(f"{name.ljust(width)}  {value}".rstrip())
+        lines = wrap(value, room, break_long_words=False, break_on_hyphens=False) or [""]
+        for number, line in enumerate(lines):
+            click.echo(f"{('' if number else name).ljust(width)}  {line}".rstrip())
 
 
 def format_shape(shape: Sequence[int | str]) -> str:

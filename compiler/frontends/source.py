@@ -10,7 +10,7 @@ from typing import Literal
 
 from paddle_tvm.runtime.artifact import MANIFEST_FILE
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
-from paddle_tvm.runtime.manifest import WEIGHTS_FILE
+from paddle_tvm.runtime.manifest import WEIGHTS_FILE, Manifest
 
 Kind = Literal["pir", "pdmodel", "onnx"]
 
@@ -46,6 +46,27 @@ class ModelSource:
                     while chunk := file.read(1 << 20):
                         digest.update(chunk)
         return digest.hexdigest()
+
+
+def foreign_model(artifact: Path, manifest: Manifest, source: ModelSource) -> str | None:
+    """Says that a model is not the one that an artifact was compiled from; None where it is.
+
+    Parameters
+    ----------
+    artifact
+        The artifact's directory, for the message.
+    manifest
+        Its manifest, which has the hash of its model.
+    source
+        The model in question.
+    """
+    digest = source.sha256()
+    if digest == manifest.source.sha256:
+        return None
+    return (
+        f"{source.program} is not the model that {artifact} was compiled from, which is called "
+        f"{manifest.source.name}: expected SHA-256 {manifest.source.sha256[:16]}..., got {digest[:16]}..."
+    )
 
 
 def find_model(model: str | Path) -> ModelSource:
@@ -84,12 +105,16 @@ def _find_in_directory(path: Path) -> ModelSource:
     ]
     if not programs:
         if (path / MANIFEST_FILE).is_file() and (path / WEIGHTS_FILE).is_file():
-            raise UsageError(f"{path} is an artifact, compiled already; name the model that it came from")
+            raise _compiled_already(path)
         holds = ", ".join(sorted(child.name for child in path.iterdir())[:8]) or "nothing"
         raise UnsupportedModelError(
             f"no model in directory {path}: expected a .json (PIR), .pdmodel or .onnx file, found {holds}"
         )
     return _from_program(_preferred(programs, path))
+
+
+def _compiled_already(artifact: Path) -> UsageError:
+    return UsageError(f"{artifact} is an artifact, compiled already; name the model that it came from")
 
 
 def _preferred(programs: list[Path], asked: Path) -> Path:
@@ -103,6 +128,8 @@ def _preferred(programs: list[Path], asked: Path) -> Path:
 
 
 def _from_file(path: Path) -> ModelSource:
+    if path.name == MANIFEST_FILE and (path.parent / WEIGHTS_FILE).is_file():
+        raise _compiled_already(path.parent)
     if path.suffix in _KIND_BY_SUFFIX or path.name == "__model__":
         return _from_program(path)
     if path.suffix == ".pdiparams" or path.name in ("__params__",):

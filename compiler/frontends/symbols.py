@@ -1,23 +1,31 @@
-"""The symbolic dimensions of a model's inputs, and which of them its operators need to be equal."""
+"""The symbolic dimensions of a model's inputs, and what its operators need of them."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tvm import relax, tirx
+from tvm.sym import Analyzer
+from tvm.tirx.analysis import undefined_vars
 
 from paddle_tvm.compiler.imported import ImportedModel, TensorPort, format_dim
+
+# No operator asks for more elements along an axis than this.
+_LONGEST = 1 << 24
 
 
 class SymbolTable:
     """TIR variables by the name of their dimension.
 
-    ``renamed`` maps names to those that stand for them; ``same`` collects further pairs.
+    ``renamed`` maps names to those that stand for them; ``same`` collects further pairs, ``minimums`` the
+    least sizes that are not 1.
     """
 
     def __init__(self, renamed: Mapping[str, str]) -> None:
         self.same: dict[str, str] = {}
+        self.minimums: dict[str, int] = {}
         self._renamed = renamed
         self._variables: dict[str, tirx.Var] = {}
 
@@ -37,6 +45,25 @@ class SymbolTable:
             kept, dropped = sorted((names[left], names[right]), key=list(self._variables).index)
             if kept != dropped:
                 self.same[dropped] = kept
+
+    def require_at_least(self, dim: Any, least: int) -> None:
+        """Note that a dimension computed from one symbol, with which it grows, must not be smaller."""
+        used = undefined_vars(dim)
+        names = [name for name, variable in self._variables.items() if used and variable.same_as(used[0])]
+        if len(used) != 1 or not names:
+            return
+        (name,) = names
+
+        def reaches(size: int) -> bool:
+            analyzer = Analyzer()
+            analyzer.bind(used[0], tirx.IntImm("int64", size))
+            value = analyzer.simplify(dim)
+            return isinstance(value, tirx.IntImm) and int(value.value) >= least
+
+        known = self.minimums.get(name, 1)
+        smallest = bisect_left(range(_LONGEST), True, lo=known, key=reaches)
+        if known < smallest < _LONGEST:
+            self.minimums[name] = smallest
 
     def _variable(self, name: str) -> tirx.Var:
         while name in self._renamed:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import tvm
 from tvm import ir, relax
 
+from paddle_tvm.compiler.passes.trust_weights import INPUTS
+
 
 @dataclass(frozen=True)
 class LiftedModule:
@@ -60,13 +62,14 @@ def lift_weights(module: tvm.IRModule) -> LiftedModule:
         lift = _Lift(indices)
         body = lift.visit_expr(function.body)
         order = sorted(lift.params)
-        functions[variable] = relax.Function(
+        lifted = relax.Function(
             [*function.params, *(lift.params[index] for index in order)],
             body,
             function.ret_ty,
             function.is_pure,
             function.attrs,
         )
+        functions[variable] = lifted.with_attr(INPUTS, len(function.params))
         weights.update(lift.arrays)
         used[variable.name_hint] = tuple(order)
     return LiftedModule(

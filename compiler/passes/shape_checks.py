@@ -11,12 +11,12 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-_NAME = "paddle_tvm.check_shape"
+from paddle_tvm.targets.base import CHECK_SHAPE
 
 
 def checked(tensor: relax.Expr, tensor_type: relax.TensorType) -> relax.Call:
     """The tensor, as one of a type whose shape it must be found to have when it is there."""
-    return relax.op.call_pure_packed(_NAME, tensor, ty_args=[tensor_type])
+    return relax.op.call_pure_packed(CHECK_SHAPE, tensor, ty_args=[tensor_type])
 
 
 @tvm.ir.transform.module_pass(opt_level=0, name="LowerShapeChecks")  # type: ignore[untyped-decorator]
@@ -53,7 +53,7 @@ def _match(binding: relax.Binding) -> relax.Binding:
     if (
         isinstance(value, relax.Call)
         and isinstance(value.op, relax.ExternFunc)
-        and str(value.op.global_symbol) == _NAME
+        and str(value.op.global_symbol) == CHECK_SHAPE
     ):
         return relax.MatchCast(binding.var, value.args[0], value.ty_args[0])
     return binding

@@ -18,6 +18,7 @@ from paddle_tvm.compiler.profiling.kernel_work import KernelWork
 from paddle_tvm.compiler.profiling.provenance import Provenance
 from paddle_tvm.compiler.profiling.schedule_notes import read_schedule
 from paddle_tvm.compiler.profiling.work import tensor_bytes
+from paddle_tvm.targets.workload import Choice
 
 _CALL_TIR = "relax.call_tir"
 _BLOCK_WIDTHS = (4, 8, 16)
@@ -29,6 +30,7 @@ def describe_kernels(
     stages: LoweredStages,
     models: Mapping[str, ImportedModel],
     lowered_here: Collection[str],
+    choices: Mapping[str, Choice],
 ) -> KernelTable:
     """Describe every kernel of a lowered module.
 
@@ -44,6 +46,8 @@ def describe_kernels(
         The forms of the model, by name.
     lowered_here
         Relax operators that the target lowers itself.
+    choices
+        The forms that workloads got, by their key.
     """
     groups = trace_fusion(stages.operators, stages.groups)
     forms = {}
@@ -53,7 +57,7 @@ def describe_kernels(
         describer = _Describer(stages.scheduled[name], groups[name], provenance, work)
         forms[name] = describer.form(model)
     schedules = {
-        variable.name_hint: read_schedule(stages.fused[variable], function)
+        variable.name_hint: read_schedule(stages.fused[variable], function, choices)
         for variable, function in stages.scheduled.functions.items()
         if isinstance(function, tirx.PrimFunc)
     }

@@ -9,11 +9,14 @@ from typing import Any
 
 from paddle_tvm.compiler.profiling.expressions import Amount, evaluate
 from paddle_tvm.runtime.errors import ArtifactError
+from paddle_tvm.targets.workload import Choice
 
 TABLE_VERSION = 1
 
 # Parameters of schedules that are there or not.
 _FLAGS = frozenset({"blocked", "flat"})
+# What a schedule was chosen for, and not how it runs; it fills lines.
+_NOT_SHOWN = frozenset({"workload"})
 
 
 def kernels_file(library: str) -> str:
@@ -84,12 +87,24 @@ class Schedule:
 
     ``rule`` names our schedule, None for loops without a rule of their own; ``parameters`` are the rule's.
     ``parallel`` are the iterations of its parallel loops, ``view`` whether it moves nothing at run time.
+    ``workload`` is what it computes, where that has several forms, as ``Workload.key`` gives it, and
+    ``choice`` the form that it got.
     """
 
     rule: str | None
     parameters: Mapping[str, int | str]
     parallel: tuple[Amount, ...]
     view: bool
+    workload: str | None = None
+    choice: Choice | None = None
+
+    @property
+    def form(self) -> str:
+        """Where the form comes from, in a few words; empty for a kernel that can have one form only."""
+        if self.choice is None:
+            return ""
+        source = self.choice.source
+        return self.choice.origin if source is None else f"{self.choice.origin} by {source}"
 
     def show(self, sizes: Mapping[str, int]) -> str:
         """The schedule in a line, for a run of these sizes."""
@@ -98,6 +113,7 @@ class Schedule:
         shown = [
             name if value == 1 and name in _FLAGS else f"{name}={value}"
             for name, value in self.parameters.items()
+            if name not in _NOT_SHOWN
         ]
         counts = [evaluate(count, sizes) for count in self.parallel]
         units = "+".join("?" if count is None else str(count) for count in counts)
@@ -114,6 +130,20 @@ class KernelTable:
     forms: Mapping[str, Form]
     schedules: Mapping[str, Schedule]
     operators: Mapping[str, int]
+
+    @property
+    def kernels(self) -> int:
+        """How many kernels there are; views, which do nothing at run time, are none."""
+        return sum(not schedule.view for schedule in self.schedules.values())
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """The forms that kernels got, of those with several, by the kernel's name."""
+        return {
+            name: schedule.choice
+            for name, schedule in sorted(self.schedules.items())
+            if schedule.choice is not None
+        }
 
     def encode(self) -> bytes:
         """As the artifact holds it."""
@@ -138,11 +168,21 @@ def read_kernel_table(raw: bytes, where: str) -> KernelTable:
         )
     return KernelTable(
         {name: _form(form) for name, form in fields["forms"].items()},
-        {
-            name: Schedule(entry["rule"], entry["parameters"], tuple(entry["parallel"]), entry["view"])
-            for name, entry in fields["schedules"].items()
-        },
+        {name: _schedule(entry) for name, entry in fields["schedules"].items()},
         fields["operators"],
+    )
+
+
+def _schedule(fields: Mapping[str, Any]) -> Schedule:
+    # Tables had no choices at first.
+    choice = fields.get("choice")
+    return Schedule(
+        fields["rule"],
+        fields["parameters"],
+        tuple(fields["parallel"]),
+        fields["view"],
+        fields.get("workload"),
+        None if choice is None else Choice(**choice),
     )
 
 

@@ -6,10 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy.typing as npt
 
+from paddle_tvm.compiler.bench.disturbance import Others, is_disturbed
 from paddle_tvm.compiler.profiling.expressions import evaluate
 from paddle_tvm.compiler.profiling.kernel_table import (
     Form,
@@ -19,8 +21,8 @@ from paddle_tvm.compiler.profiling.kernel_table import (
     kernels_file,
     read_kernel_table,
 )
-from paddle_tvm.compiler.profiling.peak import Peak, available_threads, measure_peak
-from paddle_tvm.compiler.profiling.timing import BUILTIN, Timing, time_kernels
+from paddle_tvm.compiler.profiling.peak import Peak, available_threads, compile_peak, measure_peak
+from paddle_tvm.compiler.profiling.timing import Timing, time_kernels
 from paddle_tvm.runtime.errors import ArtifactError
 from paddle_tvm.runtime.loader import LoadedModel, load
 
@@ -65,7 +67,7 @@ class Profile:
     """A run of an artifact, kernel by kernel, the slowest first.
 
     ``places`` has the work of each call of the form, in the order of ``form.calls``; None where it was not
-    called, as for views.
+    called, as for views. ``disturbance`` is how many cores other processes kept busy meanwhile.
     """
 
     mcpu: str
@@ -76,15 +78,38 @@ class Profile:
     form: Form
     kernels: tuple[KernelProfile, ...]
     places: tuple[Work | None, ...]
-    runtime_us: float
+    disturbance: float
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other processes took so much of the machine that times and peak have to be marked."""
+        return is_disturbed(self.disturbance)
+
+    @property
+    def disturbance_remark(self) -> str:
+        """What a disturbed profile is worth."""
+        return (
+            f"other processes kept {self.disturbance:.1f} cores busy meanwhile: times may be too long and "
+            "the machine's peak too low, which makes shares of it too high; repeat it on a quiet machine"
+        )
+
+    @property
+    def kernels_us(self) -> float:
+        """Time of all kernels in a run: the sum of their medians."""
+        return sum(kernel.work.microseconds for kernel in self.kernels)
 
     @property
     def total_us(self) -> float:
-        """Time of all kernels and of the runtime between them."""
-        return sum(kernel.work.microseconds for kernel in self.kernels) + self.runtime_us
+        """The run; or the sum of the kernels where timing each of them made that the longer one."""
+        return max(self.timing.run_ms * 1e3, self.kernels_us)
+
+    @property
+    def outside_us(self) -> float:
+        """What of the run is in no kernel: calls, memory, checks of shapes, waking threads."""
+        return self.total_us - self.kernels_us
 
     def share(self, microseconds: float) -> float:
-        """A time as a share of the whole."""
+        """A time as a share of the run."""
         return microseconds / self.total_us if self.total_us else 0.0
 
     def peak_share(self, work: Work) -> float | None:
@@ -120,11 +145,15 @@ def profile_artifact(
     threads = threads or available_threads()
     # More threads than CPUs reach no more, and disturb each other while they are measured.
     cores = min(threads, available_threads())
+    compile_peak(cores)
+    others = Others(process_time)
     # Before and after: what else the machine does meanwhile may lower one of them.
     measure_peak(cores)
     timing = time_kernels(model, arrays, threads, rounds)
+    peak = measure_peak(cores)
+    disturbance = others.cores()
     shapes = {spec.name: tuple(arrays[spec.name].shape) for spec in model.manifest.inputs}
-    return _join(model, table, shapes, timing, measure_peak(cores))
+    return _join(model, table, shapes, timing, peak, disturbance)
 
 
 def read_table(artifact: Path, model: LoadedModel) -> KernelTable:
@@ -160,6 +189,7 @@ def _join(
     shapes: Mapping[str, tuple[int, ...]],
     timing: Timing,
     peak: Peak,
+    disturbance: float,
 ) -> Profile:
     form = table.forms[timing.form]
     (function,) = (f for f in model.manifest.functions if f.name == timing.form)
@@ -180,12 +210,9 @@ def _join(
         places.append(work)
         works[call.kernel].append(work)
     # Calls in branches and loops, which are not listed place by place.
-    runtime = 0.0
     for (name, _), spent in timed.items():
         if name in table.schedules:
             works[name].append(Work(spent, None, None))
-        elif name.startswith(BUILTIN) or name not in table.forms:
-            runtime += spent
     kernels = [
         KernelProfile(name, len(done), _sum(done), tuple(calls[name]), table.schedules.get(name))
         for name, done in works.items()
@@ -200,7 +227,7 @@ def _join(
         form=form,
         kernels=tuple(kernels),
         places=tuple(places),
-        runtime_us=runtime,
+        disturbance=disturbance,
     )
 
 

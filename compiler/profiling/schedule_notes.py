@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import tvm_ffi
@@ -10,16 +11,19 @@ from tvm.s_tir import stmt as s_tir
 
 from paddle_tvm.compiler.profiling.expressions import amount
 from paddle_tvm.compiler.profiling.kernel_table import Schedule
+from paddle_tvm.targets.workload import WORKLOAD, Choice
 
-# Annotations of kernels' main blocks; the one of this name is the rule, others are its parameters.
+# Annotations of blocks; the one of this name is the rule, others are its parameters. Legalizations set them
+# on the main block, and schedules that write their loops themselves on the root block.
 _PREFIX = "paddle_tvm."
 _RULE = "schedule"
+_WORKLOAD = WORKLOAD.removeprefix(_PREFIX)
 # Set on functions that no schedule touches; those that have it from the start are their own schedule.
 _SCHEDULED = "tirx.is_scheduled"
 HAND_WRITTEN = "hand-written"
 
 
-def read_schedule(plain: tirx.PrimFunc, scheduled: tirx.PrimFunc) -> Schedule:
+def read_schedule(plain: tirx.PrimFunc, scheduled: tirx.PrimFunc, choices: Mapping[str, Choice]) -> Schedule:
     """The schedule of a kernel.
 
     Parameters
@@ -28,9 +32,12 @@ def read_schedule(plain: tirx.PrimFunc, scheduled: tirx.PrimFunc) -> Schedule:
         The function before scheduling, whose main block tells the rule.
     scheduled
         The function after it.
+    choices
+        The forms that workloads got, by their key.
     """
-    notes = _annotations(plain)
+    notes = {**_annotations(plain), **_annotations(scheduled)}
     rule = notes.pop(_RULE, None)
+    workload = notes.pop(_WORKLOAD, None)
     if rule is None and plain.attrs is not None and _SCHEDULED in plain.attrs:
         rule = HAND_WRITTEN
     return Schedule(
@@ -40,6 +47,8 @@ def read_schedule(plain: tirx.PrimFunc, scheduled: tirx.PrimFunc) -> Schedule:
         # Functions that are written out by hand have no root block, which TVM's analysis insists on.
         isinstance(scheduled.body, s_tir.SBlockRealize)
         and bool(relax.analysis.has_reshape_pattern(scheduled)),
+        None if workload is None else str(workload),
+        None if workload is None else choices[str(workload)],
     )
 
 

@@ -19,7 +19,7 @@ from paddle_tvm.runtime.ffi import Call
 from paddle_tvm.runtime.loader import LoadedModel
 from paddle_tvm.runtime.shapes import select_function
 
-BUILTIN = "vm.builtin."
+_BUILTIN = "vm.builtin."
 # A builtin that does nothing: what the instrument measures of it is the instrument itself.
 _EMPTY = "vm.builtin.null_value"
 
@@ -104,7 +104,7 @@ def time_kernels(
 def _overhead(spent: Mapping[tuple[str, int], Sequence[int]]) -> float:
     empty = [time for (name, _), times in spent.items() if name == _EMPTY for time in times]
     if not empty:
-        empty = [min(times) for (name, _), times in spent.items() if name.startswith(BUILTIN)] or [0]
+        empty = [min(times) for (name, _), times in spent.items() if name.startswith(_BUILTIN)] or [0]
         return min(empty) / 1e3
     return median(empty) / 1e3
 

@@ -8,8 +8,8 @@ from html import escape
 
 from paddle_tvm.compiler.graph_html import curve
 from paddle_tvm.compiler.graph_layout import Layout, Node, lay_out
-from paddle_tvm.compiler.graph_nodes import operator_family
 from paddle_tvm.compiler.profiling.kernel_table import Edge, KernelCall
+from paddle_tvm.compiler.report.colours import operator_mark
 from paddle_tvm.compiler.report.content import Content
 
 _CHAR = 6.65
@@ -80,8 +80,7 @@ def _kernel_box(content: Content, place: int, call: KernelCall) -> _Box:
     rows = []
     for operator in call.operators:
         number = "" if operator.number is None else f"#{operator.number}"
-        family = "folded" if operator in call.folded else operator_family(operator.name)
-        rows.append((operator.name, number, family))
+        rows.append((operator.name, number, operator_mark(operator, call)))
     rows += [(content.shape(edge).replace(" ", ""), edge.layout or "plain", "edge") for edge in call.outputs]
     heat = 0.0
     if work is not None and content.profile is not None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from paddle_tvm.compiler.graph_nodes import operator_family
-from paddle_tvm.compiler.profiling.kernel_table import KernelCall
+from paddle_tvm.compiler.profiling.kernel_table import KernelCall, Schedule
+from paddle_tvm.compiler.report.colours import operator_mark
 from paddle_tvm.compiler.report.content import Content
 
-_TIMED = ("ms", "share", "GFLOP/s", "of peak", "GB/s")
+_TIMED = ("ms", "of run", "GFLOP/s", "of peak", "GB/s")
 
 
 @dataclass
@@ -22,18 +22,26 @@ class _Row:
     flops: int = 0
     bytes: int = 0
 
+    @property
+    def gflops(self) -> float:
+        """GFLOP/s; 0 where there is no arithmetic or no time."""
+        return self.flops / self.microseconds / 1e3 if self.microseconds else 0.0
+
 
 def kernel_table(content: Content) -> str:
     """The table; sorting is the page's."""
     timed = _TIMED if content.profile is not None else ("GFLOP",)
     heads = [("operators", ""), ("result", ""), ("calls", "number")]
     heads += [(name, "number") for name in timed]
-    heads.append(("schedule", ""))
+    heads += [("form", ""), ("schedule", "")]
     header = "".join(f'<th class="{kind}" data-sort>{escape(name)}</th>' for name, kind in heads)
     listed = _rows(content)
     longest = max((row.microseconds for row in listed), default=0.0)
-    rows = "".join(_row(row, longest, content) for row in listed)
-    return f"<table id=kernels><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>"
+    # Winograd's algorithm passes the peak, because it computes less than the definition that is counted.
+    most = max(1.0, *(_peak_share(row, content) for row in listed)) if listed else 1.0
+    rows = "".join(_row(row, longest, most, content) for row in listed)
+    head = f"<thead><tr>{header}</tr></thead>"
+    return f'<table id=kernels style="--full:{1 / most:.4f}">{head}<tbody>{rows}</tbody></table>'
 
 
 def _rows(content: Content) -> list[_Row]:
@@ -51,9 +59,13 @@ def _rows(content: Content) -> list[_Row]:
     return sorted(rows.values(), key=lambda row: (-row.microseconds, -row.flops))
 
 
-def _row(row: _Row, longest: float, content: Content) -> str:
+def _peak_share(row: _Row, content: Content) -> float:
+    return 0.0 if content.profile is None else row.gflops / content.profile.peak.gflops
+
+
+def _row(row: _Row, longest: float, most: float, content: Content) -> str:
     marks = "".join(
-        f'<span><i class="mark {operator_family(operator.name)}"></i>{escape(operator.name)}</span> '
+        f'<span><i class="mark {operator_mark(operator, row.call)}"></i>{escape(operator.name)}</span> '
         for operator in row.call.operators
     )
     edge = row.call.outputs[0]
@@ -63,25 +75,30 @@ def _row(row: _Row, longest: float, content: Content) -> str:
         f'<td class=operators title="{escape(row.call.kernel)}">{marks}</td>',
         f"<td class=shape>{escape(content.shape(edge).replace(' ', ''))}{layout}</td>",
         _number(len(row.places), str(len(row.places))),
-        *_measured(row, longest, content),
+        *_measured(row, longest, most, content),
+        _form(content.table.schedules[row.call.kernel]),
         f"<td class=schedule>{escape(content.schedule(row.call))}</td>",
     ]
     return f'<tr data-places="{places}">{"".join(cells)}</tr>'
 
 
-def _measured(row: _Row, longest: float, content: Content) -> list[str]:
+def _form(schedule: Schedule) -> str:
+    choice = schedule.choice
+    return "<td></td>" if choice is None else f'<td title="{escape(schedule.form)}">{choice.origin}</td>'
+
+
+def _measured(row: _Row, longest: float, most: float, content: Content) -> list[str]:
     profile = content.profile
     if profile is None:
         return [_number(row.flops, f"{row.flops / 1e9:.3f}")]
     share = profile.share(row.microseconds)
-    gflops = row.flops / row.microseconds / 1e3 if row.microseconds else 0.0
+    gflops, peak = row.gflops, _peak_share(row, content)
     gbps = row.bytes / row.microseconds / 1e3 if row.microseconds else 0.0
-    peak = gflops / profile.peak.gflops
     return [
         _number(row.microseconds, f"{row.microseconds / 1e3:.3f}"),
         _bar(share, f"{100 * share:.1f} %", "share", row.microseconds / max(longest, 1e-9)),
         _number(gflops, f"{gflops:.1f}" if gflops else "-"),
-        _bar(peak, f"{100 * peak:.0f} %" if gflops else "-", "peak", peak),
+        _bar(peak, f"{100 * peak:.0f} %" if gflops else "-", "peak", peak / most),
         _number(gbps, f"{gbps:.1f}" if gbps else "-"),
     ]
 
@@ -91,8 +108,7 @@ def _number(value: float, text: str) -> str:
 
 
 def _bar(value: float, text: str, kind: str, length: float) -> str:
-    width = 100 * min(max(length, 0.0), 1.0)
     return (
-        f'<td class="number bar {kind}" data-value="{value:g}"><i style="width:{width:.1f}%"></i>'
+        f'<td class="number bar {kind}" data-value="{value:g}"><i style="--length:{length:.4f}"></i>'
         f"<span>{escape(text)}</span></td>"
     )

@@ -65,16 +65,13 @@ def _fate(
         return Fate(
             str(operator), "fused", f"fused into the kernel of {lead}: no pass over memory of its own", place
         )
+    threads = "run in parallel" if schedule.parallel else "run on one thread, being too little to share"
     if schedule.rule is not None:
-        what = f"own kernel, schedule {schedule.rule}"
-        kind = "own"
+        kind, what = "own", f"own kernel, schedule {schedule.rule}, {threads}"
     elif operator.own:
-        kind, what = "own", "own kernel, its loops vectorised and run in parallel"
+        kind, what = "own", f"own kernel, its loops vectorised and {threads}"
     else:
-        kind, what = (
-            "loops",
-            "TVM's definition of it, its loops vectorised and run in parallel by our schedule",
-        )
+        kind, what = "loops", f"TVM's definition of it, its loops vectorised by our schedule and {threads}"
     if kernels > 1:
         what += f"; takes {kernels} kernels, this is the heaviest"
     return Fate(str(operator), kind, what, place)

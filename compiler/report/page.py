@@ -7,13 +7,21 @@ from collections import Counter, defaultdict
 from html import escape
 from importlib.resources import files
 
+from paddle_tvm.compiler.bench.disturbance import marked
 from paddle_tvm.compiler.cli.text_table import format_bytes, format_count
 from paddle_tvm.compiler.graph_nodes import operator_family
 from paddle_tvm.compiler.profiling.kernel_table import Edge
+from paddle_tvm.compiler.report.colours import OUTSIDE, TRANSFORM, colour_key
 from paddle_tvm.compiler.report.content import Content
 from paddle_tvm.compiler.report.kernel_graph import draw_kernels, is_transform
 from paddle_tvm.compiler.report.kernel_rows import kernel_table
 from paddle_tvm.compiler.report.operators import leader, operator_fates
+from paddle_tvm.compiler.report.page_parts import fact, fill
+
+_BARS = (
+    '<div class="key below"><b>Bars</b><span><i class="share"></i>time, the slowest kernel being full</span>'
+    '<span><i class="peak"></i>multiply-adds, 100 % of this machine\'s peak at the dashed line</span></div>'
+)
 
 _FATES = {
     "own": "own kernel",
@@ -36,15 +44,16 @@ def render(content: Content) -> str:
         "TIME": _time_bar(content),
         "KERNELS": kernel_table(content),
         "GRAPH": draw_kernels(content),
+        "COLOURS": colour_key(content, outside=content.profile is not None),
+        "GRAPH COLOURS": colour_key(content, outside=False),
+        "BARS": _BARS if content.profile is not None else "",
         "EDGES": _edges(content),
         "FATES": _fate_filters(content),
         "OPERATORS": _operators(content),
         "STAGES": _stages(content),
         "DATA": _data(content),
     }
-    for name, part in parts.items():
-        template = template.replace(f"<!--{name}-->", part)
-    return template
+    return fill(template, parts)
 
 
 def _subtitle(content: Content) -> str:
@@ -58,9 +67,10 @@ def _subtitle(content: Content) -> str:
 
 
 def _notice(content: Content) -> str:
-    if content.profile is not None:
-        return ""
-    return f'<p class="notice">Not timed: {escape(content.not_profiled)}</p>'
+    profile = content.profile
+    if profile is None:
+        return f'<p class="notice">Not timed: {escape(content.not_profiled)}</p>'
+    return f'<p class="notice">{escape(profile.disturbance_remark)}</p>' if profile.disturbed else ""
 
 
 def _facts(content: Content) -> str:
@@ -72,26 +82,23 @@ def _facts(content: Content) -> str:
     if profile is not None:
         timing, peak = profile.timing, profile.peak.gflops
         rate = flops / timing.run_ms / 1e6
-        reached = f"{100 * rate / peak:.0f} % of the {peak:.0f} that this machine reaches"
+        most = marked(f"{peak:.0f}", profile.disturbed)
+        reached = f"{100 * rate / peak:.0f} % of the {most} that this machine reaches"
         threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
-        facts.append(("one run", f"{timing.run_ms:.2f} ms", f"{threads}, median of {timing.rounds}"))
-        facts.append(("rate", f"{rate:.0f} GFLOP/s", reached))
-    calls = len(form.calls) - sum(content.table.schedules[call.kernel].view for call in form.calls)
+        run = marked(f"{timing.run_ms:.2f} ms", profile.disturbed)
+        facts.append(("one run", run, f"{threads}, median of {timing.rounds}"))
+        facts.append(("rate", marked(f"{rate:.0f} GFLOP/s", profile.disturbed), reached))
+    calls = [call.kernel for call in form.calls if not content.table.schedules[call.kernel].view]
     transforms = sum(map(is_transform, form.calls))
     weights = sum(manifest.weights[i].nbytes for i in content.variant.weights[content.function.name])
     seconds = sum(stage.seconds for stage in content.stages)
-    kernels = str(len({call.kernel for call in form.calls}))
     facts += [
         ("arithmetic", f"{partial}{format_count(flops)}FLOP", "a multiply-add as two"),
-        ("kernels", kernels, f"called {calls} times, {transforms} of them change a layout"),
+        ("kernels", str(len(set(calls))), f"called {len(calls)} times, {transforms} of them change a layout"),
         ("weights", format_bytes(weights), f"artifact {format_bytes(content.artifact_bytes)}"),
         ("compiled in", f"{seconds:.1f} s", f"paddle-tvm {manifest.producer.paddle_tvm}"),
     ]
-    return "".join(
-        f"<div class=fact><span>{escape(name)}</span><b>{escape(value)}</b>"
-        f"<small>{escape(note)}</small></div>"
-        for name, value, note in facts
-    )
+    return "".join(fact(name, value, note) for name, value, note in facts)
 
 
 def _time_bar(content: Content) -> str:
@@ -107,16 +114,14 @@ def _time_bar(content: Content) -> str:
             name = "layout transforms" if is_transform(call) else leader(call).name
             spent[name].update({call.kernel: work.microseconds})
             listed += work.microseconds
-    elsewhere = profile.total_us - profile.runtime_us - listed
+    elsewhere = profile.kernels_us - listed
     # Differences of sums leave a little.
     if elsewhere > 0.5:
         spent["in branches and loops"].update({"in branches and loops": elsewhere})
-    spent["between kernels"].update({"between kernels": profile.runtime_us})
+    spent["outside kernels"].update({"outside kernels": profile.outside_us})
     bar, legend = [], []
     for name, parts in sorted(spent.items(), key=lambda item: -sum(item[1].values())):
-        family = {"layout transforms": "transform", "between kernels": "runtime"}.get(
-            name, operator_family(name)
-        )
+        family = {"layout transforms": TRANSFORM, "outside kernels": OUTSIDE}.get(name, operator_family(name))
         for kernel, time in parts.most_common():
             title = f"{kernel}: {time / 1e3:.3f} ms, {100 * profile.share(time):.1f} %"
             bar.append(
@@ -170,7 +175,7 @@ def _stages(content: Content) -> str:
     longest = max((stage.seconds for stage in content.stages), default=1.0)
     return "".join(
         f"<tr><td>{escape(stage.name)}</td><td class=number>{stage.seconds:.2f} s</td><td class=bar>"
-        f'<i style="width:{100 * stage.seconds / max(longest, 1e-9):.1f}%"></i></td></tr>'
+        f'<i style="--length:{stage.seconds / max(longest, 1e-9):.4f}"></i></td></tr>'
         for stage in content.stages
     )
 
@@ -197,6 +202,7 @@ def _data(content: Content) -> str:
                 "operators": [str(operator) for operator in call.operators],
                 "folded": [str(operator) for operator in call.folded],
                 "schedule": content.schedule(call),
+                "form": content.table.schedules[call.kernel].form,
                 "work": "unknown" if flops is None else f"{format_count(flops)}FLOP" if flops else "none",
                 "measured": measured,
                 "inputs": [_tensor(edge, content) for edge in call.inputs],

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 from tvm import relax
 
-from paddle_tvm.targets.x86 import winograd
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, Window, float32_weight
+from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.depthwise import depthwise_blocked
 from paddle_tvm.targets.x86.depthwise import pack_weight as pack_filters
-from paddle_tvm.targets.x86.direct import direct, direct_tile, merge_groups, pack_weight
+from paddle_tvm.targets.x86.depthwise_workload import Depthwise
+from paddle_tvm.targets.x86.direct import merge_groups
 from paddle_tvm.targets.x86.layout.blocked import Blocked
 from paddle_tvm.targets.x86.packing import constant, extent
 from paddle_tvm.targets.x86.tile import FEW_CHANNELS
@@ -39,38 +40,28 @@ def conv2d_blocked(carrier: Carrier, call: relax.Call) -> Blocked | relax.Expr |
         return _depthwise(carrier, data, array, window)
     if groups > 1:
         return _grouped(carrier, data, array, window, groups)
-    lanes = carrier.lanes_of(total)
     image = carrier.find(data) is None and depth <= _IMAGE_CHANNELS
     if image and total <= FEW_CHANNELS:
         return None
     if image:
-        return _direct(carrier, carrier.plain(data), array, window, lanes)
-    source = carrier.blocked(data)
-    batch, _, rows, columns = source.shape
-    outputs = (window.output(rows, 0), window.output(columns, 1))
-    if total > FEW_CHANNELS and (m := winograd.choose(window, depth, total, *outputs, lanes, batch)):
-        return _winograd(carrier, source, array, window, lanes, m)
-    return _direct(carrier, source.expr, array, window, lanes)
-
-
-def _winograd(
-    carrier: Carrier, source: Blocked, array: npt.NDArray[Any], window: Window, lanes: int, m: int
-) -> Blocked:
-    total = array.shape[0]
-    made = carrier.builder.call_te(
-        lambda x, w: winograd.winograd(x, w, window, source.channels, total, m),
-        source.expr,
-        constant(winograd.transform_weight(array, m, source.lanes, lanes)),
-        primfunc_name_hint="winograd_conv2d",
-        primfunc_attrs=FUSES_WHAT_FOLLOWS,
-    )
-    return Blocked(carrier.builder.emit(made), total, lanes)
+        return _dense(carrier, carrier.plain(data), array, window)
+    return _dense(carrier, carrier.blocked(data).expr, array, window)
 
 
 def _depthwise(carrier: Carrier, data: relax.Expr, array: npt.NDArray[Any], window: Window) -> Blocked:
     source = carrier.blocked(data)
+    workload = Depthwise(
+        *_known_sizes(source.expr),
+        channels=source.channels,
+        kernel=window.kernel,
+        strides=window.strides,
+        dilation=window.dilation,
+        padding=(*window.before, *window.after),
+        lanes=source.lanes,
+    )
+    notes = workload.notes(carrier.choices.of(workload).config)
     made = carrier.builder.call_te(
-        lambda x, w: depthwise_blocked(x, w, window),
+        lambda x, w: depthwise_blocked(x, w, window, notes),
         source.expr,
         constant(pack_filters(array, source.lanes)),
         primfunc_name_hint="depthwise_conv2d",
@@ -82,32 +73,45 @@ def _depthwise(carrier: Carrier, data: relax.Expr, array: npt.NDArray[Any], wind
 def _grouped(
     carrier: Carrier, data: relax.Expr, array: npt.NDArray[Any], window: Window, groups: int
 ) -> Blocked | relax.Expr | None:
-    total = array.shape[0]
-    lanes = carrier.lanes_of(total)
-    merged = merge_groups(array, groups, lanes)
+    merged = merge_groups(array, groups, carrier.lanes_of(array.shape[0]))
     if merged is None:
         return None
-    return _direct(carrier, carrier.blocked(data).expr, merged[0], window, lanes, merged[1])
+    return _dense(carrier, carrier.blocked(data).expr, merged[0], window, merged[1])
 
 
-def _direct(
-    carrier: Carrier,
-    source: relax.Expr,
-    array: npt.NDArray[Any],
-    window: Window,
-    lanes: int,
-    groups: int = 1,
+def _dense(
+    carrier: Carrier, source: relax.Expr, array: npt.NDArray[Any], window: Window, groups: int = 1
 ) -> Blocked | relax.Expr:
+    """A convolution, grouped or not, in the form that its workload gets."""
+    _, _, _, _, *width = (extent(dim) for dim in source.ty.shape)
     total = array.shape[0]
-    plain = total if total <= FEW_CHANNELS else 0
-    tile = direct_tile(source, window, total, lanes, groups)
-    width = extent(source.ty.shape[4]) if len(source.ty.shape) == 5 else 1
+    lanes = carrier.lanes_of(total)
+    workload = Conv2d(
+        *_known_sizes(source),
+        channels=array.shape[1] * groups,
+        outputs=total,
+        kernel=window.kernel,
+        strides=window.strides,
+        dilation=window.dilation,
+        padding=(*window.before, *window.after),
+        groups=groups,
+        lanes_in=width[0] if width else 1,
+        lanes=lanes,
+    )
+    config = carrier.choices.of(workload).config
     made = carrier.builder.call_te(
-        lambda x, w: direct(x, w, window, tile, groups, plain),
+        workload.compute(config),
         source,
-        constant(pack_weight(array, width, tile.blocks, lanes)),
-        primfunc_name_hint="conv2d",
+        constant(workload.pack(config, array)),
+        primfunc_name_hint="winograd_conv2d" if config["winograd"] else "conv2d",
         primfunc_attrs=FUSES_WHAT_FOLLOWS,
     )
     emitted = carrier.builder.emit(made)
-    return emitted if plain else Blocked(emitted, total, lanes)
+    return emitted if total <= FEW_CHANNELS else Blocked(emitted, total, lanes)
+
+
+def _known_sizes(source: relax.Expr) -> tuple[int | None, int | None, int | None]:
+    """Batch, rows and columns of a blocked or plain tensor; None where not known."""
+    sizes = [extent(dim) for dim in source.ty.shape]
+    batch, rows, columns = (size if isinstance(size, int) else None for size in (sizes[0], *sizes[2:4]))
+    return batch, rows, columns

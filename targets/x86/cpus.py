@@ -1,4 +1,4 @@
-"""The x86 CPUs that can be compiled for, by LLVM's names, and the features that code for each may use."""
+"""The features that code for each x86 CPU may use."""
 
 from __future__ import annotations
 
@@ -8,25 +8,7 @@ import tvm
 from tvm.target import codegen
 
 from paddle_tvm.runtime.cpu import cpu_features
-from paddle_tvm.runtime.errors import UsageError
-
-CPUS = (
-    "znver5",
-    "znver4",
-    "sapphirerapids",
-    "graniterapids",
-    "icelake-server",
-    "cooperlake",
-    "cascadelake",
-    "skylake-avx512",
-    "alderlake",
-    "znver3",
-    "znver2",
-    "skylake",
-    "haswell",
-    "x86-64",
-)
-"""Best first: no CPU stands before one that has all its features and more."""
+from paddle_tvm.targets.cpu_names import check_cpu_names
 
 # What a machine is called that can run several: those alone whose code is faster than that for the next one.
 # Names of both vendors would tie an artifact to one, and LLVM gives the same speed for either.
@@ -78,8 +60,7 @@ def features_of(mcpu: str) -> tuple[str, ...]:
     UsageError
         The name is not known.
     """
-    if mcpu not in CPUS:
-        raise UsageError(f"--mcpu {mcpu} is not known; known: {', '.join(CPUS)}")
+    check_cpu_names([mcpu])
     target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "mtriple": "x86_64-linux-gnu"})
     known = map(str, codegen.llvm_get_cpu_features(target))
     return tuple(sorted(_FEATURES[name] for name in known if name in _FEATURES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,9 @@ def te_pack_weight(weight: te.Tensor, lanes: int) -> te.Tensor:
     )
 
 
-def depthwise_blocked(data: te.Tensor, weight: te.Tensor, window: Window) -> te.Tensor:
+def depthwise_blocked(
+    data: te.Tensor, weight: te.Tensor, window: Window, notes: Mapping[str, Any] | None = None
+) -> te.Tensor:
     """Convolve each channel with its own filter.
 
     Parameters
@@ -46,6 +49,8 @@ def depthwise_blocked(data: te.Tensor, weight: te.Tensor, window: Window) -> te.
         As ``pack_weight`` returns it.
     window
         Its kernel has the size of the filters.
+    notes
+        More annotations for the schedule.
 
     Returns
     -------
@@ -59,4 +64,5 @@ def depthwise_blocked(data: te.Tensor, weight: te.Tensor, window: Window) -> te.
         outside=tirx.const(0, data.dtype),
         term=lambda value, c, i, j, lane: value * weight[c, i, j, lane],
         name="depthwise_conv2d",
+        notes=notes,
     )

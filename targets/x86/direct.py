@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import gcd
 from typing import Any
 
@@ -53,22 +54,32 @@ def direct_tile(data: relax.Expr, window: Window, total: int, lanes: int, groups
     """The register tile of a direct convolution; its vectors belong to one group."""
     rows, columns = (extent(data.ty.shape[axis]) for axis in (2, 3))
     blocks = ceil_div(total // groups, lanes)
-    return choose_tile(_tiled_points(window, rows, columns)[0], blocks, lanes)
+    return choose_tile(tiled_points(window, rows, columns)[0], blocks, lanes)
 
 
-def _tiled_points(window: Window, rows: Any, columns: Any) -> tuple[Any, bool]:
-    """How many positions lie along the tiled axis, and whether that is rows and columns in one."""
-    out_columns = window.output(columns, 1)
+def tiled_points(window: Window, rows: Any, columns: Any) -> tuple[Any, bool]:
+    """How many positions lie along the tiled axis, and whether that is rows and columns in one.
+
+    Sizes are of the input: ints, expressions, or None where not known; so are positions.
+    """
+    out_columns = None if columns is None else window.output(columns, 1)
     flat = window.is_pointwise() and isinstance(rows, int) and isinstance(columns, int)
     return (window.output(rows, 0) * out_columns, True) if flat else (out_columns, False)
 
 
 def direct(
-    data: te.Tensor, weight: te.Tensor, window: Window, tile: Tile, groups: int = 1, plain: int = 0
+    data: te.Tensor,
+    weight: te.Tensor,
+    window: Window,
+    tile: Tile,
+    groups: int = 1,
+    plain: int = 0,
+    notes: Mapping[str, Any] | None = None,
 ) -> te.Tensor:
     """Direct convolution of a blocked [N, C, H, W, b] or plain [N, C, H, W] input to a blocked result.
 
-    ``plain`` is the number of output channels of a result that is wanted without blocks, else 0.
+    ``plain`` is the number of output channels of a result that is wanted without blocks, else 0; ``notes``
+    are more annotations for the schedule.
 
     Reductions run over the real channels alone. The tile's positions go up to a multiple of the tile; those
     beyond the row are computed from clamped or padded columns and not written.
@@ -77,7 +88,7 @@ def direct(
     packs, chunks, height, kernel_width, step, vectors, lanes = (extent(dim) for dim in weight.shape)
     blocks = packs * vectors
     out_rows, out_columns = window.output(rows, 0), window.output(columns, 1)
-    points, flat = _tiled_points(window, rows, columns)
+    points, flat = tiled_points(window, rows, columns)
     tiled = ceil_div(points, tile.points) * tile.points
     exact = isinstance(points, int) and points == tiled
     limit = None
@@ -119,7 +130,10 @@ def direct(
         (batch, *([] if flat else [out_rows]), tiled, blocks * lanes),
         product,
         name="conv2d",
-        attrs=tile_annotations(tile, lanes, (0 if plain else 1) if flat else None, blocked=not plain),
+        attrs={
+            **tile_annotations(tile, lanes, (0 if plain else 1) if flat else None, blocked=not plain),
+            **(notes or {}),
+        },
     )
 
     def arrange(n: Any, o: Any, y: Any, x: Any, *lane: Any) -> tirx.Expr:

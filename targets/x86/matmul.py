@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tvm import relax, te, tirx, topi
 
+from paddle_tvm.targets.workload import Choices
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS
+from paddle_tvm.targets.x86.matmul_workload import MatMul
 from paddle_tvm.targets.x86.packing import constant, constant_array, extent, pack_matrix, te_pack_matrix
-from paddle_tvm.targets.x86.tile import fitting_lanes, gemm_annotations, gemm_tile
+from paddle_tvm.targets.x86.tile import GEMM_UNITS, fitting_lanes, gemm_annotations, gemm_tile
 
 
-def legalize_matmul(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -> relax.Expr:
+def legalize_matmul(
+    builder: relax.BlockBuilder, call: relax.Call, lanes: int, choices: Choices
+) -> relax.Expr:
     """A ``relax.matmul`` of any ranks as one fusable function."""
     left, right = call.args
     shape = list(call.ty.shape)
@@ -36,9 +41,13 @@ def legalize_matmul(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -
             builder.call_te(te_pack_matrix, right, lanes, group, primfunc_name_hint="pack_matrix")
         )
     out_dtype = str(call.ty.dtype)
+    notes: Mapping[str, Any] = gemm_annotations(lanes, gemm_tile(lanes), GEMM_UNITS)
+    if out_dtype == str(left.ty.dtype) == "float32":
+        workload = MatMul.of(left.ty.shape, packed.ty.shape, shape, lanes)
+        notes = workload.notes(choices.of(workload).config)
     # The shape goes in as an argument: TVM renames the symbols of what goes in, and only of that.
     product = builder.call_te(
-        lambda x, w, sizes: multiply(x, w, [extent(dim) for dim in sizes], out_dtype),
+        lambda x, w, sizes: multiply(x, w, [extent(dim) for dim in sizes], out_dtype, notes),
         left,
         packed,
         [tirx.IntImm("int64", dim) if isinstance(dim, int) else dim for dim in shape],
@@ -56,8 +65,13 @@ def _reshaped(builder: relax.BlockBuilder, tensor: relax.Expr, shape: list[Any])
     return builder.emit(builder.call_te(topi.reshape, tensor, shape, primfunc_name_hint="reshape"))
 
 
-def multiply(left: te.Tensor, packed: te.Tensor, shape: list[Any], out_dtype: str) -> te.Tensor:
-    """``left`` [..., M, K] times ``packed`` [..., N / lanes, K, lanes] to ``shape``."""
+def multiply(
+    left: te.Tensor, packed: te.Tensor, shape: list[Any], out_dtype: str, notes: Mapping[str, Any]
+) -> te.Tensor:
+    """``left`` [..., M, K] times ``packed`` [..., N / lanes, K, lanes] to ``shape``.
+
+    ``notes`` are the annotations for the schedule.
+    """
     lanes = extent(packed.shape[-1])
     k = te.reduce_axis((0, extent(left.shape[-1])), "k")
 
@@ -67,7 +81,7 @@ def multiply(left: te.Tensor, packed: te.Tensor, shape: list[Any], out_dtype: st
         weight = packed[(*_own_index(outer, packed.shape[:-3]), column // lanes, k, column % lanes)]
         return te.sum(value.astype(out_dtype) * weight.astype(out_dtype), axis=k)
 
-    return te.compute(tuple(shape), product, name="matmul", attrs=gemm_annotations(lanes))
+    return te.compute(tuple(shape), product, name="matmul", attrs=dict(notes))
 
 
 def _own_index(outer: list[Any], sizes: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,26 @@ from tvm import te, tirx
 
 from paddle_tvm.targets.x86.conv2d import Window
 from paddle_tvm.targets.x86.packing import extent
-from paddle_tvm.targets.x86.tile import RULE
+from paddle_tvm.targets.x86.tile import ROW_CHUNKS, RULE
 
 SLIDING_WINDOW = "sliding_window"
 # On the block that slides: for rows and for columns kernel size, stride, dilation, padding before and after.
-WINDOW = "paddle_tvm.window"
+# Not named like what profiles show, which the schedule sets.
+WINDOW = "sliding_window.axes"
+
+# The form: the most positions of a tile along a row, and the rows of a parallel unit.
+WIDEST = "paddle_tvm.widest"
+ROWS_OF_UNIT = "paddle_tvm.rows_of_unit"
+
+# Accumulators of a tile: enough to hide the latency of multiply-adds, few enough to stay in registers.
+WIDEST_TILE = 8
+# Rows of a parallel unit, where their number is not known.
+_SYMBOLIC_ROWS = 4
+
+
+def rows_of_unit(rows: Any) -> int:
+    """Rows of a parallel unit, for so many rows of the result; an expression or None where not known."""
+    return max(1, rows // ROW_CHUNKS) if isinstance(rows, int) else _SYMBOLIC_ROWS
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ def slide(
     outside: tirx.Expr,
     term: Callable[..., Any],
     name: str,
+    notes: Mapping[str, Any] | None = None,
 ) -> te.Tensor:
     """Reduce a window at each position, scheduled by ``schedules/sliding_window.py``.
 
@@ -48,6 +64,8 @@ def slide(
         ``te.sum`` or ``te.max``.
     outside
         What padding counts as. The schedule leaves padding out, so that it has to be neutral.
+    notes
+        More annotations for the schedule.
     term
         What is combined, of an element, its block, row and column of the window, and lane.
     """
@@ -68,7 +86,7 @@ def slide(
         (batch, blocks, window.output(rows, 0), window.output(columns, 1), lanes),
         element,
         name=name,
-        attrs={RULE: SLIDING_WINDOW, WINDOW: _numbers(window)},
+        attrs={RULE: SLIDING_WINDOW, WINDOW: _numbers(window), **(notes or {})},
     )
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import tvm
 
-from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.cpu_names import CPUS, TARGET_CLASSES, check_cpu_names
+from paddle_tvm.targets.workload import Choices, Defaults
 from paddle_tvm.targets.x86.attention import fuse_attention
-from paddle_tvm.targets.x86.cpus import CPUS, detect, features_of
+from paddle_tvm.targets.x86.cpus import detect, features_of
 from paddle_tvm.targets.x86.layout.carry import block_channels
 from paddle_tvm.targets.x86.legalize import legalizations
 from paddle_tvm.targets.x86.pipeline import register_pipeline
@@ -25,6 +26,7 @@ class X86Target:
     mcpu: str
     features: tuple[str, ...]
     kind: str = "x86"
+    choices: Choices = field(default_factory=Defaults, compare=False)
 
     @cached_property
     def tvm_target(self) -> tvm.target.Target:
@@ -47,14 +49,18 @@ class X86Target:
         return 8 if "avx2" in self.features else 4
 
     @property
+    def target_class(self) -> str:
+        return TARGET_CLASSES[self.lanes]
+
+    @property
     def tir_pipeline(self) -> str:
         return register_pipeline()
 
     def arrange(self, module: tvm.IRModule) -> tvm.IRModule:
-        return block_channels(fuse_attention(module, self.lanes), self.lanes)
+        return block_channels(fuse_attention(module, self.lanes), self.lanes, self.choices)
 
     def legalizations(self) -> Mapping[str, Callable[..., Any]]:
-        return legalizations(self.lanes)
+        return legalizations(self.lanes, self.choices)
 
     def schedule(self, module: tvm.IRModule) -> tvm.IRModule:
         return schedule_module(module)
@@ -80,8 +86,6 @@ def x86_targets(mcpus: Sequence[str]) -> tuple[X86Target, ...]:
     UsageError
         A name is not known, or given twice.
     """
-    twice = {name for name in mcpus if mcpus.count(name) > 1}
-    if twice:
-        raise UsageError(f"--mcpu {min(twice)} is given twice")
+    check_cpu_names(mcpus)
     targets = [x86_target(name) for name in mcpus] or [x86_target()]
     return tuple(sorted(targets, key=lambda target: CPUS.index(target.mcpu)))

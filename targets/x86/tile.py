@@ -15,6 +15,11 @@ LANES = "paddle_tvm.lanes"
 FLAT = "paddle_tvm.flat"
 # Set where the lanes of a vector of channels lie side by side in the result too.
 BLOCKED = "paddle_tvm.blocked"
+# In how many chunks threads take the rows of an image, or its tiles where rows are one axis; with 0 they take
+# blocks of channels. Left to the schedule where it is not set.
+CHUNKS = "paddle_tvm.chunks"
+# About how many units of work there are for threads.
+UNITS = "paddle_tvm.units"
 
 # Where rows and columns of the result fall into phases (transposed convolution): the strides, or nothing
 # where the last phases are shorter: then what follows cannot be walked tile by tile.
@@ -70,13 +75,13 @@ def fitting_lanes(channels: int, lanes: int) -> int:
     return lanes
 
 
-def choose_tile(points: int | tirx.Expr, blocks: int, lanes: int) -> Tile:
+def choose_tile(points: int | tirx.Expr | None, blocks: int, lanes: int) -> Tile:
     """The tile with the most multiply-adds for each load, counting positions that are computed in vain.
 
     Parameters
     ----------
     points
-        Number of output positions along the tiled axis; an expression where it is not known.
+        Number of output positions along the tiled axis; an expression or None where it is not known.
     blocks
         Number of vectors that the output channels fill.
     lanes
@@ -89,18 +94,22 @@ def choose_tile(points: int | tirx.Expr, blocks: int, lanes: int) -> Tile:
         # A load of a vector and a broadcast load each cost about half a multiply-add of issue slots.
         return used * multiplies / (multiplies + 0.5 * (tile.points + tile.blocks))
 
+    return max(possible_tiles(points, blocks, lanes), key=lambda tile: (worth(tile), tile.points))
+
+
+def possible_tiles(points: int | tirx.Expr | None, blocks: int, lanes: int) -> list[Tile]:
+    """The tiles that fit into the registers; parameters as for ``choose_tile``."""
     # Measured on AVX-512: with more than half of the registers as accumulators LLVM begins to spill. With
     # 16 registers, a step's weights and one broadcast value leave fewer still.
     registers = _registers(lanes)
     budget = registers // 2 if lanes == 16 else registers - 4
-    candidates = [
+    return [
         Tile(count, width)
         for width in (1, 2, 3, 4)
         if blocks % width == 0
         for count in range(1, 15 if isinstance(points, int) or blocks == 1 else _POINTS_OF_UNKNOWN + 1)
         if count * width <= budget and count * width + width < registers
     ]
-    return max(candidates, key=lambda tile: (worth(tile), tile.points))
 
 
 def gemm_tile(lanes: int) -> Tile:
@@ -111,6 +120,21 @@ def gemm_tile(lanes: int) -> Tile:
     return Tile(4, 4) if lanes == 16 else Tile(6, 2)
 
 
-def gemm_annotations(lanes: int) -> dict[str, str | int]:
+# Columns of a matrix product are divided into rows until there are about so many units.
+GEMM_UNITS = 32
+
+
+def possible_gemm_tiles(lanes: int) -> list[Tile]:
+    """Tiles of a matrix product that fit into the registers beside the operands of a step."""
+    registers = _registers(lanes)
+    return [
+        Tile(points, blocks)
+        for blocks in range(1, 7)
+        for points in range(1, 15)
+        if points * blocks + blocks < registers - 1
+    ]
+
+
+def gemm_annotations(lanes: int, tile: Tile, units: int) -> dict[str, str | int]:
     """What a legalization tells the schedule of a matrix product."""
-    return {RULE: "gemm", LANES: lanes}
+    return {RULE: "gemm", LANES: lanes, TILE: tile.points, BLOCKS: tile.blocks, UNITS: units}

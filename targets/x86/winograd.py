@@ -6,6 +6,7 @@ Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015. A tile 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,7 @@ from paddle_tvm.targets.x86.winograd_plan import (
     Plan,
     Workload,
     best_plan,
-    direct_cost,
-    plan_cost,
+    relative_cost,
     typical_sizes,
 )
 from paddle_tvm.targets.x86.winograd_transforms import input_row, output_row, transform_matrices
@@ -61,23 +61,29 @@ def choose(
     -------
     2 or 4, or None where direct convolution is faster.
     """
-    if (*window.kernel, *window.strides, *window.dilation) != (3, 3, 1, 1, 1, 1):
+    if not has_form(window):
         return None
-    works = [
-        _workload(m, depth, ceil_div(total, lanes), lanes, batch, rows, columns, threads) for m in (4, 2)
-    ]
-    large, small = (
-        sum(plan_cost(work, best_plan(work), size) / direct_cost(work, size) for size in work.sizes)
-        for work in works
-    )
+    works = [workload(m, depth, ceil_div(total, lanes), lanes, batch, rows, columns, threads) for m in (4, 2)]
+    large, small = (relative_cost(work, best_plan(work)) for work in works)
     # Weights for the large tile take four times the memory of the original, for the small one 1.8 times.
-    best, m = (large, 4) if large < 0.9 * small and run_length(depth) <= 2 * _RUN else (small, 2)
+    best, m = (large, 4) if large < 0.9 * small and is_accurate(depth) else (small, 2)
     return m if best < 0.95 * len(works[0].sizes) else None
 
 
-def _workload(
+def has_form(window: Window) -> bool:
+    """Whether a convolution that is not grouped can be computed by Winograd's algorithm."""
+    return (*window.kernel, *window.strides, *window.dilation) == (3, 3, 1, 1, 1, 1)
+
+
+def is_accurate(depth: int) -> bool:
+    """Whether rounding with output tiles of 4 x 4 stays within the tolerance, for so many input channels."""
+    return run_length(depth) <= 2 * _RUN
+
+
+def workload(
     m: int, depth: int, blocks: int, lanes: int, batch: Any, rows: Any, columns: Any, threads: int
 ) -> Workload:
+    """What the model of costs is told; a size that is not an int is not known."""
     count = batch if isinstance(batch, int) else 1
     unknown = not isinstance(rows, int) and not isinstance(columns, int)
     return Workload(m, depth, blocks, lanes, count, typical_sizes(rows, columns), threads, unknown)
@@ -126,6 +132,7 @@ def winograd(
     total: int,
     m: int,
     plan: Plan | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> te.Tensor:
     """Convolution of blocked activations with weights that ``transform_weight`` packed.
 
@@ -143,6 +150,8 @@ def winograd(
         Height and width of a tile of outputs.
     plan
         How the work is divided; chosen for the sizes where it is left out.
+    notes
+        More annotations for the schedule.
 
     Returns
     -------
@@ -160,7 +169,7 @@ def winograd(
     if (got := [extent(dim) for dim in weight.shape]) != expected:
         raise ValueError(f"winograd weights of shape {got}: {expected} expected, as transform_weight gives")
     if plan is None:
-        plan = best_plan(_workload(m, depth, blocks_out, lanes_out, batch, out_rows, out_columns, 2))
+        plan = best_plan(workload(m, depth, blocks_out, lanes_out, batch, out_rows, out_columns, 2))
     size = m + 2
     high, wide = plan.rows * m, plan.columns * m
     tiles = plan.rows * plan.columns
@@ -221,6 +230,7 @@ def winograd(
             GROUP: plan.group,
             CHUNK: [m, plan.rows, plan.columns],
             SHARED: int(plan.shared),
+            **(notes or {}),
         },
     )
     part = te.reduce_axis((0, depth // run), "part")

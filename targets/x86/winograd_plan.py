@@ -168,11 +168,18 @@ def _register_tile(tiles: int, group: int, lanes: int) -> tuple[int, int]:
     return max(fitting, key=lambda tile: (tile[0] * tile[1] / (tile[0] + tile[1]), tile[0]))
 
 
+def relative_cost(work: Workload, plan: Plan) -> float:
+    """The cost of a plan relative to that of direct convolution, summed over the sizes."""
+    return sum(plan_cost(work, plan, size) / direct_cost(work, size) for size in work.sizes)
+
+
+def near_plans(work: Workload, factor: float) -> list[Plan]:
+    """Plans of up to ``factor`` times the least cost."""
+    limit = factor * relative_cost(work, best_plan(work))
+    return [plan for plan in _candidates(work) if relative_cost(work, plan) <= limit]
+
+
 @lru_cache(maxsize=1024)
 def best_plan(work: Workload) -> Plan:
-    """The plan with the least cost; over several sizes, with the least sum of costs relative to direct."""
-
-    def cost(plan: Plan) -> float:
-        return sum(plan_cost(work, plan, size) / direct_cost(work, size) for size in work.sizes)
-
-    return min(_candidates(work), key=cost)
+    """The plan with the least cost."""
+    return min(_candidates(work), key=lambda plan: relative_cost(work, plan))

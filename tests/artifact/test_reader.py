@@ -127,7 +127,19 @@ def test_a_directory_that_is_no_artifact(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["inference.pdmodel", "inference.json", "model.onnx"])
 def test_a_model_that_is_not_compiled(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    assert f"paddle-tvm compile {tmp_path} -o model.pdtvm" in refusal(tmp_path)
+    for given in (tmp_path, tmp_path / name, tmp_path / name.partition(".")[0]):
+        assert f"paddle-tvm compile {given} -o " in refusal(given, UsageError, 2)
+
+
+def test_an_artifact_without_a_manifest_is_damaged_and_no_model(copy: Path) -> None:
+    (copy / "model.kernels.json").write_text("{}")
+    (copy / "manifest.json").unlink()
+    assert "manifest.json: missing" in refusal(copy)
+
+
+def test_a_file_of_an_artifact(copy: Path) -> None:
+    with pytest.raises(UsageError, match=f"name its directory, {copy}"):
+        read_manifest(copy / "manifest.json")
 
 
 def test_a_newer_format(copy: Path) -> None:
@@ -289,7 +301,10 @@ def test_old_formats_stay_readable(version: int, tmp_path: Path) -> None:
     assert first.target == ("x86", "icelake-server", ("avx2", "avx512f", "fma"))
     assert first.weights == {"main": (0, 1), "main_1": (1,)}
     assert first.threads == 2
-    assert first.tuning[0].kernel == "fused_conv2d_add_relu"
+    assert first.tuning[0][:2] == ("fused_conv2d_add_relu", "tuned")
+    assert [record.origin for record in first.tuning[1:]] == (
+        ["transferred", "default"] if version > 2 else []
+    )
     assert first.verification is not None
     assert first.verification.outputs[1].max_rel_error is None
     assert [variant.library for variant in read.variants] == (

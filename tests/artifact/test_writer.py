@@ -20,7 +20,8 @@ import small_models
 from tvm import relax
 
 from paddle_tvm.compiler import artifact, staging
-from paddle_tvm.compiler.artifact import check_output, write_artifact
+from paddle_tvm.compiler.artifact import write_artifact
+from paddle_tvm.compiler.output_places import check_output
 from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.runtime import Config, create_predictor
 from paddle_tvm.runtime.artifact import check_files, read_manifest

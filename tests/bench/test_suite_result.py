@@ -83,7 +83,7 @@ def test_the_mean_of_ratios_is_geometric() -> None:
         "ours / best",
     )
     # 0.25 and 2; 0.5 alone; 4 alone; 0.5 and 4.
-    assert [cell.text for cell in times.rows[-1][-4:]] == ["0.71", "0.50", "4.00", "1.41"]
+    assert [cell.text for cell in times.rows[-1][-4:]] == ["0.71", "0.50", "4.00 ~", "1.41 ~"]
     assert costs.rows[-1][-1].text == "0.50"
 
 
@@ -94,6 +94,19 @@ def test_what_the_numbers_do_not_say_is_noted() -> None:
     assert "Slow: the threads of OpenVINO kept running" in notes
     assert "up to 1.2 cores busy during 1 of these measurements" in notes
     assert "Interrupted: 2 of 2 models are complete." in notes
+
+
+def test_a_disturbed_form_marks_its_ratio() -> None:
+    form = _workload(
+        "Form", a=_timed("ours", 1.0), b=_timed("paddle", 2.0), d=_timed("ours:dynamic", 3.0, disturbance=0.4)
+    )
+    form.forms["ours:dynamic"] = Form(4.0, 5_000_000, 7)
+    result = SuiteResult([form], {"engines": ["ours", "ours:dynamic", "paddle"], "rounds": 3}, {}, 1, False)
+    forms = suite_tables(result)[1]
+    assert [cell.text for cell in forms.rows[0][2:5]] == ["1.00", "3.00 ~", "3.00 ~"]
+    assert forms.rows[-1][4].text == "3.00 ~"
+    assert form.disturbed
+    assert result.as_json()["summary"][0]["disturbed"] == ["ours:dynamic"]
 
 
 def test_a_result_survives_json() -> None:
@@ -109,7 +122,7 @@ def test_the_page_has_every_table_and_the_machine() -> None:
     page = suite_page(_suite(FAST, SLOW), "suite.png")
     assert "![Our time and that of the other engines](suite.png)" in page
     assert "| Fast | 2.00 | 8.00 | **4.00** | - | 0.25 | 0.50 | - | 0.50 |" in page
-    assert "| Slow | 40.0 | 20.0 | **1.00 WRONG** | **10.0 ~** | 2.00 | - | 4.00 | 4.00 |" in page
+    assert "| Slow | 40.0 | 20.0 | **1.00 WRONG** | **10.0 ~** | 2.00 | - | 4.00 ~ | 4.00 ~ |" in page
     assert "| cpu | a CPU |" in page
 
 
@@ -122,3 +135,14 @@ def test_the_plot_names_every_model(tmp_path: Path) -> None:
     svg = files[1].read_text()
     for text in ("Fast", "Other", "Nothing", "2 threads", "ONNX Runtime", "ours: none"):
         assert text in svg
+    assert "disturbed" not in svg
+
+
+def test_the_plot_marks_what_was_disturbed(tmp_path: Path) -> None:
+    file = tmp_path / "suite.svg"
+    draw_suite(_suite(FAST, SLOW), [file])
+    svg = file.read_text()
+    for text in ("hollow, ~: other processes disturbed it", "4.00 ~", "geometric mean 1.41 ~"):
+        assert text in svg
+    # The other model was measured quietly.
+    assert "0.50 ~" not in svg

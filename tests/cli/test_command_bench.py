@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytest
 from cli_outcome import Run
 
 from paddle_tvm.compiler.array_files import save_arrays
+from paddle_tvm.compiler.bench import disturbance
 from paddle_tvm.compiler.bench.engines import __file__ as engines_file
 from paddle_tvm.compiler.bench.result import BenchResult, EngineResult, compare_engines
 
@@ -45,6 +48,45 @@ def test_cold_starts(run: Run, artifact: Path) -> None:
     content = json.loads(run("bench", artifact, "--cold", "--rounds", "1", "--json").out)
     assert content["cold"] is True
     assert content["engines"][0]["runs"] == 1
+    assert content["engines"][0]["disturbance"] >= 0
+
+
+def _of_others(monkeypatch: pytest.MonkeyPatch, cores: float) -> None:
+    """Make other processes keep so many cores busy."""
+    begin, busy = perf_counter(), disturbance.machine_busy_seconds
+    monkeypatch.setattr(
+        disturbance, "machine_busy_seconds", lambda: busy() + cores * (perf_counter() - begin)
+    )
+
+
+@pytest.mark.parametrize("cold", [[], ["--cold"]])
+def test_what_other_processes_disturb_is_marked(
+    run: Run, artifact: Path, monkeypatch: pytest.MonkeyPatch, cold: list[str]
+) -> None:
+    _of_others(monkeypatch, 3.0)
+    result = run("bench", artifact, "--rounds", "1", *cold)
+    assert result.code == 0, result.err
+    assert re.search(r"ours +│ +[\d.]+ ~ │ +[\d.]+ │ +1\.00 ~", result.out)
+    assert re.search(r"warning: other processes kept up to \d\.\d cores busy meanwhile", result.out)
+    content = json.loads(run("bench", artifact, "--rounds", "1", "--json", *cold).out)
+    assert content["engines"][0]["disturbed"] is True
+    assert content["engines"][0]["disturbance"] > 2
+
+
+def test_what_nothing_disturbs_is_not_marked() -> None:
+    quiet = EngineResult("ours", ((1.0,),), disturbance=0.05)
+    loud = EngineResult("paddle", ((2.0,),), disturbance=0.5)
+    result = BenchResult((quiet, loud), None, 1, 1, {}, False)
+    assert not result.ratio_disturbed(quiet)
+    assert result.ratio_disturbed(loud)
+
+
+def test_another_model_than_the_artifacts_is_said(run: Run, artifact: Path, model: Path) -> None:
+    program = model / "inference.json"
+    program.write_bytes(program.read_bytes() + b"\n")
+    result = run("bench", artifact, "--model", model, "--against", "paddle", "--rounds", "1")
+    assert result.code == 0, result.err
+    assert f"warning: {program} is not the model that {artifact} was compiled from" in result.out
 
 
 def test_a_cold_start_of_ours_imports_the_runtime_alone(artifact: Path, tmp_path: Path) -> None:

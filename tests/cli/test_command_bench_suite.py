@@ -49,6 +49,9 @@ def test_a_suite_is_measured_written_and_kept(run: Run, suite: None, tmp_path: P
         assert (output / name).stat().st_size > 0
     assert json.loads((output / "suite.json").read_text()) == content
 
+    # Whatever else ran on this machine meanwhile.
+    kept = output / "models" / "small16.json"
+    _set_disturbance(kept, 0.0)
     again = run(*options, "--resume")
     assert again.code == 0, again.err
     assert "[1/2] Small 16:" in again.err
@@ -58,6 +61,26 @@ def test_a_suite_is_measured_written_and_kept(run: Run, suite: None, tmp_path: P
     assert "| Small 16 |" in page
     assert "| Small 24 |" in page
     assert "Other forms of ours" in again.out
+
+
+def _set_disturbance(kept: Path, cores: float) -> None:
+    content = json.loads(kept.read_text())
+    for row in content["result"]["rows"]:
+        for engine in row["engines"].values():
+            engine["disturbance"] = cores
+    kept.write_text(json.dumps(content))
+
+
+def test_what_was_disturbed_is_measured_again(run: Run, suite: None, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    options = [*_options(output), "--against", "onnxruntime", "--models", "small16"]
+    assert run(*options).code == 0
+    _set_disturbance(output / "models" / "small16.json", 0.0)
+    assert "(kept)" in run(*options, "--resume").err
+    _set_disturbance(output / "models" / "small16.json", 0.7)
+    again = run(*options, "--resume")
+    assert "(kept)" not in again.err
+    assert "Small 16: compile ours" in again.err
 
 
 def test_an_interruption_leaves_what_was_measured(

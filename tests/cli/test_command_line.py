@@ -27,7 +27,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["compile", "run", "inspect", "verify", "bench", "doctor", "targets", "demo"]
+    "command", ["compile", "run", "inspect", "verify", "profile", "bench", "doctor", "targets", "demo"]
 )
 def test_every_command_has_help(run: Run, command: str) -> None:
     result = run(command, "--help")
@@ -52,6 +52,57 @@ def test_wrong_usage_exits_with_2_and_one_message(run: Run, arguments: list[str]
     assert result.err.startswith("error: ")
     assert message in result.err
     assert "Traceback" not in result.err
+
+
+LIGHT = """
+import sys
+from paddle_tvm.compiler.cli.main import run_command_line
+sys.argv = ["paddle-tvm"]
+for line in sys.stdin.read().splitlines():
+    code = run_command_line(line.split("|"))
+    heavy = sorted({"tvm", "paddle", "onnx", "onnxruntime"} & set(sys.modules))
+    print(code, heavy, line, flush=True)
+"""
+
+
+def test_wrong_usage_is_said_before_tvm_and_paddle_are_imported(
+    compiled: Path, saved_model: Path, tmp_path: Path
+) -> None:
+    artifact, model, new = str(compiled), str(saved_model), str(tmp_path / "new.pdtvm")
+    commands = [
+        *([name, "--help"] for name in command_line._COMMANDS),
+        *([name, "nowhere"] for name in ("run", "profile", "bench", "inspect")),
+        *([name, model] for name in ("run", "profile", "bench")),
+        ["compile", "nowhere", "-o", new],
+        ["compile", artifact, "-o", new],
+        ["compile", model, "-o", artifact],
+        ["compile", model, "-o", "/proc/new.pdtvm"],
+        ["compile", model, "-o", new, "--mcpu", "z80"],
+        ["compile", model, "-o", new, "--target", "abacus"],
+        ["compile", model, "-o", new, "--report", "/proc/x.html"],
+        ["compile", model, "-o", new, "--report", f"{new}/x.html"],
+        ["inspect", model, "--html", "/proc/x.html"],
+        ["run", artifact, "--output", "/proc/x.npz"],
+        ["run", artifact, "--mcpu", "z80"],
+        ["profile", artifact, "--mcpu", "z80"],
+        ["verify", artifact, "--model", "nowhere"],
+        ["verify", artifact, "--model", artifact],
+        ["verify", model, "--model", model],
+        ["verify", artifact, "--model", model, "--mcpu", "z80"],
+        ["bench", artifact, "--model", "nowhere", "--against", "paddle"],
+        ["bench", "--suite", "--models", "abacus"],
+        ["demo", "--image", "nowhere"],
+    ]
+    result = subprocess.run(
+        [sys.executable, "-c", LIGHT],
+        input="\n".join("|".join(command) for command in commands),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = [line for line in result.stdout.splitlines() if line.startswith(("0 [", "2 ["))]
+    expected = [f"{0 if command[-1] == '--help' else 2} [] {'|'.join(command)}" for command in commands]
+    assert said == expected, result.stderr
 
 
 def test_version(run: Run) -> None:

@@ -14,8 +14,8 @@ from paddle import nn
 from paddle.static import InputSpec
 from saved_layers import save
 
-from paddle_tvm.compiler import driver
-from paddle_tvm.compiler.report import write
+from paddle_tvm.compiler import driver, output_places
+from paddle_tvm.compiler.bench.disturbance import Others
 
 
 class WithNormalisation(nn.Layer):  # type: ignore[misc]
@@ -97,6 +97,62 @@ def test_the_page_draws_each_kernel_with_the_layout_of_its_result(page: str) -> 
     assert "this machine reaches" in " ".join(parsed.text)
 
 
+def test_the_colours_are_explained(page: str) -> None:
+    keys = re.findall(r'<div class="key below"[^>]*>(.*?)</div>', page)
+    assert len(keys) == 3
+    explained = dict(re.findall(r'<i class="mark (\w+)"></i>([^<]+)', keys[0]))
+    assert explained["convolution"] == "convolution"
+    assert explained["folded"] == "folded into weights, wholly or in part"
+    assert explained["runtime"] == "outside kernels"
+    used = set(re.findall(r'class="mark (\w+)"', page.partition('<section id="graph-section">')[2]))
+    assert used <= set(explained)
+    # In the table and in the graph an operator has the same colour.
+    table = re.findall(r'<i class="mark (\w+)"></i>batch_norm', page)
+    assert table == ["folded"]
+    assert "100 % of this machine's peak at the dashed line" in keys[1]
+
+
+def test_bars_of_the_peak_are_full_at_the_peak_or_above(page: str) -> None:
+    (full,) = map(float, re.findall(r"--full:([\d.]+)", page))
+    bars = re.findall(r'bar peak" data-value="([^"]+)"><i style="--length:([\d.]+)"', page)
+    assert bars
+    for share, length in bars:
+        assert float(length) == pytest.approx(float(share) * full, abs=1e-3)
+        assert float(length) <= 1
+    assert "max-width: calc" not in page
+
+
+def test_what_is_said_of_threads_is_what_the_schedule_has(page: str) -> None:
+    (line,) = re.findall(r"const calls = (\[.*\]);", page)
+    calls = json.loads(line)
+    rows = re.findall(r'data-kind="(?:own|loops)" data-place="(\d+)">.*?</span></td><td>([^<]+)</td>', page)
+    assert rows
+    for place, said in rows:
+        alone = calls[int(place)]["schedule"].endswith("one thread")
+        assert ("one thread" in said) == alone
+        assert ("in parallel" in said) != alone
+
+
+def test_the_page_counts_the_kernels_of_its_table(page: str) -> None:
+    (count,) = re.findall(r"<span>kernels</span><b>(\d+)</b>", page)
+    assert int(count) == page.count("<tr data-places=")
+
+
+@pytest.mark.parametrize("cores", [0.0, 1.5])
+def test_a_disturbed_measurement_is_marked(
+    normalised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: float
+) -> None:
+    from paddle_tvm import compiler
+    from paddle_tvm.compiler.report import write_report
+
+    monkeypatch.setattr(Others, "cores", lambda self: cores)
+    result = compiler.compile(normalised, tmp_path / "net.pdtvm", shapes={"x": (1, 3, 16, 16)})
+    write_report(result, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ("other processes kept 1.5 cores busy" in page) == bool(cores)
+    assert bool(re.search(r"<b>[\d.]+ ms ~</b>", page)) == bool(cores)
+
+
 def test_the_command_writes_it_and_says_so(run: Run, model: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     result = run("compile", model, "-o", tmp_path / "out.pdtvm", "--report", report)
@@ -134,6 +190,8 @@ def test_code_for_another_machine_is_reported_without_times(
         ("folder", "it is a directory"),
         ("out.pdtvm", "inside the artifact"),
         ("out.pdtvm/weights.bin", "inside the artifact"),
+        ("/proc/report.html", "cannot write /proc/report.html: no file can be made in /proc"),
+        ("/dev/null/report.html", "there is no directory"),
     ],
 )
 def test_a_bad_path_is_refused_before_the_model_is_compiled(
@@ -153,7 +211,7 @@ def test_a_folder_without_permission_is_refused(
     folder = tmp_path / "locked"
     folder.mkdir()
     # The tests may run as root, who may write anywhere.
-    monkeypatch.setattr(write.os, "access", lambda path, mode: Path(path) != folder)
+    monkeypatch.setattr(output_places.os, "access", lambda path, mode: Path(path) != folder)
     result = run("compile", model, "-o", tmp_path / "out.pdtvm", "--report", folder / "report.html")
     assert result.code == 2
     assert "no permission" in result.err

@@ -148,8 +148,32 @@ def test_a_cpu_without_the_features(run: Run, artifact: Path) -> None:
     assert content["runs_here"] is None
 
 
-def test_no_artifact(run: Run, model: Path, tmp_path: Path) -> None:
+def test_no_artifact(run: Run, tmp_path: Path) -> None:
     assert run("run", tmp_path / "nowhere").code == 2
-    result = run("run", model)
-    assert result.code == 5
-    assert "paddle-tvm compile" in result.err
+
+
+@pytest.mark.parametrize("command", ["run", "profile", "bench", "verify"])
+@pytest.mark.parametrize("name", ["", "inference", "inference.json", "inference.pdiparams"])
+def test_a_model_where_an_artifact_is_needed(run: Run, model: Path, command: str, name: str) -> None:
+    result = run(command, model / name, *(["--model", model] if command == "verify" else []))
+    assert result.code == 2
+    assert "this is a model, and an artifact is needed; compile it first: paddle-tvm compile" in result.err
+
+
+@pytest.mark.parametrize("name", ["", "manifest.json"])
+def test_an_artifact_where_a_model_is_needed(run: Run, artifact: Path, tmp_path: Path, name: str) -> None:
+    given = artifact / name
+    for command in (
+        ["compile", given, "-o", tmp_path / "new.pdtvm"],
+        ["verify", artifact, "--model", given],
+        ["bench", artifact, "--model", given, "--against", "paddle"],
+    ):
+        result = run(*command)
+        assert result.code == 2
+        assert f"{artifact} is an artifact, compiled already; name the model" in result.err
+
+
+def test_outputs_that_cannot_be_written_are_refused_first(run: Run, artifact: Path) -> None:
+    result = run("run", artifact, "--output", "/proc/x.npz")
+    assert result.code == 2
+    assert "cannot write /proc/x.npz: no file can be made in /proc; name another place" in result.err

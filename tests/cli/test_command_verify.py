@@ -65,7 +65,34 @@ def test_another_models_weights_differ(run: Run, artifact: Path, tmp_path: Path)
     other = save(Shifted(), tmp_path / "other", InputSpec([None, 3, None, None], "float32", "x"))
     result = run("verify", artifact, "--model", other)
     assert result.code == 4
-    assert "fetch_name_0" in result.err
+    first, *_, last = result.err.splitlines()
+    told = f"{other / 'inference.json'} is not the model that {artifact} was compiled from"
+    assert first.startswith(f"warning: {told}")
+    assert last.startswith(f"error: {told}")
+    assert "fetch_name_0" in last
+    # The other model's operators say nothing about this artifact.
+    assert "diverging operator" not in result.err
+
+
+def test_the_same_network_saved_again_passes_with_a_warning(run: Run, artifact: Path, model: Path) -> None:
+    program = model / "inference.json"
+    program.write_bytes(program.read_bytes() + b"\n")
+    result = run("verify", artifact, "--model", model, "--shape", "x=1,3,8,8")
+    assert result.code == 0, result.err
+    assert result.err.startswith(f"warning: {program} is not the model that {artifact} was compiled from")
+    assert "is not the model that" in result.out
+
+
+def test_a_model_with_other_inputs(run: Run, artifact: Path, tmp_path: Path) -> None:
+    class Doubled(nn.Layer):  # type: ignore[misc]
+        def forward(self, y: paddle.Tensor) -> paddle.Tensor:
+            return y * 2
+
+    other = save(Doubled(), tmp_path / "other", InputSpec([None, 3], "float32", "y"))
+    result = run("verify", artifact, "--model", other)
+    assert result.code == 2
+    assert "was not compiled from" in result.err
+    assert "its inputs are x, the model's y" in result.err
 
 
 def test_an_output_that_does_not_depend_on_the_input_is_warned_of(run: Run, tmp_path: Path) -> None:
@@ -78,6 +105,24 @@ def test_an_output_that_does_not_depend_on_the_input_is_warned_of(run: Run, tmp_
     result = run("verify", tmp_path / "dead.pdtvm", "--model", model)
     assert result.code == 0
     assert "proves nothing" in result.out
+
+
+def test_inputs_smaller_than_the_windows_are_refused_and_not_tried(run: Run, tmp_path: Path) -> None:
+    net = nn.Sequential(nn.AvgPool2D(33, 32), nn.Conv2D(3, 2, 3, stride=2))
+    model = save(net, tmp_path / "large", InputSpec([None, 3, None, None], "float32", "x"))
+    artifact = tmp_path / "large.pdtvm"
+    compiler.compile(model, artifact)
+    result = run("verify", artifact, "--model", model, "--json")
+    assert result.code == 0, result.err
+    shapes = [check["shapes"]["x"] for check in json.loads(result.out)["checks"]]
+    assert [1, 3, 224, 256] in shapes
+    assert [1, 3, 64, 96] not in shapes
+    # Paddle makes a row of such an input, but a form for all shapes cannot.
+    result = run("verify", artifact, "--model", model, "--shape", "x=1,3,96,97")
+    assert result.code == 2
+    assert "expected at least 97 in dimension 2" in result.err
+    compiler.compile(model, tmp_path / "fixed.pdtvm", shapes={"x": (1, 3, 96, 97)})
+    assert run("verify", tmp_path / "fixed.pdtvm", "--model", model).code == 0
 
 
 def test_indices_stay_within_the_embedding(run: Run, tmp_path: Path) -> None:

@@ -231,3 +231,61 @@ def test_uses_that_would_go_wrong_are_refused(make_graph, made, constants, match
     path = make_graph([made], X, outputs, constants)
     with pytest.raises(UnsupportedModelError, match=match):
         import_onnx(find_model(path))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        node("Clip", ["x", "low", "high"], ["y"]),
+        node("Clip", ["x", "low"], ["y"]),
+        node("Clip", ["x", "", "high"], ["y"]),
+        node("Clip", ["x", "nan", "high"], ["y"]),
+        node("Relu", ["x"], ["y"]),
+        node("HardSigmoid", ["x"], ["y"], alpha=0.3),
+        node("HardSwish", ["x"], ["y"]),
+        node("Elu", ["x"], ["y"], alpha=0.7),
+        node("Selu", ["x"], ["y"]),
+        node("ThresholdedRelu", ["x"], ["y"]),
+        node("Sign", ["x"], ["y"]),
+        node("Max", ["x", "low"], ["y"]),
+        node("Max", ["row", "x", "high"], ["y"]),
+        node("Min", ["high", "x"], ["y"]),
+        node("Min", ["x", "row"], ["y"]),
+    ],
+    ids=lambda made: "-".join([made.op_type, *made.input]),
+)
+def test_nan_and_infinities(check_graph, rng, made):
+    constants = {
+        "low": np.float32(-1),
+        "high": np.float32(2),
+        "nan": np.float32(np.nan),
+        "row": np.float32([0, np.nan, -np.inf, 1, np.inf]),
+    }
+    x = floats(rng, 3, 5)
+    x[0], x[1, :3] = np.nan, [np.nan, np.inf, -np.inf]
+    used = {name: value for name, value in constants.items() if name in made.input}
+    check_graph([made], {"x": ("float32", ["n", 5])}, {"y": "float32"}, [{"x": x}], constants=used)
+
+
+def test_clip_with_attributes(check_graph, rng):
+    check_unary(
+        check_graph, rng, [node("Clip", ["x"], ["y"], min=-0.5, max=0.25)], ["n", 7], [(3, 7)], opset=10
+    )
+
+
+def test_extremes_of_tensors_and_of_integers(check_graph, rng):
+    a, b = floats(rng, 3, 4), floats(rng, 3, 4)
+    a[0], b[1], a[2, :2] = np.nan, np.nan, np.inf
+    k = rng.integers(-9, 9, (3, 4))
+    check_graph(
+        [
+            node("Max", ["a", "b", "a"], ["most"]),
+            node("Min", ["a", "b"], ["least"]),
+            node("Max", ["k", "two"], ["whole"]),
+            node("Clip", ["k", "two"], ["clipped"]),
+        ],
+        {"a": ("float32", ["n", 4]), "b": ("float32", ["n", 4]), "k": ("int64", ["n", 4])},
+        {"most": "float32", "least": "float32", "whole": "int64", "clipped": "int64"},
+        [{"a": a, "b": b, "k": k}],
+        constants={"two": np.int64(2)},
+    )

@@ -95,11 +95,66 @@ def test_infinities_saturate(check_op):
     check_op(model, np.array([np.inf, -np.inf], dtype="float32"))
 
 
-def test_nan_stays_nan(check_op):
+@pytest.mark.parametrize("count", [3, 35])
+def test_nan_and_infinities_are_kept_or_lost_as_in_paddle(check_op, count):
     def model(x):
-        return F.sigmoid(x), F.tanh(x), F.gelu(x), F.silu(x), F.leaky_relu(x), F.elu(x)
+        return (
+            F.relu(x),
+            F.relu6(x),
+            F.hardtanh(x),
+            F.hardsigmoid(x),
+            F.hardswish(x),
+            F.sigmoid(x),
+            F.tanh(x),
+            F.gelu(x),
+            F.silu(x),
+            F.mish(x),
+            F.leaky_relu(x),
+            F.leaky_relu(x, 1.5),
+            F.elu(x),
+            F.selu(x),
+            F.celu(x),
+            F.softplus(x),
+            F.softsign(x),
+            F.hardshrink(x),
+            F.softshrink(x),
+            F.tanhshrink(x),
+            F.thresholded_relu(x),
+            F.thresholded_relu(x, 0.5, 0.25),
+            F.log_sigmoid(x),
+            F.prelu(x, paddle.full([1], 0.25)),
+            paddle.logit(x, 1e-3),
+            paddle.stanh(x),
+        )
 
-    check_op(model, np.array([np.nan, 1.0], dtype="float32"), dynamic=None)
+    x = np.resize(np.array([np.nan, np.inf, -np.inf], dtype="float32"), count)
+    check_op(model, x)
+
+
+def test_a_clamp_behind_a_convolution_keeps_nan(check_op):
+    class Net(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.first = paddle.nn.Conv2D(3, 24, 3, padding=1)
+            self.depthwise = paddle.nn.Conv2D(24, 24, 3, padding=1, groups=24)
+            self.last = paddle.nn.Conv2D(24, 40, 1)
+
+        def forward(self, x):
+            x = F.relu6(self.first(x))
+            x = F.hardswish(self.depthwise(x))
+            return F.hardsigmoid(self.last(x)), F.hardtanh(self.last(x)), F.prelu(x, paddle.full([1], 0.25))
+
+    paddle.seed(0)
+    x = np.ones((1, 3, 24, 24), "float32")
+    x[0, 1, 3, 5], x[0, 0, 12, 4], x[0, 2, 20, 18] = np.nan, np.inf, -np.inf
+    check_op(Net(), x, dynamic=[(0, 2, 3)])
+
+
+def test_maxout_takes_the_element_after_a_nan(check_op):
+    x = np.array([[1, np.nan], [np.nan, 2], [np.nan, np.nan], [-np.inf, -np.inf]], "float32").reshape(
+        4, 2, 1, 1
+    )
+    check_op(lambda x: F.maxout(x, 2), x, dynamic=None)
 
 
 def test_in_place_forms(check_op, rng):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import paddle
 import pytest
+from conftest import save_model
 from paddle.nn import Conv1D, Conv2D, Conv3D
+
+from paddle_tvm.compiler.frontends.paddle.importer import import_program
+from paddle_tvm.compiler.frontends.paddle.program import load_program
+from paddle_tvm.compiler.frontends.source import find_model
+from paddle_tvm.runtime.errors import UnsupportedModelError
 
 SPATIAL = [(0, 2, 3)]
 CHANNELS_LAST = [(0, 1, 2)]
@@ -90,3 +96,31 @@ def test_conv3d_ndhwc(check_op, rng):
 def test_empty_batch(check_op, rng):
     x = rng.standard_normal((1, 3, 5, 5)).astype("float32")
     check_op(Conv2D(3, 2, 3), x, dynamic=SPATIAL, more=[[x[:0]]])
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Conv2D(16, 5, (3, 1), stride=(2, 1), padding=[1, 0, 0, 0]), (1, 16, 1, 4)),
+        (Conv2D(3, 5, 5, stride=4), (1, 3, 2, 2)),
+        (Conv2D(8, 8, 3, stride=2, groups=8), (1, 8, 2, 5)),
+        (Conv2D(8, 8, 3, stride=2, groups=2), (1, 8, 2, 5)),
+        (Conv2D(3, 5, 3, stride=2, dilation=2), (1, 3, 4, 7)),
+        (Conv3D(3, 5, 3, stride=2), (1, 3, 2, 5, 5)),
+        (Conv1D(3, 5, 3, stride=2), (1, 3, 2)),
+    ],
+)
+def test_data_short_by_less_than_a_stride_has_one_window(check_op, rng, layer, shape):
+    check_op(layer, rng.standard_normal(shape).astype("float32"), dynamic=None)
+
+
+def test_data_too_short_for_any_window_is_refused(check_op, rng):
+    with pytest.raises(UnsupportedModelError, match=r"window of 7 elements.*does not fit.*1 elements"):
+        check_op(Conv2D(3, 5, 7, stride=2), rng.standard_normal((1, 3, 1, 9)).astype("float32"))
+
+
+def test_dynamic_data_must_be_as_long_as_the_windows(tmp_path):
+    """Of each convolution; what they leave is at least one element."""
+    net = paddle.nn.Sequential(Conv2D(3, 8, 3, stride=2), Conv2D(8, 8, (5, 3), stride=(2, 1), padding=(0, 1)))
+    save_model(net, tmp_path / "model", [(1, 3, -1, -1)], ["float32"])
+    assert import_program(load_program(find_model(tmp_path))).minimums == {"x0_2": 11, "x0_3": 3}

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import paddle.nn.functional as F
+import pytest
 from paddle.nn import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
+
+from paddle_tvm.runtime.errors import UnsupportedModelError
 
 
 class Several(paddle.nn.Layer):
@@ -95,3 +98,9 @@ def test_on_a_size_that_is_a_multiple_of_the_input(check_op, rng):
     weight = rng.standard_normal((1, 3, 5, 5)).astype("float32")
     skip = rng.standard_normal((1, 3, 12, 8)).astype("float32")
     check_op(upscale, x, weight, skip, dynamic=[(0, 2, 3), (), (0, 2, 3)])
+
+
+def test_padding_that_cuts_away_all_is_refused(check_op, rng):
+    layer = paddle.nn.Conv2DTranspose(3, 5, 3, stride=2, padding=2)
+    with pytest.raises(UnsupportedModelError, match="cuts away all"):
+        check_op(layer, rng.standard_normal((1, 3, 1, 4)).astype("float32"))

@@ -7,6 +7,8 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
+from paddle_tvm.runtime.errors import UnsupportedModelError
+
 SPATIAL = [(0, 2, 3)]
 
 
@@ -165,3 +167,73 @@ def test_double_and_empty_batch(check_op, x):
         return F.max_pool2d(x, 2), F.avg_pool2d(x, 2, padding=1), F.adaptive_avg_pool2d(x, 4)
 
     check_op(pools, x.astype("float64"), dynamic=SPATIAL, more=[[x[:0].astype("float64")]])
+
+
+@pytest.mark.parametrize("channels", [3, 20])
+def test_maxima_of_windows_with_nan(check_op, rng, channels):
+    """A NaN shows where it is the last of its window; not at all where places of maxima are asked for."""
+
+    def pools(x):
+        return (
+            F.max_pool2d(x, 2),
+            F.max_pool2d(x, 3, 1, 1),
+            F.max_pool2d(x, 5, 2, 2),
+            F.max_pool2d(x, 3, 2, "SAME"),
+            F.max_pool2d(x, 3, 2, ceil_mode=True),
+            F.adaptive_max_pool2d(x, 1),
+            F.adaptive_max_pool2d(x, 3),
+            *F.max_pool2d(x, 2, return_mask=True),
+        )
+
+    x = rng.standard_normal((2, channels, 9, 9)).astype("float32")
+    kinds = rng.random(x.shape)
+    x[kinds < 0.15], x[(kinds > 0.15) & (kinds < 0.25)], x[kinds > 0.7] = np.nan, np.inf, -np.inf
+    check_op(pools, x, dynamic=SPATIAL, more=[[np.full_like(x, np.nan)], [np.full_like(x, -np.inf)]])
+
+
+def test_maxima_of_windows_with_nan_in_3d(check_op, rng):
+    x = rng.standard_normal((1, 2, 5, 6, 7)).astype("float32")
+    x[rng.random(x.shape) < 0.2] = np.nan
+    check_op(lambda x: F.max_pool3d(x, 3, 2, 1), x, dynamic=[(0, 2, 3, 4)])
+
+
+def test_maxima_of_windows_beyond_the_data(check_op, rng):
+    x = rng.standard_normal((1, 2, 5, 4)).astype("float32")
+    check_op(lambda x: F.max_pool2d(x, 1, 4, 0, ceil_mode=True), x, dynamic=SPATIAL)
+
+
+def test_maxima_with_nan_behind_a_convolution(check_op):
+    class Net(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.conv = paddle.nn.Conv2D(3, 24, 1)
+
+        def forward(self, x):
+            x = self.conv(x)
+            return F.max_pool2d(x, 3, 2, 1), F.adaptive_max_pool2d(x, 1), F.max_pool2d(x, 2, 1)
+
+    paddle.seed(0)
+    x = np.ones((1, 3, 13, 14), "float32")
+    x[0, 1, 3, 5], x[0, 0, 12, 4], x[0, 2, 0, 13] = np.nan, np.nan, np.inf
+    check_op(Net(), x, dynamic=SPATIAL)
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_data_short_by_less_than_a_stride_has_one_window(check_op, rng, ceil_mode):
+    kernel = 4 if ceil_mode else 3
+
+    def pools(x):
+        options = {"kernel_size": kernel, "stride": 2, "ceil_mode": ceil_mode}
+        return (
+            F.max_pool2d(x, **options),
+            F.avg_pool2d(x, **options),
+            F.avg_pool2d(x, **options, exclusive=False),
+            F.max_pool2d(x, kernel, 2, return_mask=True)[0] if not ceil_mode else x,
+        )
+
+    check_op(pools, rng.standard_normal((1, 3, 2, 9)).astype("float32"), dynamic=None)
+
+
+def test_data_too_short_for_any_window_is_refused(check_op, rng):
+    with pytest.raises(UnsupportedModelError, match=r"window of 5 elements.*does not fit.*1 elements"):
+        check_op(lambda x: F.max_pool2d(x, 5, 2, 1), rng.standard_normal((1, 3, 1, 9)).astype("float32"))

@@ -27,3 +27,7 @@ def test_fold(check_op, rng):
     x = rng.standard_normal((2, 12, 12)).astype("float32")
     y = rng.standard_normal((1, 12, 9)).astype("float32")
     check_op(folds, x, y, dynamic=None)
+
+
+def test_unfold_of_data_short_by_less_than_a_stride(check_op, rng):
+    check_op(lambda x: F.unfold(x, 3, 2), rng.standard_normal((1, 3, 2, 5)).astype("float32"), dynamic=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -15,6 +16,7 @@ from tvm import ir, relax, tirx
 from tvm.sym import Analyzer
 
 from paddle_tvm.compiler.lowering import build, lower
+from paddle_tvm.targets.workload import Choices, Defaults
 from paddle_tvm.targets.x86 import x86_target
 
 Array = npt.NDArray[Any]
@@ -102,9 +104,11 @@ class Graph:
         return self.reshape(turned, [batch, channels, rows, columns])
 
 
-def compiled(module: tvm.IRModule, mcpu: str | None) -> Callable[..., list[Array]]:
+def compiled(
+    module: tvm.IRModule, mcpu: str | None, choices: Choices | None = None
+) -> Callable[..., list[Array]]:
     """A module compiled for a CPU, as a function that runs here."""
-    target = x86_target(mcpu)
+    target = replace(x86_target(mcpu), choices=choices or Defaults())
     machine = relax.VirtualMachine(build(lower(module, target), target), tvm.cpu())
 
     def run(*arrays: Array) -> list[Array]:
@@ -120,10 +124,11 @@ def check(
     mcpu: str | None,
     sizes: Sequence[Mapping[str, int]] = ({},),
     dtype: str = "float32",
+    choices: Choices | None = None,
 ) -> None:
     """Compile a graph, run it at every set of sizes of its symbolic dimensions, and compare with NumPy."""
     module = Graph(*inputs, dtype=dtype).module(body)
-    run = compiled(module, mcpu)
+    run = compiled(module, mcpu, choices)
     rng = np.random.default_rng(4)
     for named in sizes:
         arrays = [
@@ -281,6 +286,7 @@ OPERATORS: Mapping[str, Callable[..., Any]] = {
     "nn.relu": _elementwise(lambda x: np.maximum(x, 0)),
     "nn.silu": _elementwise(lambda x: x / (1 + np.exp(-x))),
     "nn.leakyrelu": lambda attrs, x: np.where(x > 0, x, x * float(attrs.alpha)),
+    "matmul": lambda attrs, left, right: np.matmul(left, right),
     "nn.conv2d": _conv2d,
     "nn.conv2d_transpose": _conv2d_transpose,
     "nn.max_pool2d": lambda attrs, x: _pool(attrs, x, -np.inf).max(-1),

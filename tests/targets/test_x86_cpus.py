@@ -6,8 +6,9 @@ import pytest
 
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.cpu_names import CPUS
 from paddle_tvm.targets.x86 import x86_target, x86_targets
-from paddle_tvm.targets.x86.cpus import CPUS, detect, features_of
+from paddle_tvm.targets.x86.cpus import detect, features_of
 
 
 def test_no_cpu_stands_before_one_that_has_more() -> None:

@@ -103,3 +103,34 @@ def test_an_unknown_cpu_is_refused_with_the_known_ones():
 
     with pytest.raises(UsageError, match=r"pentium.*icelake-server"):
         x86_target("pentium")
+
+
+def kernels(module: tvm.IRModule) -> dict[str, str]:
+    return {
+        variable.name_hint: function.script()
+        for variable, function in module.functions.items()
+        if isinstance(function, tirx.PrimFunc)
+    }
+
+
+def test_blocks_in_rows_of_unknown_length_are_whole_vectors():
+    blocked, gate = ["n", 6, "h", "w", 16], ["n", 6, 1, 1, 16]
+    scripts = kernels(lower_graph([blocked, gate], lambda b, x, y: relax.op.multiply(x, y)))
+    (script,) = scripts.values()
+    assert "T.vectorized(T.int64(16))" in script
+
+
+@pytest.mark.parametrize(("size", "by_rows"), [(28, True), (14, True), (7, False)])
+def test_threads_share_rows_unless_there_are_far_more_weights(size, by_rows):
+    """The slowest part of the parallel loop's index is rows, or blocks of output channels."""
+
+    def graph(b: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
+        y = b.emit(relax.op.nn.conv2d(x, const(512, 64, 1, 1)))
+        return relax.op.nn.relu(b.emit(relax.op.nn.conv2d(y, const(512, 512, 1, 1))))
+
+    scripts = kernels(lower_graph([[1, 64, size, size]], graph))
+    script = next(text for name, text in scripts.items() if name.startswith("fused_conv2d") and "max" in text)
+    loop = re.findall(r"for (\w+) in T\.parallel", script)[0]
+    position, channel = re.findall(rf"T\.axis\.spatial\(T\.int64\((?:{size**2}|512)\), (.+)\)", script)[:2]
+    slowest = f"{loop} // "
+    assert (position.startswith(slowest), channel.startswith(slowest)) == (by_rows, not by_rows)

@@ -17,7 +17,7 @@ _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 def describe_machine() -> dict[str, str]:
     """CPU, memory, system and versions, as text by name."""
-    cpu = _cpu_info()
+    cpu = cpu_info()
     flags = set(cpu.get("flags", "").split())
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -34,7 +34,8 @@ def describe_machine() -> dict[str, str]:
     } | {name: _version(name) for name in _PACKAGES}
 
 
-def _cpu_info() -> dict[str, str]:
+def cpu_info() -> dict[str, str]:
+    """What /proc/cpuinfo says of the first CPU."""
     info: dict[str, str] = {}
     with open("/proc/cpuinfo") as lines:
         for line in lines:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from paddle_tvm.compiler.bench.suite.result import OURS, PEERS, TITLES, Row, SuiteResult, geometric_mean
+from paddle_tvm.compiler.bench.disturbance import MARK, marked
+from paddle_tvm.compiler.bench.suite.result import OURS, PEERS, TITLES, Ratios, Row, SuiteResult
 
 _COLOURS = {OURS: "#c8102e", "paddle": "#5b7f95", "onnxruntime": "#8a6fb0", "openvino": "#d0993a"}
 _MARKS = {OURS: "o", "paddle": "s", "onnxruntime": "D", "openvino": "^"}
@@ -36,6 +37,9 @@ def draw_suite(result: SuiteResult, files: list[Path]) -> None:
         fontsize=13,
         color=_INK,
     )
+    if any(workload.disturbed for workload in result.workloads):
+        hollow = {"facecolor": "white", "edgecolor": "#777777", "linewidth": 1.2}
+        panels[0].scatter([], [], s=40, label=f"hollow, {MARK}: other processes disturbed it", **hollow)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False, fontsize=9)
     figure.text(0.995, 0.01, result.machine["cpu"], ha="right", va="bottom", fontsize=7, color="#777777")
@@ -52,10 +56,13 @@ def _draw_panel(panel: Any, result: SuiteResult, threads: int, names: list[str])
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_title(f"{threads} thread{'s' if threads > 1 else ''}", loc="left", fontsize=10, color=_INK)
     rows = {workload.title: row for workload, row in result.rows() if row.threads == threads}
-    ratios = [row.ratio(OURS, row.best_peer() or "") for row in rows.values()]
-    mean = geometric_mean([ratio for ratio in ratios if ratio is not None])
-    if mean is not None:
-        panel.set_title(f"geometric mean {mean:.2f}", loc="right", fontsize=9, color=_INK)
+    ratios = Ratios()
+    for row in rows.values():
+        best = row.best_peer() or ""
+        ratios.add(row.ratio(OURS, best), row.disturbed(OURS, best))
+    if ratios.mean is not None:
+        title = marked(f"geometric mean {ratios.mean:.2f}", ratios.disturbed)
+        panel.set_title(title, loc="right", fontsize=9, color=_INK)
     panel.axvspan(_LIMITS[0], 1, color="#eef6ee", zorder=0)
     panel.axvline(1, color="#777777", linewidth=1, zorder=1)
     panel.grid(axis="x", color=_FAINT, linewidth=0.6, zorder=0)
@@ -65,44 +72,56 @@ def _draw_panel(panel: Any, result: SuiteResult, threads: int, names: list[str])
     panel.set_xlabel(
         "faster  ←  time / best of the others  →  slower (at the edge: beyond it)", fontsize=8, color=_INK
     )
-    points: dict[str, tuple[list[float], list[int]]] = {name: ([], []) for name in (*PEERS, OURS)}
+    points: dict[str, list[_Point]] = {name: [] for name in (*PEERS, OURS)}
     for place, title in enumerate(names):
         panel.axhline(place, color=_FAINT, linewidth=0.6, zorder=0)
         if title in rows:
             _place(panel, rows[title], place, points)
-    for name, (values, places) in points.items():
+    for name, placed in points.items():
         if name not in result.settings["engines"]:
             continue
         ours = name == OURS
-        panel.scatter(
-            values,
-            places,
-            s=64 if ours else 30,
-            marker=_MARKS[name],
-            color=_COLOURS[name],
-            edgecolor="white",
-            linewidth=0.8,
-            zorder=4 if ours else 3,
-            label=TITLES.get(name, "paddle-tvm"),
-            clip_on=False,
-        )
+        for disturbed in (False, True):
+            some = [point for point in placed if point.disturbed == disturbed]
+            panel.scatter(
+                [point.ratio for point in some],
+                [point.place for point in some],
+                s=64 if ours else 30,
+                marker=_MARKS[name],
+                facecolor="white" if disturbed else _COLOURS[name],
+                edgecolor=_COLOURS[name] if disturbed else "white",
+                linewidth=1.2 if disturbed else 0.8,
+                zorder=4 if ours else 3,
+                # In the legend an engine stands once.
+                label=None if disturbed else TITLES.get(name, "paddle-tvm"),
+                clip_on=False,
+            )
 
 
-def _place(panel: Any, row: Row, place: int, points: dict[str, tuple[list[float], list[int]]]) -> None:
+class _Point(NamedTuple):
+    """An engine's time over the best peer's, on the line of a model."""
+
+    ratio: float
+    place: int
+    disturbed: bool
+
+
+def _place(panel: Any, row: Row, place: int, points: dict[str, list[_Point]]) -> None:
     """Add one model's points, clipped to the panel, and its numbers at the right."""
     best = row.best_peer()
     if best is None:
         return
-    for name, (values, places) in points.items():
+    for name, placed in points.items():
         ratio = row.ratio(name, best)
         if ratio is not None:
-            values.append(min(max(ratio, _LIMITS[0]), _LIMITS[1]))
-            places.append(place)
+            shown = min(max(ratio, _LIMITS[0]), _LIMITS[1])
+            placed.append(_Point(shown, place, row.disturbed(name, best)))
     ratio, ours = row.ratio(OURS, best), row.engines[OURS].median
     if ratio is None or ours is None:
         text, colour = "ours: none", "#777777"
     else:
-        text, colour = f"{ratio:.2f}", "#1b7837" if ratio <= 1 else _COLOURS[OURS]
+        text = marked(f"{ratio:.2f}", row.disturbed(OURS, best))
+        colour = "#1b7837" if ratio <= 1 else _COLOURS[OURS]
     panel.annotate(
         text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8.5, color=colour
     )

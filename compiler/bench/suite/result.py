@@ -52,6 +52,10 @@ class Row:
             return None
         return time_ratio(self.engines[one], self.engines[other])
 
+    def disturbed(self, *names: str) -> bool:
+        """Whether one of these engines was timed while other processes took much of the machine."""
+        return any(name in self.engines and self.engines[name].disturbed for name in names)
+
     def best_peer(self) -> str | None:
         """The fastest of the other engines whose answers are right."""
         timed = [
@@ -84,6 +88,11 @@ class WorkloadResult:
             for name, engine in row.engines.items()
             if name.partition(":")[0] == OURS and engine.failure is not None
         ]
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether a time of it has to be measured again on a quiet machine."""
+        return any(row.disturbed(*row.engines) for row in self.rows)
 
     def as_json(self) -> dict[str, Any]:
         """As plain values; times in seconds, every run of every turn."""
@@ -143,6 +152,7 @@ class SuiteResult:
                         name: None if result.median is None else result.median * 1e3
                         for name, result in row.engines.items()
                     },
+                    "disturbed": [name for name, result in row.engines.items() if result.disturbed],
                     "ours_over": {peer: row.ratio(OURS, peer) for peer in PEERS if peer in row.engines},
                     "best_peer": row.best_peer(),
                     "ours_over_best": row.ratio(OURS, row.best_peer() or ""),
@@ -151,6 +161,25 @@ class SuiteResult:
             ],
             "workloads": [workload.as_json() for workload in self.workloads],
         }
+
+
+class Ratios:
+    """Ratios of a column or a panel: their mean, and whether one of them was disturbed."""
+
+    def __init__(self) -> None:
+        self._values: list[float] = []
+        self.disturbed = False
+
+    def add(self, ratio: float | None, disturbed: bool) -> None:
+        """Add one; None is no ratio."""
+        if ratio is not None:
+            self._values.append(ratio)
+            self.disturbed |= disturbed
+
+    @property
+    def mean(self) -> float | None:
+        """Their geometric mean; None of none."""
+        return geometric_mean(self._values)
 
 
 def geometric_mean(ratios: Sequence[float]) -> float | None:

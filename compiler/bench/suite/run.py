@@ -38,7 +38,8 @@ def run_suite(
     output
         A folder, which is made.
     resume
-        Whether to take results that are there already, of the same settings on the same machine.
+        Whether to take results that are there already, of the same settings on the same machine: those in
+        which all of ours ran and nothing was disturbed.
     watcher
         Told of the progress.
 
@@ -88,8 +89,8 @@ def _read(path: Path, identity: dict[str, Any]) -> WorkloadResult | None:
     if content["identity"] != identity:
         return None
     result = WorkloadResult.from_json(content["result"])
-    # What failed of ours may have been repaired since.
-    return None if result.failures_of_ours() else result
+    # What failed of ours may have been repaired since, and the machine may be quieter.
+    return None if result.failures_of_ours() or result.disturbed else result
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

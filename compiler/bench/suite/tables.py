@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from paddle_tvm.compiler.bench.disturbance import marked
 from paddle_tvm.compiler.bench.result import EngineResult
 from paddle_tvm.compiler.bench.suite.result import (
     OURS,
     PEERS,
     TITLES,
     Memory,
+    Ratios,
     SuiteResult,
     WorkloadResult,
     geometric_mean,
 )
-
-DISTURBED = 0.1
-"""Cores that other processes may keep busy during an engine's turns before its row is marked."""
 
 Tone = Literal["", "good", "bad", "wrong", "best"]
 
@@ -63,15 +62,16 @@ def suite_notes(result: SuiteResult) -> list[str]:
         for note, threads in notes.items()
     ]
     disturbed = [
-        engine.disturbance
+        engine.disturbance or 0.0
         for _, row in result.rows()
         for engine in row.engines.values()
-        if engine.disturbance is not None and engine.disturbance > DISTURBED
+        if engine.disturbed
     ]
     if disturbed:
         lines.append(
             f"The machine was not idle: other processes kept up to {max(disturbed):.1f} cores busy during "
-            f"{len(disturbed)} of these measurements, marked ~. Repeat them with --models on a quiet machine."
+            f"{len(disturbed)} of these measurements. They, and the ratios and means that they are part of, "
+            "are marked ~. On a quiet machine, --resume measures their models again."
         )
     for workload in result.workloads:
         if workload.failure is not None:
@@ -112,20 +112,20 @@ def _times(result: SuiteResult, threads: int) -> Table:
     with_best = len(peers) > 1
     header += ["ours / best"] if with_best else []
     rows = []
-    columns: list[list[float]] = [[] for _ in range(len(peers) + with_best)]
+    columns = [Ratios() for _ in range(len(peers) + with_best)]
     for workload, row in result.rows():
         if row.threads != threads:
             continue
         best = row.best_peer()
         times = [_time(row.engines[name], name == best) for name in (OURS, *peers)]
-        ratios = [row.ratio(OURS, peer) for peer in peers]
-        ratios += [row.ratio(OURS, best or "")] if with_best else []
-        for column, ratio in zip(columns, ratios, strict=True):
-            column.extend([] if ratio is None else [ratio])
-        rows.append((Cell(workload.title), *times, *map(_ratio, ratios)))
-    means = [geometric_mean(column) for column in columns]
+        compared = [*peers, *([best or ""] if with_best else [])]
+        ratios = [row.ratio(OURS, peer) for peer in compared]
+        marks = [row.disturbed(OURS, peer) for peer in compared]
+        for column, ratio, mark in zip(columns, ratios, marks, strict=True):
+            column.add(ratio, mark)
+        rows.append((Cell(workload.title), *times, *map(_ratio, ratios, marks)))
     blank = [Cell("")] * (1 + len(peers))
-    rows.append((Cell("geometric mean"), *blank, *map(_ratio, means)))
+    rows.append((Cell("geometric mean"), *blank, *(_ratio(c.mean, c.disturbed) for c in columns)))
     return Table(f"{threads} thread{'s' if threads > 1 else ''}", tuple(header), rows)
 
 
@@ -135,19 +135,19 @@ def _forms(result: SuiteResult, forms: Sequence[str]) -> Table:
         name = form.partition(":")[2]
         header += [f"{name} ms", f"{name} / ours", f"{name} compile s"]
     rows = []
-    columns: dict[str, list[float]] = {form: [] for form in forms}
+    columns = {form: Ratios() for form in forms}
     for workload, row in result.rows():
         cells = [Cell(workload.title), Cell(str(row.threads)), _time(row.engines[OURS])]
         for form in forms:
-            ratio = row.ratio(form, OURS)
-            columns[form].extend([] if ratio is None else [ratio])
+            ratio, mark = row.ratio(form, OURS), row.disturbed(form, OURS)
+            columns[form].add(ratio, mark)
             seconds = workload.forms[form].seconds
-            cells += [_time(row.engines[form]), Cell(_number(ratio, 2)), Cell(_number(seconds or None, 1))]
+            cells += [_time(row.engines[form]), _plain_ratio(ratio, mark), Cell(_number(seconds or None, 1))]
         rows.append(tuple(cells))
     means = [
         cell
         for form in forms
-        for cell in (Cell(""), Cell(_number(geometric_mean(columns[form]), 2)), Cell(""))
+        for cell in (Cell(""), _plain_ratio(columns[form].mean, columns[form].disturbed), Cell(""))
     ]
     rows.append((Cell("geometric mean"), Cell(""), Cell(""), *means))
     return Table("Other forms of ours", tuple(header), rows)
@@ -197,9 +197,8 @@ def _peak(memory: Memory | None) -> Cell:
 def _time(engine: EngineResult, best: bool = False) -> Cell:
     if engine.median is None:
         return Cell(_NONE)
-    disturbed = engine.disturbance is not None and engine.disturbance > DISTURBED
     milliseconds = engine.median * 1e3
-    text = f"{milliseconds:.{_decimals(milliseconds)}f}" + (" ~" if disturbed else "")
+    text = marked(f"{milliseconds:.{_decimals(milliseconds)}f}", engine.disturbed)
     if engine.wrong:
         return Cell(f"{text} WRONG", "wrong")
     return Cell(text, "best" if best else "")
@@ -210,8 +209,12 @@ def _decimals(milliseconds: float) -> int:
     return 2 if milliseconds < 10 else 1 if milliseconds < 100 else 0
 
 
-def _ratio(ratio: float | None) -> Cell:
-    return Cell(_number(ratio, 2), "" if ratio is None else "good" if ratio <= 1 else "bad")
+def _ratio(ratio: float | None, disturbed: bool = False) -> Cell:
+    return Cell(_plain_ratio(ratio, disturbed).text, "" if ratio is None else "good" if ratio <= 1 else "bad")
+
+
+def _plain_ratio(ratio: float | None, disturbed: bool) -> Cell:
+    return Cell(marked(_number(ratio, 2), disturbed and ratio is not None))
 
 
 def _number(value: float | None, digits: int) -> str:

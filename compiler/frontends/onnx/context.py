@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import onnx
@@ -12,6 +12,7 @@ from tvm.sym import Analyzer
 
 from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, TensorValue
 from paddle_tvm.compiler.frontends.paddle.program import Operation, Value
+from paddle_tvm.compiler.frontends.symbols import SymbolTable
 from paddle_tvm.runtime.errors import UnsupportedModelError
 
 # What shapes are simplified under: the runtime refuses empty inputs, and larger ones do not fit.
@@ -30,19 +31,16 @@ class NodeContext(OpContext):
         opset: int,
         operands: Sequence[TensorValue | None],
         builder: relax.BlockBuilder,
-        constrain_equal: Callable[[Dim, Dim], None],
-        symbols: Sequence[tirx.Var],
+        symbols: SymbolTable,
         output_dtypes: Sequence[str | None],
     ) -> None:
         attributes = {attribute.name: _attribute(attribute) for attribute in node.attribute}
         outputs = tuple(Value(None, dtype) for dtype in output_dtypes)
-        super().__init__(
-            Operation(node.op_type, (), outputs, attributes, 0), operands, builder, constrain_equal
-        )
+        super().__init__(Operation(node.op_type, (), outputs, attributes, 0), operands, builder, symbols)
         self.node = node
         self.opset = opset
         self.operands = operands
-        self.analyzer = _positive(symbols)
+        self.analyzer = _positive(symbols.variables)
 
     def axis(self, name: str, ndim: int, default: Any = ...) -> int:
         """An attribute that is an axis, made non-negative."""

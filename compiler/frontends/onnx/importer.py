@@ -151,8 +151,7 @@ class _Importer:
                 self.model.opset,
                 operands,
                 self.builder,
-                self.symbols.constrain_equal,
-                self.symbols.variables,
+                self.symbols,
                 [self.inferred[name].dtype if name in self.inferred else None for name in node.output],
             )
             results = self._fold_symbols(context) or self._convert(context)

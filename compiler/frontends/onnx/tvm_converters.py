@@ -38,7 +38,7 @@ TVM_OPERATORS: dict[str, frozenset[str]] = {
 """Operators that TVM converts, by domain."""
 
 _ELEMENTWISE = {
-    *("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Max", "Min", "Mean", "Sum", "Where"),
+    *("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Mean", "Sum", "Where"),
     *("And", "Or", "Xor", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor"),
     *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"),
 }

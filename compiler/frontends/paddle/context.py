@@ -12,6 +12,7 @@ from tvm_ffi import structural_equal
 
 from paddle_tvm.compiler.frontends.paddle.program import Operation
 from paddle_tvm.compiler.frontends.paddle.registry import KnownArray, is_constant
+from paddle_tvm.compiler.frontends.symbols import SymbolTable
 from paddle_tvm.compiler.passes.shape_checks import checked
 from paddle_tvm.runtime.errors import UnsupportedModelError
 
@@ -113,13 +114,13 @@ class OpContext:
         operation: Operation,
         operands: Sequence[Imported],
         builder: relax.BlockBuilder,
-        constrain_equal: Callable[[Dim, Dim], None],
+        symbols: SymbolTable,
     ) -> None:
         self.operation = operation
         self.builder = builder
         self.analyzer = Analyzer()
         self._operands = operands
-        self._constrain_equal = constrain_equal
+        self._symbols = symbols
 
     # Operands -----------------------------------------------------------------------------------------
 
@@ -258,9 +259,14 @@ class OpContext:
         if all(self.is_equal(left, right) for left, right in zip(own, shape, strict=True)):
             return tensor
         for left, right in zip(own, shape, strict=True):
-            self._constrain_equal(left, right)
+            self._symbols.constrain_equal(left, right)
         wanted = relax.TensorType([as_expr(dim) for dim in shape], str(tensor.ty.dtype))
         return self.builder.emit(checked(tensor, wanted))
+
+    def require_at_least(self, dim: Dim, least: Dim) -> None:
+        """Have the runtime refuse inputs for which a dimension computed from theirs is smaller."""
+        if isinstance(least, int) and not isinstance(dim, int):
+            self._symbols.require_at_least(dim, least)
 
     def broadcast(self, tensors: Sequence[relax.Expr]) -> list[relax.Expr]:
         """Make tensors fit each other by NumPy's rules, with run-time checks for what cannot be proved.

@@ -130,6 +130,7 @@ class _Importer:
                 for port, output in zip(self.program.outputs, outputs, strict=True)
             ),
             operators=dict(self.program.count_operators()),
+            minimums=self.symbols.minimums,
         )
 
     def _output(self, port: Port) -> relax.Expr:
@@ -151,7 +152,7 @@ class _Importer:
             tensors = [operand for operand in operands if isinstance(operand, TensorValue)]
             self.values[operation.outputs[0]] = tensors
             return
-        context = OpContext(operation, operands, self.builder, self.symbols.constrain_equal)
+        context = OpContext(operation, operands, self.builder, self.symbols)
         if self._fold(operation, context, operands):
             return
         converter = find_converter(operation.name)

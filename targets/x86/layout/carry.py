@@ -12,6 +12,7 @@ from typing import Any
 import tvm
 from tvm import ir, relax
 
+from paddle_tvm.targets.workload import Choices, Defaults
 from paddle_tvm.targets.x86.layout.blocked import Blocked, block, unblock
 from paddle_tvm.targets.x86.layout.channels import Moved, settle, untouched
 from paddle_tvm.targets.x86.layout.rules import RULES
@@ -40,11 +41,14 @@ class Carrier(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types.
     ----------
     lanes
         float32 values in a vector register.
+    choices
+        Which form each kernel gets.
     """
 
-    def __init__(self, module: tvm.IRModule, lanes: int) -> None:
+    def __init__(self, module: tvm.IRModule, lanes: int, choices: Choices) -> None:
         super().__init__(module)
         self.lanes = lanes
+        self.choices = choices
         self._naming = _NamingBuilder(self.builder_)
         self._blocked: dict[relax.Var, Blocked | Moved] = {}
         # Variables that have no plain form yet.
@@ -136,13 +140,13 @@ def _may_shuffle(call: relax.Call) -> bool:
     return isinstance(call.op, ir.Op) and call.op.name in ("relax.reshape", "relax.permute_dims")
 
 
-def block_channels(module: tvm.IRModule, lanes: int) -> tvm.IRModule:
+def block_channels(module: tvm.IRModule, lanes: int, choices: Choices | None = None) -> tvm.IRModule:
     """Carry blocked layouts through every Relax function of a module.
 
     Requires: operators are not legalized yet, weights are constants. Ensures: the same function up to
     rounding, with its inputs and outputs as they were.
     """
-    carrier = Carrier(module, lanes)
+    carrier = Carrier(module, lanes, choices or Defaults())
     for variable, function in module.functions.items():
         if isinstance(function, relax.Function):
             carrier.builder_.update_func(variable, carrier.visit_expr(function))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tvm import relax
 from tvm_ffi import structural_equal
 
+from paddle_tvm.targets.base import CHECK_SHAPE
 from paddle_tvm.targets.x86.conv2d_blocked import conv2d_blocked
 from paddle_tvm.targets.x86.conv2d_transpose_blocked import conv2d_transpose_blocked
 from paddle_tvm.targets.x86.layout.blocked import Blocked
@@ -108,13 +109,33 @@ def _pool(carrier: Carrier, call: relax.Call) -> Blocked | None:
 def _resize(carrier: Carrier, call: relax.Call) -> Blocked | None:
     """Functions of the importer that treat channels alike: interpolation, padding, flips."""
     operands = call.args[1]
-    if not isinstance(operands, relax.Tuple) or len(operands.fields) != 1:
+    # The others may be sizes.
+    if not isinstance(operands, relax.Tuple) or sum(map(_is_tensor, operands.fields)) != 1:
         return None
     found = carrier.find(operands.fields[0])
     if found is None or not structural_equal(list(call.ty.shape)[:2], list(operands.fields[0].ty.shape)[:2]):
         return None
     made = legalize_resize(carrier.builder, call, found.expr)
     return None if made is None else Blocked(carrier.builder.emit(made), found.channels, found.lanes)
+
+
+def _is_tensor(expr: relax.Expr) -> bool:
+    return isinstance(expr.ty, relax.TensorType)
+
+
+def _check_shape(carrier: Carrier, call: relax.Call) -> Blocked | None:
+    """The check of a shape that the importer cannot prove looks at the blocked tensor."""
+    function, *arguments = call.args
+    if str(function.global_symbol) != CHECK_SHAPE:
+        return None
+    found, expected = carrier.find(arguments[0]), call.ty_args[0]
+    if found is None or len(expected.shape) != 4 or extent(expected.shape[1]) != found.channels:
+        return None
+    batch, _, rows, columns = expected.shape
+    shape = [batch, found.blocks, rows, columns, found.lanes]
+    blocked = relax.TensorType(shape, expected.dtype)
+    checked = relax.op.call_pure_packed(CHECK_SHAPE, found.expr, ty_args=[blocked])
+    return Blocked(carrier.builder.emit(checked), found.channels, found.lanes)
 
 
 def _named(names: tuple[str, ...], rule: Rule) -> dict[str, Rule]:
@@ -128,6 +149,7 @@ RULES: Mapping[str, Rule] = {
     "relax.nn.conv2d": conv2d_blocked,
     **_named(("nn.adaptive_avg_pool2d", "nn.avg_pool2d", "nn.max_pool2d"), _pool),
     "relax.call_tir": _resize,
+    "relax.call_pure_packed": _check_shape,
     "relax.nn.conv2d_transpose": conv2d_transpose_blocked,
     "relax.concat": concat,
     "relax.strided_slice": slice_channels,

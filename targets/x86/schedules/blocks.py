@@ -66,12 +66,28 @@ def neighbouring_axes(schedule: s_tir.Schedule, block: Any) -> set[tuple[int, in
     }
 
 
+def reads_whole_vectors(schedule: s_tir.Schedule, block: Any) -> bool:
+    """Whether the last axis of a block is the last index of whatever it reads, or no index of it."""
+    last = len(schedule.get(block).iter_vars) - 1
+    variable = schedule.get(block).iter_vars[last].var
+    return all(
+        last not in axes or (place == len(indices) - 1 and indices[place].same_as(variable))
+        for indices, by_axis in _reads(schedule, block)
+        for place, axes in enumerate(by_axis)
+    )
+
+
 def _read_indices(schedule: s_tir.Schedule, block: Any) -> list[list[set[int]]]:
     """For everything that a block reads but its own result, the axes that each index depends on."""
+    return [axes for _, axes in _reads(schedule, block)]
+
+
+def _reads(schedule: s_tir.Schedule, block: Any) -> list[tuple[list[Any], list[set[int]]]]:
+    """For everything that a block reads but its own result, the indices, and the axes that each is of."""
     body = schedule.get(block)
     written: list[tirx.Buffer] = []
     tvm_ffi.structural_walk(body.body, (tirx.BufferStore, lambda store: written.append(store.buffer)))
-    reads: list[list[set[int]]] = []
+    reads: list[tuple[list[Any], list[set[int]]]] = []
 
     def axes_of(index: tirx.Expr) -> set[int]:
         used = _variables(index)
@@ -83,7 +99,7 @@ def _read_indices(schedule: s_tir.Schedule, block: Any) -> list[list[set[int]]]:
 
     def visit(load: ir.TensorLoad) -> None:
         if not any(load.source.same_as(buffer) for buffer in written):
-            reads.append([axes_of(index) for index in load.indices])
+            reads.append((list(load.indices), [axes_of(index) for index in load.indices]))
 
     tvm_ffi.structural_walk(body.body, (ir.TensorLoad, visit), order="post")
     return reads

@@ -26,10 +26,8 @@ from paddle_tvm.targets.x86.schedules.loop_nest import (
     sequence,
     substitute,
 )
-from paddle_tvm.targets.x86.tile import LANES, Tile, gemm_tile
+from paddle_tvm.targets.x86.tile import BLOCKS, LANES, TILE, UNITS, Tile
 
-# Groups of columns are divided into rows until there are so many units.
-_UNITS = 32
 # Products of fewer multiply-adds take about as long as starting the threads.
 _PARALLEL_WORK = 1 << 18
 
@@ -47,16 +45,20 @@ class GemmKernel:
     fused: FusedStage
     lanes: int
     tile: Tile
+    # Groups of columns are divided into rows until there are so many units of work.
+    units: int
     # Whether every matrix has its own right-hand side; where not, the rows of all are rows of one.
     batched: bool
 
     @staticmethod
     def read(fused: FusedStage) -> GemmKernel:
-        """From the block, which carries the number of lanes as an annotation."""
-        lanes = int(fused.main.annotations[LANES])
+        """From the block, which carries the sizes as annotations."""
+        lanes, points, blocks, units = (
+            int(fused.main.annotations[name]) for name in (LANES, TILE, BLOCKS, UNITS)
+        )
         # Of what the block reads, the right-hand matrix comes last.
         packed = fused.main.reads[-1].source
-        return GemmKernel(fused, lanes, gemm_tile(lanes), len(packed.shape) > 3)
+        return GemmKernel(fused, lanes, Tile(points, blocks), units, len(packed.shape) > 3)
 
     @property
     def shape(self) -> list[Any]:
@@ -71,7 +73,7 @@ class GemmKernel:
         whole = columns // wide if isinstance(columns, int) else tirx.floordiv(columns, wide)
         groups = ceil_div(columns, wide)
         tiles = ceil_div(total, self.tile.points)
-        chunks = -(-_UNITS // groups) if isinstance(groups, int) else 4
+        chunks = -(-self.units // groups) if isinstance(groups, int) else 4
         if isinstance(tiles, int):
             chunks = min(chunks, tiles)
         share = ceil_div(tiles, chunks)

@@ -17,11 +17,14 @@ from paddle_tvm.targets.x86.schedules.blocks import (
     constant_extent,
     contiguous_axes,
     neighbouring_axes,
+    reads_whole_vectors,
     reduces,
     reduction_flags,
     root_blocks,
 )
 
+# Lanes of blocked tensors.
+_VECTORS = (4, 8, 16)
 # Loops shorter than this do not fill vectors: the next one outwards joins them.
 _VECTOR_LOOP = 64
 # Reductions shorter than this leave most of their time in what comes before and after the vector loop.
@@ -65,7 +68,7 @@ def schedule_block(schedule: s_tir.Schedule, block: Any) -> None:
     spatial = [loop for loop, reduction in zip(loops, flags, strict=True) if not reduction]
     reduction = [loop for loop, reduction in zip(loops, flags, strict=True) if reduction]
     if not reduction:
-        _parallel_outside(schedule, spatial, 1)
+        _parallel_outside(schedule, block, spatial)
         return
     extents = [constant_extent(schedule, loop) for loop in reduction]
     work = prod(extent for extent in extents if extent is not None)
@@ -105,11 +108,18 @@ def _join_short_loops(schedule: s_tir.Schedule, block: Any, loops: list[Any], ax
     return loops
 
 
-def _parallel_outside(schedule: s_tir.Schedule, loops: list[Any], work: int) -> None:
+def _parallel_outside(schedule: s_tir.Schedule, block: Any, loops: list[Any]) -> None:
     """Keep a long enough loop innermost, and run the others in parallel."""
     loops = list(loops)
     inner = loops.pop()
     length = constant_extent(schedule, inner)
+    if length in _VECTORS and len(loops) > 1 and constant_extent(schedule, loops[-1]) is None:
+        # Vectors in a row of unknown length, which costs no division as a loop of its own.
+        loops.pop()
+        if reads_whole_vectors(schedule, block):
+            schedule.vectorize(inner)
+        _parallel(schedule, loops, length)
+        return
     while loops and length is not None and length < _VECTOR_LOOP:
         outer = constant_extent(schedule, loops[-1])
         if outer is None:
@@ -120,7 +130,7 @@ def _parallel_outside(schedule: s_tir.Schedule, loops: list[Any], work: int) -> 
         chunk, inner = schedule.split(inner, [None, _PARALLEL_WORK // 4])
         loops = [chunk]
         length = _PARALLEL_WORK // 4
-    _parallel(schedule, loops, work * (length or 1))
+    _parallel(schedule, loops, length or 1)
 
 
 def _parallel(schedule: s_tir.Schedule, loops: list[Any], work: int) -> None:

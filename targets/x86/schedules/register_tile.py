@@ -23,12 +23,24 @@ from paddle_tvm.targets.x86.schedules.blocks import (
 )
 from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue, inline_side_branches
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
-from paddle_tvm.targets.x86.tile import BLOCKED, BLOCKS, FLAT, LANES, PHASES, ROW_CHUNKS, TILE
+from paddle_tvm.targets.x86.tile import (
+    BLOCKED,
+    BLOCKS,
+    CHUNKS,
+    FLAT,
+    LANES,
+    PHASES,
+    ROW_CHUNKS,
+    TILE,
+)
 
 # Fewer parallel units than this do not spread evenly over cores: tiles become the units.
 _FEW_UNITS = 64
 # Tiles that are units cannot overlap, which costs more than an uneven end.
 _FEW_DYNAMIC_UNITS = 8
+# How much dearer it is that every thread reads all activations than that it reads all weights: activations
+# lie where the next kernels write, and to write what several cores have read takes ten times as long.
+_DEARER = 4
 # So many multiply-adds take as long as waking another thread.
 _LITTLE_WORK = 1 << 17
 
@@ -113,7 +125,7 @@ def _split(schedule: s_tir.Schedule, main: Any) -> tuple[list[Any], list[Any]]:
     split = [None, int(annotations[BLOCKS]), int(annotations[LANES])]
     block_outer, block_inner, lane = schedule.split(channel, split)
     tile_loop, position_inner = schedule.split(position, [None, int(annotations[TILE])])
-    if BLOCKED in annotations and not _is_mostly_weights(schedule, main):
+    if BLOCKED in annotations and _takes_rows(schedule, main):
         units, inner, tile_loop = _by_rows(schedule, main, outer, block_outer, tile_loop)
     else:
         # Weights of a block are used for all rows before the next block's are read.
@@ -123,8 +135,14 @@ def _split(schedule: s_tir.Schedule, main: Any) -> tuple[list[Any], list[Any]]:
     return units, [*inner, tile_loop]
 
 
+def _takes_rows(schedule: s_tir.Schedule, main: Any) -> bool:
+    """Whether a thread takes rows and all their channels; else it takes blocks of channels."""
+    annotations = schedule.get(main).annotations
+    return bool(annotations[CHUNKS]) if CHUNKS in annotations else not _is_mostly_weights(schedule, main)
+
+
 def _is_mostly_weights(schedule: s_tir.Schedule, main: Any) -> bool:
-    """Whether a convolution reads more weights than activations: then a thread takes a share of those."""
+    """Whether a convolution reads far more weights than activations: then a thread takes a share of those."""
     sizes = block_extents(schedule, main)
     if not all(isinstance(size, int) for size in sizes):
         return False
@@ -132,7 +150,7 @@ def _is_mostly_weights(schedule: s_tir.Schedule, main: Any) -> bool:
     *positions, channels = (size for size, flag in zip(sizes, flags, strict=True) if not flag)
     depth, height, width, step = (size for size, flag in zip(sizes, flags, strict=True) if flag)
     weights = channels * depth * step * height * width
-    return bool(weights > prod(positions) * (depth * step + channels))
+    return bool(weights > _DEARER * prod(positions) * (depth * step + channels))
 
 
 def _by_rows(
@@ -143,19 +161,22 @@ def _by_rows(
     Within a chunk, weights of a block are used for all rows before the next block's are read.
     """
     if FLAT in schedule.get(main).annotations:
-        count = _chunks(constant_extent(schedule, tile_loop))
+        count = _chunks(schedule, main, constant_extent(schedule, tile_loop))
         chunk, tile_loop = schedule.split(tile_loop, [count, None])
         return [*outer, chunk, block_outer], [], tile_loop
     batch, row, *phases = outer
     rows = constant_extent(schedule, row)
     if rows is None:
         return [batch, row, block_outer], phases, tile_loop
-    chunk, row = schedule.split(row, [_chunks(rows), None])
+    chunk, row = schedule.split(row, [_chunks(schedule, main, rows), None])
     return [batch, chunk, block_outer], [row, *phases], tile_loop
 
 
-def _chunks(length: int | None) -> int:
-    """Chunks of equal length, about ``ROW_CHUNKS``; single rows where the length has no such divisor."""
+def _chunks(schedule: s_tir.Schedule, main: Any, length: int | None) -> int:
+    """Chunks of equal length: as asked for, else about ``ROW_CHUNKS``, or single rows for odd lengths."""
+    annotations = schedule.get(main).annotations
+    if CHUNKS in annotations:
+        return int(annotations[CHUNKS])
     assert length is not None
     fitting = [count for count in range(ROW_CHUNKS // 2, 2 * ROW_CHUNKS + 1) if length % count == 0]
     return min(fitting, key=lambda count: abs(count - ROW_CHUNKS)) if fitting else length

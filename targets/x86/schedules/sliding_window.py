@@ -38,11 +38,19 @@ from paddle_tvm.targets.x86.schedules.row_tiles import (
     shortest,
     whole_row,
 )
-from paddle_tvm.targets.x86.sliding_window import WINDOW, WindowAxis
-from paddle_tvm.targets.x86.tile import ROW_CHUNKS
+from paddle_tvm.targets.x86.sliding_window import (
+    ROWS_OF_UNIT,
+    WIDEST,
+    WIDEST_TILE,
+    WINDOW,
+    WindowAxis,
+    rows_of_unit,
+)
+from paddle_tvm.targets.x86.tile import LANES, TILE
 
-# Accumulators of a tile: enough to hide the latency of multiply-adds, few enough to stay in registers.
-_WIDEST = 8
+# Shown in profiles.
+KERNEL, STRIDE = "paddle_tvm.kernel", "paddle_tvm.stride"
+
 _NARROWEST = 4
 # Rows of up to this many tiles are written out.
 _WRITTEN_OUT = 4
@@ -50,14 +58,15 @@ _WRITTEN_OUT = 4
 _SYMBOLIC_WIDTHS = (8, 4, 2)
 # Below this number of vector operations starting threads costs more than they save.
 _PARALLEL_WORK = 1 << 14
-# Rows of a parallel unit, where their number is not known.
-_SYMBOLIC_ROWS = 4
 
 
 def schedule_sliding_window(schedule: s_tir.Schedule, main: Any) -> None:
     """Schedule a function that holds a block to slide."""
     fused = take_stage(schedule, main)
-    fused.replace(schedule, SlidingKernel.read(fused).statement())
+    kernel = SlidingKernel.read(fused)
+    fused.replace(schedule, kernel.statement())
+    for name, value in kernel.notes().items():
+        schedule.annotate(schedule.get_sblock("root"), name, value)
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,9 @@ class SlidingKernel:
     fused: FusedStage
     rows: WindowAxis
     columns: WindowAxis
+    # Most positions of a tile; rows of a parallel unit, 0: as the number of rows suggests.
+    widest: int = WIDEST_TILE
+    unit: int = 0
 
     @staticmethod
     def read(fused: FusedStage) -> SlidingKernel:
@@ -89,7 +101,10 @@ class SlidingKernel:
             size, output = extent(data.shape[2 + number]), extent(fused.result.shape[2 + number])
             return WindowAxis(size, output, kernel, stride, dilation, before, after)
 
-        return SlidingKernel(fused, axis(0), axis(1))
+        notes = fused.main.annotations
+        widest = int(notes[WIDEST]) if WIDEST in notes else WIDEST_TILE
+        unit = int(notes[ROWS_OF_UNIT]) if ROWS_OF_UNIT in notes else 0
+        return SlidingKernel(fused, axis(0), axis(1), widest, unit)
 
     @property
     def result(self) -> Any:
@@ -127,6 +142,23 @@ class SlidingKernel:
             PARALLEL,
         )
 
+    def notes(self) -> dict[str, str | int]:
+        """What profiles show of the schedule: for ``tile`` widths, with ``/`` where a row's size decides."""
+        plan = self._fixed_row()
+        if isinstance(plan, RowPlan):
+            tile = str(plan.width)
+        elif plan is not None:
+            tile = "+".join(str(part.width) for part in plan)
+        else:
+            tile = "/".join([*(str(width) for width in _SYMBOLIC_WIDTHS if fits(self.columns, width)), "1"])
+        return {
+            TILE: tile,
+            ROWS_OF_UNIT: self._rows_together(),
+            LANES: self.lanes,
+            KERNEL: f"{self.rows.kernel}x{self.columns.kernel}",
+            STRIDE: f"{self.rows.stride}x{self.columns.stride}",
+        }
+
     def _work(self) -> Any:
         """Vector operations of a row."""
         return self.columns.output * self.rows.kernel * self.columns.kernel
@@ -137,17 +169,25 @@ class SlidingKernel:
 
     def _rows_together(self) -> int:
         """Rows of a parallel unit."""
-        return max(1, self.rows.output // ROW_CHUNKS) if isinstance(self.rows.output, int) else _SYMBOLIC_ROWS
+        return self.unit or rows_of_unit(self.rows.output)
 
-    def _row(self, n: Any, c: Any, y: Any) -> tirx.Stmt:
+    def _fixed_row(self) -> RowPlan | tuple[RowTile, ...] | None:
+        """How every row is cut; None where that is found out when it runs."""
         axis = self.columns
         if isinstance(axis.size, int) and isinstance(axis.output, int):
-            width = best_width(axis, _NARROWEST, _WIDEST)
-            if width is not None and axis.output > _WRITTEN_OUT * _WIDEST:
-                return self._long_row(n, c, y, long_row(axis, width))
-            if axis.output <= 2 * _WRITTEN_OUT * _WIDEST:
-                tiles = whole_row(axis, _WIDEST)
-                return sequence([self._end(_Place(n, c, y, tile.start), tile) for tile in tiles])
+            width = best_width(axis, _NARROWEST, self.widest)
+            if width is not None and axis.output > _WRITTEN_OUT * self.widest:
+                return long_row(axis, width)
+            if axis.output <= 2 * _WRITTEN_OUT * self.widest:
+                return whole_row(axis, self.widest)
+        return None
+
+    def _row(self, n: Any, c: Any, y: Any) -> tirx.Stmt:
+        axis, plan = self.columns, self._fixed_row()
+        if isinstance(plan, RowPlan):
+            return self._long_row(n, c, y, plan)
+        if plan is not None:
+            return sequence([self._end(_Place(n, c, y, tile.start), tile) for tile in plan])
         result = self._single(n, c, y)
         for width in sorted(_SYMBOLIC_WIDTHS):
             if fits(axis, width):

@@ -1,6 +1,7 @@
 """Converters and folds by family; importing the package registers them."""
 
 from paddle_tvm.compiler.frontends.onnx.ops import (
+    activation,
     creation,
     indexing,
     matmul,
@@ -12,6 +13,7 @@ from paddle_tvm.compiler.frontends.onnx.ops import (
 )
 
 __all__ = [
+    "activation",
     "creation",
     "indexing",
     "matmul",

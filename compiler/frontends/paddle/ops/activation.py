@@ -20,7 +20,7 @@ from paddle_tvm.compiler.frontends.paddle.ops.pointwise import (
     pointwise,
     scalar,
 )
-from paddle_tvm.compiler.frontends.paddle.ops.reduce import reduced_max
+from paddle_tvm.compiler.frontends.paddle.ops.reduce import reduced, reduced_max
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
 
 
@@ -38,9 +38,10 @@ _register_relax("swish", relax.op.nn.silu)
 
 
 def _between(ctx: OpContext, x: relax.Expr, low: float, high: float) -> relax.Expr:
-    # Not relax.op.clip, through which TVM 0.27 cannot carry a layout.
-    raised = ctx.emit(relax.op.maximum(x, scalar(low, dtype_of(x))))
-    return ctx.emit(relax.op.minimum(raised, scalar(high, dtype_of(x))))
+    # Not relax.op.clip, through which TVM 0.27 cannot carry a layout. Of unordered values TVM takes the
+    # second one: this order keeps a NaN, as Paddle does, at no cost.
+    raised = ctx.emit(relax.op.maximum(scalar(low, dtype_of(x)), x))
+    return ctx.emit(relax.op.minimum(scalar(high, dtype_of(x)), raised))
 
 
 @register("relu6")
@@ -50,6 +51,7 @@ def _relu6(ctx: OpContext) -> Converted:
 
 @register("relu", "relu_")
 def _relu(ctx: OpContext) -> Converted:
+    # Alone among Paddle's activations it makes 0 of NaN, and so does Relax's.
     return relax.op.nn.relu(ctx.input(0))
 
 
@@ -160,14 +162,19 @@ def _selu(a: tirx.Expr, scale: tirx.Expr, alpha: tirx.Expr) -> tirx.Expr:
     return tirx.Select(a > _zero(a), scale * a, scale * (alpha * tirx.exp(a) - alpha))
 
 
+# Paddle's kernels multiply with conditions, which makes NaN of NaN, and of an infinity that is cut off.
+def _where(condition: tirx.Expr, a: tirx.Expr) -> tirx.Expr:
+    return a * tirx.Select(condition, _one(a), _zero(a))
+
+
 @_register_formula("hardshrink", "hard_shrink", attrs=("threshold",))
 def _hardshrink(a: tirx.Expr, threshold: tirx.Expr) -> tirx.Expr:
-    return tirx.Select(tirx.any(a <= -threshold, a >= threshold), a, _zero(a))
+    return _where(tirx.any(a <= -threshold, a >= threshold), a)
 
 
 @_register_formula("softshrink", attrs=("threshold",))
 def _softshrink(a: tirx.Expr, threshold: tirx.Expr) -> tirx.Expr:
-    return tirx.Select(a > threshold, a - threshold, tirx.Select(a < -threshold, a + threshold, _zero(a)))
+    return _where(a > threshold, a - threshold) + _where(a < -threshold, a + threshold)
 
 
 @_register_formula("tanh_shrink")
@@ -177,12 +184,14 @@ def _tanh_shrink(a: tirx.Expr) -> tirx.Expr:
 
 @_register_formula("thresholded_relu", "thresholded_relu_", attrs=("threshold", "value"))
 def _thresholded_relu(a: tirx.Expr, threshold: tirx.Expr, value: tirx.Expr) -> tirx.Expr:
-    return tirx.Select(a > threshold, a, value)
+    return _where(a > threshold, a - value) + value
 
 
 @_register_formula("logsigmoid")
 def _logsigmoid(a: tirx.Expr) -> tirx.Expr:
-    return tirx.min(a, _zero(a)) - tirx.log1p(tirx.exp(-tirx.abs(a)))
+    low = tirx.min(a, _zero(a))
+    # The negative magnitude; of -Inf it is NaN, as in Paddle's kernel.
+    return low - tirx.log1p(tirx.exp(low + (low - a)))
 
 
 @_register_formula("stanh", attrs=("scale_a", "scale_b"))
@@ -203,7 +212,8 @@ def _prelu(ctx: OpContext) -> Converted:
         target = [1] * ndim
     slopes = _reshaped_slopes(ctx, alpha, target)
     x, slopes = ctx.broadcast([x, slopes])
-    negative = ctx.emit(relax.op.minimum(x, scalar(0, dtype_of(x))))
+    # This order of operands keeps a NaN.
+    negative = ctx.emit(relax.op.minimum(scalar(0, dtype_of(x)), x))
     scaled = ctx.emit(relax.op.multiply(negative, slopes))
     return relax.op.add(ctx.emit(relax.op.nn.relu(x)), scaled)
 
@@ -237,6 +247,10 @@ def _swiglu(ctx: OpContext) -> Converted:
     return ctx.emit_te(halves, ctx.input(0), name="swiglu")
 
 
+def _larger(a: tirx.Expr, b: tirx.Expr) -> tirx.Expr:
+    return tirx.max(a, b)
+
+
 @register("maxout")
 def _maxout(ctx: OpContext) -> Converted:
     groups, ndim = int(ctx.attr("groups")), ctx.ndim(0)
@@ -244,7 +258,9 @@ def _maxout(ctx: OpContext) -> Converted:
     shape = ctx.shape(0)
     channels = tirx.floordiv(shape[axis], groups)
     split = [*shape[:axis], channels, groups, *shape[axis + 1 :]]
-    return reduced_max(ctx, ctx.emit(relax.op.reshape(ctx.input(0), split)), [axis + 1], False)
+    groups_apart = ctx.emit(relax.op.reshape(ctx.input(0), split))
+    # A NaN counts where it comes last, as in Paddle: not ``reduced_max``.
+    return reduced(ctx, groups_apart, [axis + 1], False, _larger, tirx.min_value, "maxout")
 
 
 @register("softmax", "softmax_")

@@ -9,6 +9,7 @@ from tvm import relax
 
 from paddle_tvm.compiler.frontends.paddle.context import OpContext, shape_of
 from paddle_tvm.compiler.frontends.paddle.ops.spatial import (
+    fit_windows,
     fixed_sizes,
     in_channels_first,
     pad_for_windows,
@@ -40,6 +41,9 @@ def _convolution(
         batch, _, *spatial = shape_of(data)
         data = ctx.require_equal(data, [batch, in_channels * groups, *spatial])
         padding = window_padding(ctx, spatial, kernel, strides, ctx.attr("paddings"), algorithm)
+        if algorithm != "SAME":
+            extents = [step * (size - 1) + 1 for step, size in zip(dilations, kernel, strict=True)]
+            padding = fit_windows(ctx, spatial, extents, strides, padding)
         data, fixed = pad_for_windows(ctx, data, kernel, strides, padding)
         return operator(
             data,

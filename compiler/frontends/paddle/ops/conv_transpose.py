@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tvm import relax
@@ -68,6 +68,7 @@ def _transposed(
             ctx.simplify(size - before - after) for size, (before, after) in zip(full, pads, strict=True)
         ]
         sizes = list(output_size) or [size + more for size, more in zip(plain, extra, strict=True)]
+        _refuse_nothing(ctx, spatial, pads, sizes)
         more = [ctx.simplify(size - less) for size, less in zip(sizes, plain, strict=True)]
         # TVM's operator takes constants, no padding beyond the kernel, and less output padding than a stride.
         fits = all(
@@ -85,3 +86,16 @@ def _transposed(
         return shift_spatial(ctx, whole, [-before for before, _ in pads], sizes, "crop")
 
     return in_channels_first(ctx, ctx.attr("data_format"), convolve)
+
+
+def _refuse_nothing(
+    ctx: OpContext, spatial: Sequence[Dim], pads: Sequence[tuple[Dim, Dim]], sizes: Sequence[Dim]
+) -> None:
+    for axis, (size, (before, after), out) in enumerate(zip(spatial, pads, sizes, strict=True)):
+        if not isinstance(out, int):
+            ctx.require_at_least(out, 1)
+        elif out < 1:
+            raise ctx.unsupported(
+                f"of {size} elements along axis {axis} it makes {out}: its padding, {before} + {after}, cuts "
+                "away all; give the input a larger shape (--shape)"
+            )

@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from tvm import relax, te
 
 from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, shape_of
+from paddle_tvm.compiler.frontends.paddle.ops.pointwise import dtype_of, scalar
 from paddle_tvm.compiler.frontends.paddle.ops.pool_windows import (
     average_windows,
     index_of_maximum,
     maximum_of_windows,
     power_windows,
 )
-from paddle_tvm.compiler.frontends.paddle.ops.spatial import in_channels_first, window_padding
+from paddle_tvm.compiler.frontends.paddle.ops.spatial import (
+    fit_windows,
+    in_channels_first,
+    window_padding,
+)
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
 
 _LAYOUTS = {2: "NCHW", 3: "NCDHW"}
@@ -75,6 +81,8 @@ def _windows(ctx: OpContext, data: relax.Expr, kernel: Sequence[Dim]) -> _Window
     algorithm = ctx.attr("padding_algorithm", "EXPLICIT")
     padding = window_padding(ctx, spatial, kernel, strides, ctx.attr("paddings"), algorithm)
     ceil_mode = bool(ctx.attr("ceil_mode"))
+    if algorithm != "SAME":
+        padding = fit_windows(ctx, spatial, kernel, strides, padding, ceil_mode)
     output = [
         ctx.simplify((size + before + after - window + (stride - 1 if ceil_mode else 0)) // stride + 1)
         for size, window, stride, (before, after) in zip(spatial, kernel, strides, padding, strict=True)
@@ -156,6 +164,8 @@ def _lp_pool2d(ctx: OpContext) -> Converted:
 def _max_pool_with_index(ctx: OpContext) -> Converted:
     data = ctx.input(0)
     windows = _windows(ctx, data, ctx.attr("kernel_size"))
-    best = ctx.emit(_maximum(ctx, data, windows))
+    # This kernel of Paddle's passes NaN over. Of unordered values TVM takes the second one.
+    numbers = ctx.emit(relax.op.maximum(data, scalar(float(np.finfo("float32").min), dtype_of(data))))
+    best = ctx.emit(_maximum(ctx, numbers, windows))
     best = ctx.require_equal(best, [*shape_of(data)[:2], *windows.output])
     return [best, windows.emit(ctx, index_of_maximum, data, best, name="max_pool_index")]

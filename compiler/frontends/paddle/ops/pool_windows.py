@@ -53,6 +53,11 @@ class _Axis:
             return tirx.all(position >= 0, position < self.size)
         return position < self.end(index)
 
+    def nearest(self, index: Any, step: Any) -> Any:
+        """A position of the window, or where that is outside the data the window's nearest inside."""
+        position = tirx.min(self.start(index) + step, tirx.min(self.end(index), self.size) - 1)
+        return tirx.max(position, 0)
+
     def count(self, index: Any, exclusive: bool) -> Any:
         start, end = self.start(index), self.end(index)
         if exclusive:
@@ -97,8 +102,23 @@ def _reduce(
 def maximum_of_windows(data: te.Tensor, *windows: Any, adaptive: bool) -> te.Tensor:
     """The largest element of each window."""
     axes = _axes(data, adaptive, *windows)
-    lowest = tirx.min_value(data.dtype)
-    return _reduce(data, axes, te.max, lambda i, at: data(i[0], i[1], *at), lowest, "max_pool")
+    inner = [te.reduce_axis((0, axis.longest()), f"k{number}") for number, axis in enumerate(axes)]
+
+    def largest(n: Any, c: Any, *index: Any) -> Any:
+        # Repeating an edge changes nothing; a constant after a NaN that is the window's last, which Paddle
+        # gives then, would.
+        position = [axis.nearest(i, k) for axis, i, k in zip(axes, index, inner, strict=True)]
+        return te.max(data(n, c, *position), axis=inner)
+
+    pooled = te.compute((*data.shape[:2], *(axis.output for axis in axes)), largest, name="max_pool")
+    if adaptive:
+        return pooled
+
+    def inside(n: Any, c: Any, *index: Any) -> Any:
+        reaches = tirx.all(*(axis.count(i, True) > 0 for axis, i in zip(axes, index, strict=True)))
+        return tirx.Select(reaches, pooled(n, c, *index), tirx.min_value(data.dtype))
+
+    return te.compute(pooled.shape, inside, name="max_pool_inside")
 
 
 def average_windows(data: te.Tensor, *windows: Any, adaptive: bool, exclusive: bool) -> te.Tensor:
@@ -145,4 +165,11 @@ def index_of_maximum(data: te.Tensor, best: te.Tensor, *windows: Any, adaptive: 
         found = data(i[0], i[1], *at) == best(*i)
         return tirx.Select(found, flat.astype("int32"), tirx.max_value("int32"))
 
-    return _reduce(data, axes, te.min, element, tirx.max_value("int32"), "max_pool_index")
+    place = _reduce(data, axes, te.min, element, tirx.max_value("int32"), "max_pool_index")
+
+    def named(*index: Any) -> Any:
+        # Paddle knows no place of a maximum where there is none but NaN and -Inf.
+        none = place(*index) == tirx.max_value("int32")
+        return tirx.Select(none, tirx.const(-1, "int32"), place(*index))
+
+    return te.compute(place.shape, named, name="max_pool_place")

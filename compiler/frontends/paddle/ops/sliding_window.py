@@ -8,16 +8,21 @@ from typing import Any
 from tvm import relax, te, tirx
 
 from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext
+from paddle_tvm.compiler.frontends.paddle.ops.spatial import fit_windows
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
 
 
 def _positions(ctx: OpContext, spatial: Sequence[Dim], pads: Sequence[int]) -> list[Dim]:
     """How many windows fit along each axis; padding is top, left, bottom, right."""
+    strides = ctx.attr("strides")
+    extents = [
+        step * (size - 1) + 1
+        for step, size in zip(ctx.attr("dilations"), ctx.attr("kernel_sizes"), strict=True)
+    ]
+    padding = fit_windows(ctx, spatial, extents, strides, [(pads[axis], pads[axis + 2]) for axis in (0, 1)])
     return [
-        ctx.simplify((size + pads[axis] + pads[axis + 2] - dilation * (extent - 1) - 1) // stride + 1)
-        for axis, (size, dilation, extent, stride) in enumerate(
-            zip(spatial, ctx.attr("dilations"), ctx.attr("kernel_sizes"), ctx.attr("strides"), strict=True)
-        )
+        ctx.simplify((size + before + after - extent) // stride + 1)
+        for size, extent, stride, (before, after) in zip(spatial, extents, strides, padding, strict=True)
     ]
 
 

@@ -70,6 +70,42 @@ def _same_padding(ctx: OpContext, size: Dim, window: Dim, stride: int) -> tuple[
     return ctx.simplify(before), ctx.simplify(total - before)
 
 
+def fit_windows(
+    ctx: OpContext,
+    spatial: Sequence[Dim],
+    extents: Sequence[Dim],
+    strides: Sequence[int],
+    padding: Sequence[tuple[Dim, Dim]],
+    ceil_mode: bool = False,
+) -> list[tuple[Dim, Dim]]:
+    """Padding with which as many windows fit as Paddle makes; ``extents`` are theirs, dilated.
+
+    Paddle's kernels make room / stride + 1 windows, and C++ rounds towards zero: data too short by less than
+    a stride has one window, beyond whose end are zeros, or nothing. Dynamic data must be long enough.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The data is so short that nothing would come out.
+    """
+    fitted = []
+    for axis, (size, extent, stride, (before, after)) in enumerate(
+        zip(spatial, extents, strides, padding, strict=True)
+    ):
+        room = ctx.simplify(size + before + after - extent + (stride - 1 if ceil_mode else 0))
+        if not isinstance(room, int):
+            ctx.require_at_least(size, ctx.simplify(size - room))
+        elif room <= -stride:
+            raise ctx.unsupported(
+                f"a window of {extent} elements, stride {stride}, does not fit into axis {axis} of the data: "
+                f"{size} elements and {before} + {after} of padding; give the input a larger shape (--shape)"
+            )
+        elif room < 0:
+            after = after - room
+        fitted.append((before, after))
+    return fitted
+
+
 def shift_spatial(
     ctx: OpContext, data: relax.Expr, before: Sequence[Dim], sizes: Sequence[Dim], name: str
 ) -> relax.Var:

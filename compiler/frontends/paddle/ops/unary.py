@@ -136,7 +136,8 @@ def _logit(ctx: OpContext) -> Converted:
 
     def logit(a: tirx.Expr) -> tirx.Expr:
         zero, one = tirx.const(0, a.ty), tirx.const(1, a.ty)
-        inside = tirx.max(tirx.min(a, tirx.const(1.0 - eps, a.ty)), tirx.const(eps, a.ty))
+        # The order of operands lets a NaN pass.
+        inside = tirx.max(tirx.const(eps, a.ty), tirx.min(tirx.const(1.0 - eps, a.ty), a))
         result = tirx.log(inside / (one - inside))
         if eps:
             return result

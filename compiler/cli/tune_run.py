@@ -1,0 +1,227 @@
+"""Runs ``paddle-tvm tune``, shows how it goes, and prints what it found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from paddle_tvm.compiler.bench.suite.machine import describe_machine
+from paddle_tvm.compiler.cli.console import stderr_console, stdout_console
+from paddle_tvm.compiler.cli.main import INTERRUPTED
+from paddle_tvm.compiler.cli.tune_values import default_log
+from paddle_tvm.compiler.tuning import tune as tuning
+from paddle_tvm.compiler.tuning.history import Both, History
+from paddle_tvm.compiler.tuning.progress import tuning_progress
+from paddle_tvm.compiler.tuning.report import Content, write_tuning_report
+from paddle_tvm.compiler.tuning.standings import is_better
+from paddle_tvm.compiler.tuning.standings_view import show_gain, show_share, show_time, show_trials
+from paddle_tvm.compiler.tuning.task import Comparison
+from paddle_tvm.compiler.tuning.tune import TuneOptions, TuneResult
+from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
+from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.workload import Workload
+from paddle_tvm.targets.x86 import x86_targets
+
+# Columns from which on a table has room for the forms that won.
+_WITH_FORM = 110
+
+
+def tune_and_print(
+    model: Path, name: str, log: Path | None, options: TuneOptions, report: Path | None, as_json: bool
+) -> None:
+    """Tune a model; see ``paddle-tvm tune --help``.
+
+    Parameters
+    ----------
+    model, name
+        The saved model, and what it is called.
+    log
+        The log, None for its default place.
+    options
+        What to search.
+    report
+        Where a page about the run goes, if one is wanted.
+    as_json
+        Whether to print the result as JSON.
+    """
+    _check_operators(options.ops)
+    (target,) = x86_targets(options.compile.mcpus())
+    log = log or default_log(target.target_class, name)
+    history = History()
+    subtitle = f"{target.kind} {target.mcpu} · {_threads(options.threads)} · {_shapes(options)} · {log}"
+
+    def write_report(result: TuneResult | None) -> None:
+        if report is not None:
+            content = Content(name, subtitle, options.threads, history, result, _environment(options, log))
+            write_tuning_report(content, report)
+
+    try:
+        with tuning_progress(stderr_console()) as progress:
+            result = tuning.tune_model(model, log, options, Both(progress, history))
+    except KeyboardInterrupt:
+        if history.trials:
+            write_report(None)
+        click.echo(f"\n{_interrupted(history, log)}", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    write_report(result)
+    if as_json:
+        written = {} if report is None else {"report": str(report)}
+        click.echo(json.dumps({**_as_json(result, options), **written}, indent=2))
+        return
+    _print(result, model, options, stdout_console())
+    if report is not None:
+        click.echo(f"report: {report}")
+
+
+def _check_operators(names: Sequence[str]) -> None:
+    """Refuse names of operators that have no forms to choose from."""
+    known = sorted(kind.operator for kind in Workload.__subclasses__())
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(
+            f"--ops {', '.join(unknown)}: no operator that can be tuned; known: {', '.join(known)}"
+        )
+
+
+def _interrupted(history: History, log: Path) -> str:
+    if not history.trials:
+        return "interrupted before anything was tried"
+    held = show_trials(history.trials)
+    kept = f"interrupted; {held} of this run are in {log}, from where the same command goes on"
+    if history.comparisons:
+        return kept
+    return (
+        f"{kept}.\nThe best were not compared with the defaults yet, and `compile` uses what wins such a "
+        "comparison: --trials 0 goes to it at once"
+    )
+
+
+def _print(result: TuneResult, model: Path, options: TuneOptions, console: Console) -> None:
+    better = sorted(
+        (one for one in result.comparisons if is_better(one)), key=lambda one: -_saved(one, options.threads)
+    )
+    if better:
+        console.print(_table(better, options.threads, console.width))
+    share = sum(task.share for task in result.tasks)
+    failed = sum(result.failures.values())
+    kinds = ", ".join(f"{count} {status}" for status, count in result.failures.items() if count)
+    console.print(
+        f"{len(better)} of {len(result.tasks)} tasks, which take {show_share(share)} of a run, have become "
+        f"faster; {show_trials(result.trials, failed)}{f' ({kinds})' if kinds else ''}, in "
+        f"{show_time(result.elapsed)}",
+        soft_wrap=True,
+    )
+    for threads, tuned in sorted(result.tuned_seconds.items(), reverse=True):
+        default = result.default_seconds[threads]
+        console.print(
+            f"one run, {_threads(threads)}: {default * 1e3:.2f} -> {tuned * 1e3:.2f} ms, "
+            f"{show_gain(default / tuned)}",
+            soft_wrap=True,
+        )
+    console.print(Text(f"log: {result.log}"), soft_wrap=True)
+    console.print(
+        Text(f"next: paddle-tvm compile {model} -o OUTPUT.pdtvm --tuning-log {result.log}"), soft_wrap=True
+    )
+
+
+def _table(comparisons: list[Comparison], threads: int, width: int) -> Table:
+    counts = sorted({count for one in comparisons for count in one.seconds}, reverse=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("operator", no_wrap=True)
+    for heading in ("of run", "calls", f"ms, {_threads(threads)}", *(f"gain, {count}T" for count in counts)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    with_form = width >= _WITH_FORM
+    if with_form:
+        table.add_column("form", overflow="fold")
+    for one in comparisons:
+        gains = [
+            one.default[count] / one.seconds[count] if count in one.seconds else None for count in counts
+        ]
+        table.add_row(
+            Text(name_workload(one.task.workload)),
+            show_share(one.task.share, 1),
+            str(one.task.calls),
+            f"{one.default[threads] * 1e3:.3f} -> {one.seconds[threads] * 1e3:.3f}",
+            *map(show_gain, gains),
+            *([Text(name_form(one.winner.config))] if with_form else []),
+        )
+    return table
+
+
+def _saved(comparison: Comparison, threads: int) -> float:
+    return comparison.task.calls * (comparison.default[threads] - comparison.seconds[threads])
+
+
+def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
+    return {
+        "log": str(result.log),
+        "threads": options.threads,
+        "seed": options.seed,
+        "seconds": round(result.elapsed, 3),
+        "trials": result.trials,
+        "failures": dict(result.failures),
+        "default_ms": {str(threads): value * 1e3 for threads, value in result.default_seconds.items()},
+        "tuned_ms": {str(threads): value * 1e3 for threads, value in result.tuned_seconds.items()},
+        "tasks": [
+            {
+                "workload": json.loads(task.workload.key),
+                "kernels": list(task.names),
+                "calls": task.calls,
+                "share": task.share,
+                "trials": len(task.outcomes),
+                "gain": task.gain,
+                "gflops": task.gflops,
+            }
+            for task in result.tasks
+        ],
+        "comparisons": [
+            {
+                "workload": json.loads(one.task.workload.key),
+                "default_config": dict(one.task.workload.default()),
+                "config": dict(one.winner.config),
+                "default_ms": {str(threads): value * 1e3 for threads, value in one.default.items()},
+                "ms": {str(threads): value * 1e3 for threads, value in one.seconds.items()},
+            }
+            for one in result.comparisons
+        ],
+        "skipped_records": [
+            {"log": str(line.path), "line": line.line, "reason": line.reason} for line in result.skipped
+        ],
+    }
+
+
+def _environment(options: TuneOptions, log: Path) -> dict[str, str]:
+    limits = [] if options.trials is None else [f"{options.trials} trials"]
+    limits += [] if options.seconds is None else [show_time(options.seconds)]
+    return {
+        "log": str(log),
+        "shapes": _shapes(options),
+        "threads": str(options.threads),
+        "seed": str(options.seed),
+        "operators": ", ".join(options.ops) or "all",
+        "least share of a run": show_share(options.min_share, 1),
+        "at most": " or ".join(limits) or "until nothing promises a gain",
+        "measured on": "this machine" if options.rpc is None else "{}:{}, key {}".format(*options.rpc),
+        **describe_machine(),
+    }
+
+
+def _shapes(options: TuneOptions) -> str:
+    (form,) = options.compile.forms().values()
+    fixed = _shape_text(form or {}) or "shapes as saved"
+    return f"{fixed}, measured with {_shape_text(options.sizes)}" if options.sizes else fixed
+
+
+def _shape_text(shapes: Mapping[str, Sequence[int | str]]) -> str:
+    return " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in shapes.items())
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'' if count == 1 else 's'}"

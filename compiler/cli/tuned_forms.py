@@ -1,0 +1,41 @@
+"""Says which forms the kernels of an artifact got, and what became of the tuning logs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from paddle_tvm.targets.workload import Choice, Origin
+
+if TYPE_CHECKING:
+    from paddle_tvm.compiler.tuning.log import Skipped
+
+
+def count_origins(choices: Iterable[Choice]) -> dict[str, int]:
+    """How many kernels have a form of each origin."""
+    counts = Counter(choice.origin for choice in choices)
+    return {origin: counts[origin] for origin in sorted(get_args(Origin), reverse=True)}
+
+
+def describe_origins(choices: Mapping[str, Choice]) -> str:
+    """The same as text, without those that there are none of."""
+    counts = count_origins(choices.values())
+    return ", ".join(f"{count} {origin}" for origin, count in counts.items() if count)
+
+
+def warn_of_skipped(skipped: Sequence[Skipped]) -> None:
+    """A line on stderr for each log that has lines which could not be used."""
+    by_log: dict[Path, list[Skipped]] = {}
+    for line in skipped:
+        by_log.setdefault(line.path, []).append(line)
+    for log, lines in by_log.items():
+        count = "1 line was" if len(lines) == 1 else f"{len(lines)} lines were"
+        click.echo(
+            f"warning: {log}: {count} skipped, the first is line {lines[0].line}: {lines[0].reason}; "
+            f"see all of them with: paddle-tvm tune --check {log}",
+            err=True,
+        )

@@ -1,0 +1,122 @@
+"""``paddle-tvm tune --check`` and ``--merge``: what is in tuning logs, and several made one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from paddle_tvm.compiler.tuning.log import Checked, Skipped, check_log, check_log_path
+from paddle_tvm.compiler.tuning.merge import merge_logs
+from paddle_tvm.compiler.tuning.records import Header, Winner
+from paddle_tvm.runtime.errors import ArtifactError
+
+
+@dataclass
+class _Report:
+    """A log: how many records of a kind can be applied, by what they were measured under, and the others."""
+
+    log: Path
+    usable: dict[Header, Counter[str]] = field(default_factory=dict)
+    stale: list[tuple[int, str]] = field(default_factory=list)
+    bad: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, found: Checked | Skipped) -> None:
+        if isinstance(found, Skipped):
+            (self.stale if found.stale else self.bad).append((found.line, found.reason))
+        elif found.problem is not None:
+            self.stale.append((found.entry.line, found.problem))
+        else:
+            kind = "winner" if isinstance(found.entry.record, Winner) else "trial"
+            self.usable.setdefault(found.entry.header, Counter())[kind] += 1
+
+    def count(self, kind: str) -> int:
+        return sum(counts[kind] for counts in self.usable.values())
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "log": str(self.log),
+            "winners": self.count("winner"),
+            "trials": self.count("trial"),
+            "measured": [
+                {**header.to_json(), "winners": counts["winner"], "trials": counts["trial"]}
+                for header, counts in self.usable.items()
+            ],
+            "stale": [{"line": line, "reason": reason} for line, reason in self.stale],
+            "bad": [{"line": line, "reason": reason} for line, reason in self.bad],
+        }
+
+
+def check_tuning_logs(logs: Sequence[Path], as_json: bool) -> None:
+    """Print what this version can do with the records of logs.
+
+    Raises
+    ------
+    UsageError
+        A log is missing, or cannot be read.
+    ArtifactError
+        There are lines that cannot be applied.
+    """
+    for log in logs:
+        check_log_path(log)
+    reports = []
+    for log in logs:
+        reports.append(_Report(log))
+        for found in check_log(log):
+            reports[-1].add(found)
+    if as_json:
+        click.echo(json.dumps([report.as_json() for report in reports], indent=2))
+    else:
+        for report in reports:
+            _print(report)
+    unusable = sum(len(report.stale) + len(report.bad) for report in reports)
+    if unusable:
+        raise ArtifactError(
+            f"{_count(unusable, 'line')} cannot be applied, which `compile` skips; tune the model again to "
+            "have records that this version can apply"
+        )
+
+
+def merge_tuning_logs(logs: Sequence[Path], output: Path, force: bool, as_json: bool) -> None:
+    """Join logs into one, and print what it holds."""
+    merged = merge_logs(logs, output, force=force)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "log": str(output),
+                    "winners": merged.winners,
+                    "skipped": [
+                        {"log": str(line.path), "line": line.line, "reason": line.reason}
+                        for line in merged.skipped
+                    ],
+                },
+                indent=2,
+            )
+        )
+        return
+    click.echo(f"{output}: {_count(merged.winners, 'winner')} of {_count(len(logs), 'log')}")
+    for line in merged.skipped:
+        click.echo(f"warning: {line.path}:{line.line} was left out: {line.reason}", err=True)
+
+
+def _print(report: _Report) -> None:
+    held = f"{_count(report.count('winner'), 'winner')}, {_count(report.count('trial'), 'trial')}"
+    click.echo(f"{report.log}: {held} that can be applied")
+    for header, counts in report.usable.items():
+        held = f"{_count(counts['winner'], 'winner')}, {_count(counts['trial'], 'trial')}"
+        click.echo(
+            f"  {held} for {header.target}: {header.cpu}, {_count(header.threads, 'thread')}, {header.date}, "
+            f"paddle-tvm {header.paddle_tvm}, TVM {header.tvm}"
+        )
+    for name, lines in (("stale", report.stale), ("damaged", report.bad)):
+        for line, reason in lines:
+            click.echo(f"  line {line} is {name}: {reason}")
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"

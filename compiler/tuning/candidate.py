@@ -1,0 +1,170 @@
+"""A form of a kernel, built in this process: checked and timed."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable
+from functools import partial
+from math import ceil
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import tvm
+
+from paddle_tvm.compiler.tuning.child import Channel, Failed
+from paddle_tvm.compiler.tuning.launcher_library import LoopLauncher
+from paddle_tvm.targets.base import Target
+from paddle_tvm.targets.workload import Config, Workload
+
+# How long the calls of a round take together.
+_ROUND_S = 6e-3
+# Rounds that agree with each other, within this part of the fastest, and the most that are tried for it.
+_ROUNDS = 3
+_AGREE = 0.1
+_MOST_ROUNDS = 9
+# Slower than the fastest form so far by this, a form needs no exact time.
+_HOPELESS = 1.5
+# Largest error, relative to the largest value of the default form's output.
+_TOLERANCE = 1e-4
+
+
+class Kernel(Protocol):
+    """What is measured: `kernel.TunableKernel`, or what stands for it in tests."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def workload(self) -> Workload: ...
+
+    def primfunc(self, config: Config, target: Target) -> Any: ...
+
+    def inputs(self, config: Config, seed: int) -> list[npt.NDArray[Any]]: ...
+
+    def output(self) -> tuple[tuple[int, ...], str]: ...
+
+
+class Candidate:
+    """A form of a kernel, with operands, ready to be called.
+
+    Parameters
+    ----------
+    kernel, config, target
+        What to build.
+    seed
+        Of the inputs.
+    launcher
+        Splits parallel loops among threads.
+    """
+
+    def __init__(
+        self, kernel: Kernel, config: Config, target: Target, seed: int, launcher: LoopLauncher
+    ) -> None:
+        self._launcher = launcher
+        module = tvm.IRModule({"main": kernel.primfunc(config, target)})
+        # Half of the code would be checks of the arguments.
+        with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
+            self._library = tvm.tirx.build(module, target=target.tvm_target, pipeline=target.tir_pipeline)
+        # The machine code is made here.
+        self._call = self._library["main"]
+        shape, dtype = kernel.output()
+        # What the kernel does not write is a NaN, or -1.
+        unwritten = np.full(int(np.prod(shape)) * np.dtype(dtype).itemsize, 0xFF, np.uint8)
+        self._output = tvm.runtime.tensor(unwritten.view(dtype).reshape(shape))
+        self._arguments = [*map(tvm.runtime.tensor, kernel.inputs(config, seed)), self._output]
+        self._calls = 0
+
+    def output(self, threads: int) -> npt.NDArray[Any]:
+        """Call it once; what it computes."""
+        with self._launcher.threads(threads):
+            self._call(*self._arguments)
+        result: npt.NDArray[Any] = self._output.numpy()
+        return result
+
+    def round(self, threads: int) -> float:
+        """Seconds of a call, on average over as many calls as every round has."""
+        if not self._calls:
+            self._calls = ceil(_ROUND_S / self._time(threads, 1))
+        return self._time(threads, self._calls)
+
+    def _time(self, threads: int, calls: int) -> float:
+        with self._launcher.threads(threads):
+            if calls == 1:
+                begin = perf_counter()
+                self._call(*self._arguments)
+                return perf_counter() - begin
+            evaluator = self._library.time_evaluator("main", tvm.cpu(), number=calls, repeat=1)
+            return float(evaluator(*self._arguments).results[0])
+
+
+def steady(time_round: Callable[[], float], best: float) -> list[float]:
+    """Time rounds until some agree; the times of those, or of the fastest ones where none do.
+
+    Fewer where they show that the form is much slower than ``best``, the time of the fastest form so far.
+    """
+    times: list[float] = []
+    while len(times) < _MOST_ROUNDS:
+        times = sorted([*times, time_round()])
+        if len(times) == 2 and times[0] > _HOPELESS * best:
+            break
+        if len(times) >= _ROUNDS and times[_ROUNDS - 1] <= (1 + _AGREE) * times[0]:
+            break
+    return times[:_ROUNDS]
+
+
+def serve(make: Callable[[], Candidate], reference: int, channel: Channel) -> None:
+    """Make a candidate, say so, and do what it is told through the channel.
+
+    ``reference`` is a file, for the output of the default form.
+    """
+    candidate = make()
+    channel.send({"built": True})
+    while (command := channel.receive()) is not None:
+        match command:
+            case ["write", threads]:
+                output = candidate.output(threads)
+                os.ftruncate(reference, output.nbytes)
+                with mmap.mmap(reference, output.nbytes) as shared:
+                    shared.write(output.tobytes())
+                channel.send({"seconds": []})
+            case ["check", threads]:
+                _check(candidate.output(threads), reference)
+                channel.send({"seconds": []})
+            case ["measure", threads, best]:
+                _check(candidate.output(threads), reference)
+                channel.send({"seconds": steady(partial(candidate.round, threads), best)})
+            case ["round", threads]:
+                channel.send({"seconds": [candidate.round(threads)]})
+            case unknown:
+                raise ValueError(f"a candidate does not know the command {unknown}")
+
+
+def _check(output: npt.NDArray[Any], reference: int) -> None:
+    """Raises Failed where an output is not that of the default form."""
+    with mmap.mmap(reference, output.nbytes, prot=mmap.PROT_READ) as shared:
+        wanted = np.frombuffer(bytes(shared), output.dtype).reshape(output.shape)
+    problem = difference(output, wanted)
+    if problem is not None:
+        raise Failed("wrong", problem)
+
+
+def difference(output: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> str | None:
+    """What makes an output another than the one that is wanted, for people; None where nothing does."""
+    if output.dtype.kind != "f":
+        count = int(np.count_nonzero(output != wanted))
+        return f"{count} of {output.size} values differ from the default form's" if count else None
+    finite = np.isfinite(wanted)
+    if not (finite.all() and np.isfinite(output).all()):
+        same = (finite & np.isfinite(output)) | (output == wanted) | (np.isnan(output) & np.isnan(wanted))
+        if not same.all():
+            count = int(np.count_nonzero(~same))
+            return f"{count} of {output.size} values are not NaN or infinite as the default form's are"
+        output, wanted = output[finite], wanted[finite]
+    error = float(np.abs(output - wanted).max(initial=0))
+    allowed = _TOLERANCE * float(np.abs(wanted).max(initial=0))
+    if error > allowed:
+        return f"error {error:.3g} against the default form; {allowed:.3g} is allowed"
+    return None

@@ -1,0 +1,167 @@
+"""Which form each kernel gets, by what tuning logs say."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from math import inf, log2
+from pathlib import Path
+
+from paddle_tvm.compiler.tuning.log import Skipped, read_log
+from paddle_tvm.compiler.tuning.records import Winner
+from paddle_tvm.targets.base import Target
+from paddle_tvm.targets.workload import Choice, Origin, Workload
+
+# A form that was measured to gain less than this over the default is not taken for it.
+_LEAST_GAIN = 1.02
+# How far the sizes of a neighbour may be, all of them together: by this factor.
+_FARTHEST = 2.0
+
+
+def shipped_logs(target: Target) -> tuple[Path, ...]:
+    """The logs that the package brings for the class of a target."""
+    folder = Path(str(files("paddle_tvm.tuning_logs"))) / target.target_class
+    return tuple(sorted(folder.glob("*.jsonl")))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A winner, and in which order it is asked among those of its workload."""
+
+    rank: tuple[bool, bool, int, float, float, str, str]
+    winner: Winner
+    threads: int
+    gain: float
+    source: str
+
+    @property
+    def improves(self) -> bool:
+        winner = self.winner
+        return self.gain >= _LEAST_GAIN and dict(winner.config) != dict(winner.default_config)
+
+
+class TunedChoices:
+    """The forms of kernels by tuning logs; where they say nothing, by the analytic model.
+
+    A workload gets the form of its own record; else that of its nearest neighbour (the workload of the same
+    family whose sizes are nearest, up to a factor of two), where it has such a form; else the default. So it
+    does where the record says that nothing is at least 2 % faster than the default. Of several records,
+    those of the user's logs count before those shipped, then those measured with the most threads that are
+    no more than asked for, then the larger gain. The order of the logs does not matter.
+
+    Parameters
+    ----------
+    target
+        What is compiled for. Records of another target class are not looked at.
+    logs
+        The user's logs.
+    shipped
+        Logs that the package brings.
+    threads
+        Threads that the code will run with; None for any number.
+
+    Attributes
+    ----------
+    made
+        The choice for every workload that was asked for, by its key.
+    skipped
+        Lines of the logs that gave no record.
+
+    Raises
+    ------
+    UsageError
+        A log cannot be read.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        logs: Iterable[Path] = (),
+        shipped: Iterable[Path] = (),
+        threads: int | None = None,
+    ) -> None:
+        self.made: dict[str, Choice] = {}
+        self._threads_of: dict[str, int] = {}
+        skipped: list[Skipped] = []
+        known: defaultdict[Workload, list[_Known]] = defaultdict(list)
+        for brought, paths in ((False, logs), (True, shipped)):
+            for path in paths:
+                for winner in _winners(path, target.target_class, brought, threads, skipped):
+                    known[winner.winner.workload].append(winner)
+        self.skipped = tuple(skipped)
+        self._known: Mapping[Workload, Sequence[_Known]] = {
+            workload: sorted(winners, key=lambda winner: winner.rank) for workload, winners in known.items()
+        }
+        self._families: defaultdict[tuple[str, tuple[object, ...]], list[Workload]] = defaultdict(list)
+        for workload in sorted(known, key=lambda workload: workload.key):
+            self._families[(workload.operator, workload.family())].append(workload)
+
+    def of(self, workload: Workload) -> Choice:
+        """The form of a workload."""
+        key = workload.key
+        if key not in self.made:
+            self.made[key] = self._choose(workload)
+        return self.made[key]
+
+    @property
+    def threads(self) -> int | None:
+        """The number of threads that all records in use were measured with; None where there is no such."""
+        used = set(self._threads_of.values())
+        return used.pop() if len(used) == 1 else None
+
+    def _choose(self, workload: Workload) -> Choice:
+        for known in self._known.get(workload, ()):
+            if workload.fits(known.winner.config):
+                return self._take(workload, known, "tuned")
+        neighbour = self._neighbour(workload)
+        return self._take(workload, neighbour, "transferred") if neighbour else Choice(workload.default())
+
+    def _take(self, workload: Workload, known: _Known, origin: Origin) -> Choice:
+        config, default = dict(known.winner.config), workload.default()
+        if not known.improves or config == dict(default):
+            return Choice(default)
+        self._threads_of[workload.key] = known.threads
+        return Choice(config, origin, known.source)
+
+    def _neighbour(self, workload: Workload) -> _Known | None:
+        near = [
+            (distance, other)
+            for other in self._families[(workload.operator, workload.family())]
+            if other != workload and (distance := _distance(workload, other)) <= log2(_FARTHEST)
+        ]
+        for _, other in sorted(near, key=lambda found: (found[0], found[1].key)):
+            best = self._known[other][0]
+            if not best.improves or workload.fits(best.winner.config):
+                return best
+        return None
+
+
+def _winners(
+    path: Path, target_class: str, brought: bool, threads: int | None, skipped: list[Skipped]
+) -> Iterator[_Known]:
+    for entry in read_log(path):
+        if isinstance(entry, Skipped):
+            skipped.append(entry)
+            continue
+        winner, measured = entry.record, entry.header.threads
+        if entry.header.target != target_class or not isinstance(winner, Winner):
+            continue
+        gain = winner.gain(measured)
+        source = f"{path.name}:{entry.line}"
+        beyond = threads is not None and measured > threads
+        rank = (
+            *(brought, beyond, measured if beyond else -measured),
+            *(-gain, winner.seconds[measured], json.dumps(dict(winner.config), sort_keys=True), source),
+        )
+        yield _Known(rank, winner, measured, gain, source)
+
+
+def _distance(workload: Workload, other: Workload) -> float:
+    """How far the sizes are apart: the logarithm of the product of their ratios."""
+    return sum(
+        0.0 if one == two else abs(log2(one / two)) if one and two else inf
+        for one, two in zip(workload.sizes(), other.sizes(), strict=True)
+    )

@@ -1,0 +1,110 @@
+"""Remembers a tuning run, for its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from paddle_tvm.compiler.tuning.outcome import Outcome
+from paddle_tvm.compiler.tuning.task import Comparison, Task, TuningListener
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The latency of a run that was to be expected after a trial, and when that was."""
+
+    elapsed: float
+    expected: float
+
+
+class History:
+    """Listens to a run.
+
+    Attributes
+    ----------
+    tasks
+        Empty before the search begins.
+    kept
+        Of each task how many of its trials an earlier run has made.
+    model_seconds
+        Latency of a run in default forms.
+    peak_gflops
+        The machine's peak.
+    moments
+        One for each trial that changed what is to be expected, and one for the last trial.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: Sequence[Task] = ()
+        self.kept: Sequence[int] = ()
+        self.model_seconds = 0.0
+        self.peak_gflops = 0.0
+        self.moments: list[Moment] = []
+        self.comparisons: list[Comparison] = []
+        self.notes: list[str] = []
+
+    @property
+    def trials(self) -> int:
+        """Trials of this run."""
+        return sum(len(task.outcomes) for task in self.tasks) - sum(self.kept)
+
+    def stage(self, name: str) -> None:
+        pass
+
+    def begin(
+        self,
+        tasks: Sequence[Task],
+        model_seconds: float,
+        peak_gflops: float,
+        budget_seconds: float | None,
+        budget_trials: int | None,
+    ) -> None:
+        self.tasks = tuple(tasks)
+        self.kept = tuple(len(task.outcomes) for task in tasks)
+        self.model_seconds, self.peak_gflops = model_seconds, peak_gflops
+
+    def trial(self, task: Task, outcome: Outcome, expected_seconds: float, elapsed: float) -> None:
+        # The last moment goes on until something changes.
+        if [moment.expected for moment in self.moments[-2:]] == [expected_seconds] * 2:
+            self.moments.pop()
+        self.moments.append(Moment(elapsed, expected_seconds))
+
+    def compared(self, comparison: Comparison) -> None:
+        self.comparisons.append(comparison)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class Both:
+    """Tells two listeners, one after the other."""
+
+    def __init__(self, first: TuningListener, second: TuningListener) -> None:
+        self._listeners = (first, second)
+
+    def stage(self, name: str) -> None:
+        for listener in self._listeners:
+            listener.stage(name)
+
+    def begin(
+        self,
+        tasks: Sequence[Task],
+        model_seconds: float,
+        peak_gflops: float,
+        budget_seconds: float | None,
+        budget_trials: int | None,
+    ) -> None:
+        for listener in self._listeners:
+            listener.begin(tasks, model_seconds, peak_gflops, budget_seconds, budget_trials)
+
+    def trial(self, task: Task, outcome: Outcome, expected_seconds: float, elapsed: float) -> None:
+        for listener in self._listeners:
+            listener.trial(task, outcome, expected_seconds, elapsed)
+
+    def compared(self, comparison: Comparison) -> None:
+        for listener in self._listeners:
+            listener.compared(comparison)
+
+    def note(self, text: str) -> None:
+        for listener in self._listeners:
+            listener.note(text)

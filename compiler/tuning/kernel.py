@@ -1,0 +1,249 @@
+"""A kernel whose form can be chosen, cut out of a model: it can be built, in any form, on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tvm
+import tvm_ffi
+from tvm import relax, s_tir, tirx
+from tvm.sym import Analyzer
+
+from paddle_tvm.compiler.lowering import LoweredStages
+from paddle_tvm.targets.base import Target
+from paddle_tvm.targets.workload import WORKLOAD, Config, Workload
+
+_WEIGHT = 1
+"""Of a kernel's operands the one that is packed at compile time."""
+
+
+@dataclass(frozen=True)
+class TunableKernel:
+    """A kernel and what is fused with it.
+
+    Attributes
+    ----------
+    name
+        Its name in the model.
+    workload
+        What it computes, apart from what is fused with it.
+    graph
+        The Relax function ``main`` of the kernel and what is fused with it, and their TIR functions, as JSON.
+    sizes
+        Values for the symbols in its shapes, to measure with.
+    """
+
+    name: str
+    workload: Workload
+    graph: str
+    sizes: Mapping[str, int]
+
+    def primfunc(self, config: Config, target: Target) -> tirx.PrimFunc:
+        """The kernel in a form, scheduled for a target; its arguments are the inputs and the output.
+
+        Raises
+        ------
+        tvm.error.TVMError
+            The form cannot be built.
+        """
+        fused = relax.transform.FuseTIR()(_reform(tvm.ir.load_json(self.graph), self.workload, config))[
+            "main"
+        ]
+        scheduled = target.schedule(tvm.IRModule({"main": fused.without_attr("global_symbol")}))["main"]
+        return scheduled.with_attr("global_symbol", "main")
+
+    def inputs(self, config: Config, seed: int) -> list[npt.NDArray[Any]]:
+        """Random inputs, the same for every form but for the order of the weight."""
+        module = tvm.ir.load_json(self.graph)
+        arrays = []
+        weight = _weight_parameter(module, self.workload)
+        for number, parameter in enumerate(module["main"].params):
+            generator = np.random.default_rng((seed, number))
+            if weight is not None and parameter.same_as(weight):
+                shape = self.workload.weight_shape()
+                assert shape is not None
+                values = generator.standard_normal(shape, np.float32)
+                # Sums over the window then have about the size of an input.
+                arrays.append(self.workload.pack(config, values / np.float32(np.sqrt(np.prod(shape[1:])))))
+                continue
+            shape = tuple(self._size(dim) for dim in parameter.ty.shape)
+            dtype = np.dtype(str(parameter.ty.dtype))
+            if dtype.kind == "f":
+                arrays.append(generator.standard_normal(shape, np.float32).astype(dtype))
+            else:
+                arrays.append(generator.integers(0, 2, shape).astype(dtype))
+        return arrays
+
+    def output(self) -> tuple[tuple[int, ...], str]:
+        """Shape and dtype of the output, whatever the form."""
+        result = tvm.ir.load_json(self.graph)["main"].ret_ty
+        return tuple(self._size(dim) for dim in result.shape), str(result.dtype)
+
+    def _size(self, dim: Any) -> int:
+        if isinstance(dim, tirx.IntImm):
+            return int(dim.value)
+        known = {
+            variable: tirx.IntImm("int64", self.sizes[variable.name])
+            for variable in tirx.analysis.undefined_vars(dim)
+        }
+        return int(Analyzer().simplify(tirx.stmt_functor.substitute(dim, known)).value)
+
+
+def workload_of(function: tirx.PrimFunc) -> Workload | None:
+    """The workload of a TIR function that is not scheduled yet; None where its form cannot be chosen."""
+    found: list[str] = []
+
+    def visit(block: s_tir.SBlock) -> None:
+        if WORKLOAD in block.annotations:
+            found.append(str(block.annotations[WORKLOAD]))
+
+    tvm_ffi.structural_walk(function.body, (s_tir.SBlock, visit))
+    return Workload.from_key(found[0]) if found else None
+
+
+def find_kernels(stages: LoweredStages, sizes: Mapping[str, int]) -> dict[str, TunableKernel]:
+    """The kernels of a lowered module whose form can be chosen, by name.
+
+    Parameters
+    ----------
+    stages
+        The module as it is lowered.
+    sizes
+        Values for the symbols in shapes. Kernels with other symbols, which depend on data, are left out.
+    """
+    kernels = {}
+    for variable, function in stages.fused.functions.items():
+        workload = workload_of(function) if isinstance(function, tirx.PrimFunc) else None
+        if workload is None:
+            continue
+        module = _cut_out(stages.groups, variable.name_hint)
+        symbols = {symbol.name for symbol in relax.analysis.free_symbolic_vars(module["main"])}
+        symbols |= {symbol.name for symbol in relax.analysis.defined_symbolic_vars(module["main"])}
+        if symbols <= set(sizes):
+            own = {name: sizes[name] for name in sorted(symbols)}
+            kernels[variable.name_hint] = TunableKernel(
+                variable.name_hint, workload, tvm.ir.save_json(module), own
+            )
+    return kernels
+
+
+def _cut_out(module: tvm.IRModule, name: str) -> tvm.IRModule:
+    """A module of a group, as ``main``, and of the TIR functions that it calls."""
+    function = module[name]
+    builder = relax.BlockBuilder()
+    if isinstance(function, tirx.PrimFunc):
+        # Nothing is fused with it: a group of its own.
+        *inputs, output = (function.buffer_map[parameter] for parameter in function.params)
+        parameters = [
+            relax.Var(f"input{number}", relax.TensorType(list(buffer.shape), str(buffer.dtype)))
+            for number, buffer in enumerate(inputs)
+        ]
+        with builder.function("main", parameters, attrs={"Primitive": True}):
+            with builder.dataflow():
+                callee = builder.add_func(function, "kernel")
+                result = relax.TensorType(list(output.shape), str(output.dtype))
+                made = builder.emit_output(relax.call_tir(callee, parameters, result))
+            builder.emit_func_output(made)
+        return builder.finalize()
+    functions = {"main": function.with_attr("global_symbol", "main")}
+    calls: list[relax.Call] = []
+    relax.analysis.post_order_visit(
+        function, lambda node: calls.append(node) if isinstance(node, relax.Call) else None
+    )
+    for call in calls:
+        for callee in call.args:
+            if isinstance(callee, tvm.ir.GlobalVar):
+                functions[callee] = module[callee]
+    return tvm.IRModule(functions)
+
+
+def _main_call(module: tvm.IRModule, workload: Workload) -> relax.Call:
+    """The call of the TIR function that computes the workload."""
+    calls: list[relax.Call] = []
+
+    def visit(node: Any) -> None:
+        if isinstance(node, relax.Call) and node.op.name == "relax.call_tir":
+            made = workload_of(module[node.args[0]])
+            if made == workload:
+                calls.append(node)
+
+    relax.analysis.post_order_visit(module["main"], visit)
+    return calls[0]
+
+
+def _weight_parameter(module: tvm.IRModule, workload: Workload) -> relax.Var | None:
+    """The parameter of a group that is packed at compile time."""
+    if workload.weight_shape() is None:
+        return None
+    return _main_call(module, workload).args[1].fields[_WEIGHT]
+
+
+def _reform(module: tvm.IRModule, workload: Workload, config: Config) -> tvm.IRModule:
+    """The module with its kernel in another form."""
+    function = module["main"]
+    replaced = _main_call(module, workload)
+    weight = _weight_parameter(module, workload)
+    known: dict[relax.Var, relax.Expr] = {}
+    for parameter in function.params:
+        ty = parameter.ty
+        if weight is not None and parameter.same_as(weight):
+            shape = workload.packed_shape(config)
+            ty = relax.TensorType(list(shape), str(ty.dtype))
+        known[parameter] = relax.Var(parameter.name, ty)
+
+    form = workload.compute(config)
+
+    def remap(expr: relax.Expr) -> relax.Expr:
+        if isinstance(expr, relax.Var):
+            return known[expr]
+        if isinstance(expr, relax.Tuple):
+            return relax.Tuple([remap(field) for field in expr.fields])
+        if isinstance(expr, relax.TupleGetItem):
+            return relax.TupleGetItem(remap(expr.tuple_value), expr.index)
+        if isinstance(expr, tvm.ir.GlobalVar):
+            callee = module[expr]
+            own = replaced.args[0].same_as(expr) and form is None
+            return builder.add_func(
+                _annotated(callee, workload.notes(config)) if own else callee, expr.name_hint
+            )
+        if isinstance(expr, relax.Call):
+            return relax.Call(expr.op, [remap(arg) for arg in expr.args], expr.attrs, expr.ty_args)
+        return expr
+
+    builder = relax.BlockBuilder()
+    with builder.function("main", list(known.values()), attrs={"Primitive": True}):
+        with builder.dataflow():
+            for binding in function.body.blocks[0].bindings:
+                value = binding.value
+                if value.same_as(replaced) and form is not None:
+                    operands = [remap(operand) for operand in value.args[1].fields]
+                    value = builder.call_te(form, *operands, primfunc_name_hint="kernel")
+                else:
+                    value = remap(value)
+                known[binding.var] = builder.emit(value)
+            result = builder.emit_output(known[function.body.body])
+        group = builder.emit_func_output(result)
+    # TVM fuses what is called, and drops the rest.
+    arguments = [relax.Var(parameter.name, parameter.ty) for parameter in builder.get()[group].params]
+    with builder.function("run", arguments):
+        with builder.dataflow():
+            result = builder.emit_output(relax.Call(group, arguments))
+        builder.emit_func_output(result)
+    return builder.finalize()
+
+
+def _annotated(function: tirx.PrimFunc, notes: Mapping[str, Any]) -> tirx.PrimFunc:
+    """The function with other annotations on the block that computes the workload."""
+    schedule = s_tir.Schedule(tvm.IRModule({"main": function.without_attr("global_symbol")}))
+    for block in schedule.get_child_blocks(schedule.get_sblock("root")):
+        present = schedule.get(block).annotations
+        if WORKLOAD in present:
+            for name, value in notes.items():
+                if name in present:
+                    schedule.unannotate(block, name)
+                schedule.annotate(block, name, value)
+    return schedule.mod["main"].with_attrs(function.attrs)

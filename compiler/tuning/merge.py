@@ -1,0 +1,127 @@
+"""Joins tuning logs into one, which keeps the best of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from paddle_tvm.compiler.array_files import check_writable, replacing
+from paddle_tvm.compiler.tuning.log import Entry, Skipped, check_log_path, lock_log, read_log
+from paddle_tvm.compiler.tuning.records import Header, Winner, encode
+from paddle_tvm.runtime.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Merged:
+    """How many records a merge has written, and the lines of its inputs that it could not read."""
+
+    winners: int
+    trials: int
+    skipped: tuple[Skipped, ...]
+
+
+def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, force: bool = False) -> Merged:
+    """Write the best winner for each target class, number of threads and workload into one log.
+
+    The best is that with the largest gain over its default; of equals, the fastest. The same records give
+    the same bytes, in whatever order they come.
+
+    Parameters
+    ----------
+    logs
+        The inputs, which stay as they are.
+    output
+        The file to write; it changes in one step. It may be one of the inputs.
+    trials
+        Whether to keep the trials too, once each.
+    force
+        Whether to replace an output that exists and is no input, or that has lines which cannot be read.
+
+    Raises
+    ------
+    UsageError
+        An input cannot be read, or the output cannot be written or would lose something.
+    """
+    for log in logs:
+        check_log_path(log)
+    check_writable(output)
+    in_place = _is_one_of(output, logs)
+    if not in_place and os.path.lexists(output) and not force:
+        raise UsageError(f"{output} exists and is none of the merged logs; replace it with --force")
+    with _kept_still(output if in_place else None):
+        entries: list[Entry] = []
+        skipped: list[Skipped] = []
+        for log in logs:
+            for found in read_log(log):
+                if isinstance(found, Skipped):
+                    skipped.append(found)
+                elif trials or isinstance(found.record, Winner):
+                    entries.append(found)
+        lost = [line for line in skipped if _is_one_of(output, [line.path])]
+        if lost and not force:
+            raise UsageError(
+                f"{output} is merged into itself and would lose {len(lost)} of its lines, which cannot be "
+                f"read (line {lost[0].line}: {lost[0].reason}); merge to another file, or use --force"
+            )
+        lines = sorted(_best(entries) | _trials(entries))
+        with replacing(output) as file:
+            under = None
+            for header, _, line in lines:
+                if header != under:
+                    file.write(header)
+                    under = header
+                file.write(line)
+            file.flush()
+            with suppress(OSError):
+                os.fsync(file.fileno())
+    winners = sum(place == 0 for _, place, _ in lines)
+    return Merged(winners, len(lines) - winners, tuple(skipped))
+
+
+def best_first(header: Header, winner: Winner) -> tuple[float, float, bytes]:
+    """The order of winners of a workload: by gain, by time, and then by what they say."""
+    return (-winner.gain(header.threads), winner.seconds[header.threads], encode(header) + encode(winner))
+
+
+# A line of the merged log: its header, whether it is a trial, and itself.
+_Line = tuple[bytes, int, bytes]
+
+
+def _best(entries: Sequence[Entry]) -> set[_Line]:
+    best: dict[tuple[str, int, str], tuple[tuple[float, float, bytes], _Line]] = {}
+    for entry in entries:
+        header, winner = entry.header, entry.record
+        if isinstance(winner, Winner):
+            key = (header.target, header.threads, winner.workload.key)
+            found = (best_first(header, winner), (encode(header), 0, encode(winner)))
+            best[key] = min(best[key], found) if key in best else found
+    return {line for _, line in best.values()}
+
+
+def _trials(entries: Sequence[Entry]) -> set[_Line]:
+    return {
+        (encode(entry.header), 1, encode(entry.record))
+        for entry in entries
+        if not isinstance(entry.record, Winner)
+    }
+
+
+def _is_one_of(path: Path, others: Sequence[Path]) -> bool:
+    return path.exists() and any(path.samefile(other) for other in others)
+
+
+@contextmanager
+def _kept_still(path: Path | None) -> Iterator[None]:
+    """Let nobody append to a log that is about to be replaced: the merge would lose it."""
+    if path is None:
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock_log(path))
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}; merge to another file") from error
+        yield

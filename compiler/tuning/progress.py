@@ -1,0 +1,196 @@
+"""Shows a tuning run while it goes on: a live table on a terminal, else lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from paddle_tvm.compiler.tuning.outcome import Outcome
+from paddle_tvm.compiler.tuning.standings import Standing, Standings
+from paddle_tvm.compiler.tuning.standings_view import (
+    NOTEWORTHY,
+    SEARCH,
+    StandingsView,
+    latency_line,
+    show_gain,
+    show_gflops,
+    show_share,
+    show_time,
+    show_trials,
+    trials_line,
+)
+from paddle_tvm.compiler.tuning.task import Comparison, Task
+
+# Seconds between two drawings, which take time from what is measured, and between lines.
+_DRAW_EVERY = 0.5
+_LINES_EVERY = 10.0
+_NAME_WIDTH = 38
+
+
+class TuningProgress:
+    """Follows a run; what it draws is for subclasses. A context manager: leaving it ends the last stage."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.standings: Standings | None = None
+        self._stage = ""
+        self._started = 0.0
+
+    def __enter__(self) -> TuningProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # A stage that was broken off has no time.
+        if kind is None:
+            self.stage("")
+
+    def stage(self, name: str) -> None:
+        if name == self._stage:
+            return
+        if self._stage == SEARCH and self.standings is not None:
+            self.standings.searched()
+            self._searched(self.standings)
+        if self._stage:
+            self.console.print(f"  {self._stage:<{_NAME_WIDTH}}{perf_counter() - self._started:8.2f} s")
+        self._stage, self._started = name, perf_counter()
+        self._changed()
+
+    def begin(
+        self,
+        tasks: Sequence[Task],
+        model_seconds: float,
+        peak_gflops: float,
+        budget_seconds: float | None,
+        budget_trials: int | None,
+    ) -> None:
+        self.standings = Standings(
+            [Standing(task) for task in tasks], model_seconds, peak_gflops, budget_seconds, budget_trials
+        )
+        self.stage(SEARCH)
+        share = sum(task.share for task in tasks)
+        kept = sum(len(task.outcomes) for task in tasks)
+        self.console.print(
+            f"  {len(tasks)} tasks, {100 * share:.0f} % of a run of {model_seconds * 1e3:.2f} ms"
+            + (f"; the log holds {show_trials(kept)} of theirs" if kept else ""),
+            soft_wrap=True,
+        )
+        self._changed()
+
+    def trial(self, task: Task, outcome: Outcome, expected_seconds: float, elapsed: float) -> None:
+        assert self.standings is not None
+        self._tried(self.standings.trial(task, outcome, expected_seconds, elapsed), self.standings)
+
+    def compared(self, comparison: Comparison) -> None:
+        assert self.standings is not None
+        self.standings.compared(comparison)
+        self._changed()
+
+    def note(self, text: str) -> None:
+        self.console.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
+
+    def _changed(self) -> None:
+        """Something other than a trial has changed what is to be seen."""
+
+    def _tried(self, standing: Standing, standings: Standings) -> None:
+        """A trial was made."""
+        raise NotImplementedError
+
+    def _searched(self, standings: Standings) -> None:
+        """The search is over."""
+
+
+class LiveProgress(TuningProgress):
+    """On a terminal.
+
+    Nothing is drawn while nothing happens, and no thread draws: either would disturb what is being timed.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._drawn = 0.0
+
+    def __enter__(self) -> TuningProgress:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, traceback)
+        self._live.__exit__(kind, error, traceback)
+
+    def _changed(self) -> None:
+        if self.standings is not None:
+            self._live.update(StandingsView(self.standings, self._stage), refresh=True)
+            self._drawn = self.standings.elapsed
+        else:
+            self._live.update(Text(f"  {self._stage} ..." if self._stage else ""), refresh=True)
+
+    def _tried(self, standing: Standing, standings: Standings) -> None:
+        if standings.elapsed - self._drawn >= _DRAW_EVERY:
+            self._changed()
+
+
+class LineProgress(TuningProgress):
+    """Where there is no terminal: every ten seconds the run, and the tasks that have become faster."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._said: float | None = None
+        self._best: dict[int, float] = {}
+
+    def _tried(self, standing: Standing, standings: Standings) -> None:
+        if self._said is None:
+            self._said = standings.elapsed
+        if standings.elapsed - self._said < _LINES_EVERY:
+            return
+        self._said = standings.elapsed
+        self._say_run(standings)
+        for task in standings.by_weight():
+            said = self._best.get(id(task), task.default)
+            if said is not None and said / task.best >= NOTEWORTHY:
+                self._best[id(task)] = task.best
+                self._say_task(task, standings)
+
+    def _searched(self, standings: Standings) -> None:
+        self._say_run(standings)
+        for task in standings.by_weight():
+            self._say_task(task, standings)
+
+    def _say_run(self, standings: Standings) -> None:
+        left = "" if standings.left is None else f"; {show_time(standings.left)} left"
+        self._say(
+            f"{show_time(standings.elapsed):>7}  {trials_line(standings)}; {latency_line(standings)}{left}"
+        )
+
+    def _say_task(self, task: Standing, standings: Standings) -> None:
+        width = max(len(other.name) for other in standings.tasks)
+        parts = [f"{task.name:<{width}}", f"{show_share(standings.share(task), 1):>6} of the run"]
+        parts += [
+            f"{show_gflops(task.gflops):>6} GFLOP/s",
+            f"{show_share(standings.of_peak(task)):>5} of peak",
+        ]
+        parts += [f"{show_gain(task.gain):>6}", show_trials(task.trials, task.failed)]
+        self._say(f"{'':9}{'  '.join(parts)}")
+
+    def _say(self, line: str) -> None:
+        self.console.print(Text(line), soft_wrap=True)
+
+
+def tuning_progress(console: Console) -> TuningProgress:
+    """What suits a console."""
+    return LiveProgress(console) if console.is_terminal else LineProgress(console)

@@ -1,0 +1,147 @@
+"""What a tuning log is made of, and how that stands in it as JSON; docs/tuning.md describes it.
+
+History of ``SCHEMA``: 1 (November 2026) is the first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from paddle_tvm.compiler.bench.suite.machine import cpu_info
+from paddle_tvm.compiler.tuning.outcome import Outcome
+from paddle_tvm.targets.workload import Config, Workload
+
+if TYPE_CHECKING:
+    # It imports TVM, which reading the logs' paths does not need.
+    from paddle_tvm.targets.base import Target
+
+SCHEMA = 1
+
+Seconds: TypeAlias = Mapping[int, float]
+"""Seconds of a call, by the number of threads."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """Under what the records after it were measured, up to the next header.
+
+    Attributes
+    ----------
+    target
+        The target class; records hold for no other.
+    cpu
+        The CPU's name.
+    features
+        CPU features that the measured code could use.
+    threads
+        Threads of a trial.
+    date
+        When that run began, in ISO 8601.
+    paddle_tvm, tvm
+        Versions.
+    """
+
+    target: str
+    cpu: str
+    features: tuple[str, ...]
+    threads: int
+    date: str
+    paddle_tvm: str
+    tvm: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "record": "header",
+            "schema": SCHEMA,
+            "paddle_tvm": self.paddle_tvm,
+            "tvm": self.tvm,
+            "target": self.target,
+            "cpu": self.cpu,
+            "features": list(self.features),
+            "threads": self.threads,
+            "date": self.date,
+        }
+
+
+def header_here(target: Target, threads: int) -> Header:
+    """The header of a run that begins now, on this machine."""
+    return Header(
+        target=target.target_class,
+        cpu=cpu_info().get("model name", "unknown"),
+        features=target.features,
+        threads=threads,
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        paddle_tvm=metadata.version("paddle-tvm"),
+        tvm=metadata.version("apache-tvm"),
+    )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A form of a workload was tried."""
+
+    workload: Workload
+    outcome: Outcome
+
+    def to_json(self) -> dict[str, Any]:
+        outcome = self.outcome
+        return {
+            "record": "trial",
+            "workload": _workload_to_json(self.workload),
+            "config": dict(outcome.config),
+            "status": outcome.status,
+            "seconds": list(outcome.seconds),
+            "detail": outcome.detail,
+        }
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The form that a search found best, and the default, measured in turns.
+
+    Where nothing is faster than the default, ``config`` is ``default_config``. ``seconds`` and ``default``
+    have the same numbers of threads.
+    """
+
+    workload: Workload
+    config: Config
+    seconds: Seconds
+    default_config: Config
+    default: Seconds
+
+    def gain(self, threads: int) -> float:
+        """How many times as fast as the default it is."""
+        return self.default[threads] / self.seconds[threads]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "record": "winner",
+            "workload": _workload_to_json(self.workload),
+            "config": dict(self.config),
+            "seconds": {str(threads): seconds for threads, seconds in self.seconds.items()},
+            "default": {str(threads): seconds for threads, seconds in self.default.items()},
+            "default_config": dict(self.default_config),
+        }
+
+
+Record: TypeAlias = Trial | Winner
+
+
+def encode(record: Header | Record) -> bytes:
+    """A record as a line.
+
+    Raises
+    ------
+    ValueError
+        A number in it is not finite.
+    """
+    return json.dumps(record.to_json(), separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+
+
+def _workload_to_json(workload: Workload) -> Any:
+    return json.loads(workload.key)

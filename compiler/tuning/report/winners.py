@@ -1,0 +1,78 @@
+"""The table of what won."""
+
+from __future__ import annotations
+
+from html import escape
+
+from paddle_tvm.compiler.tuning.report.content import Content
+from paddle_tvm.compiler.tuning.standings import is_better
+from paddle_tvm.compiler.tuning.task import Comparison
+from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
+
+
+def winners_table(content: Content) -> str:
+    """For each task the default form, that which won, and how they compare; what saves most comes first."""
+    comparisons = content.history.comparisons
+    if not comparisons:
+        return "<p>No form was compared with the default.</p>"
+    counts = sorted({count for comparison in comparisons for count in comparison.seconds}, reverse=True)
+    heads = [("operator", False), ("calls", True), ("saves in a run", True)]
+    heads += [(f"gain, {_threads(count)}", True) for count in counts]
+    heads += [(f"ms, {_threads(content.threads)}", True), ("GFLOP/s", True), ("of peak", True)]
+    heads += [("default form", False), ("winner", False)]
+    head = "".join(
+        f"<th data-sort{' class=number' if number else ''}>{escape(name)}</th>" for name, number in heads
+    )
+    most = max(max(_saved(one, content.threads) for one in comparisons), 1e-12)
+    rows = "".join(
+        _row(comparison, counts, most, content)
+        for comparison in sorted(comparisons, key=lambda one: -_saved(one, content.threads))
+    )
+    better = sum(map(is_better, comparisons))
+    return (
+        f"<p><b>{better}</b> of {len(comparisons)} tasks have a form that is faster than the default; "
+        "each was timed in turns with it, and these are the times below.</p>"
+        f"<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(comparison: Comparison, counts: list[int], most: float, content: Content) -> str:
+    task, better = comparison.task, is_better(comparison)
+    now, before = comparison.seconds[content.threads], comparison.default[content.threads]
+    flops, peak = task.workload.flops(), content.history.peak_gflops
+    gflops = 0.0 if flops is None else flops / now / 1e9
+    saved = _saved(comparison, content.threads)
+    winner = f"<code>{escape(name_form(comparison.winner.config))}</code>" if better else "the default"
+    cells = [
+        f'<td class=name title="{escape(", ".join(task.names))}">{escape(name_workload(task.workload))}</td>',
+        _number(task.calls, str(task.calls)),
+        f'<td class="bar number" data-value="{saved:.9f}"><i style="--length:{max(saved, 0) / most:.4f}"></i>'
+        f"<span>{saved * 1e3:.3f} ms</span></td>",
+    ]
+    for count in counts:
+        if count in comparison.seconds:
+            gain = comparison.default[count] / comparison.seconds[count]
+            cells.append(_number(gain, f"{gain:.2f}x"))
+        else:
+            cells.append(_number(0.0, "-"))
+    cells += [
+        _number(before, f"{before * 1e3:.3f}" + (f" → {now * 1e3:.3f}" if better else "")),
+        _number(gflops, f"{gflops:.0f}" if gflops else "-"),
+        _number(gflops, f"{100 * gflops / peak:.0f} %" if gflops and peak else "-"),
+        f"<td class=form><code>{escape(name_form(task.workload.default()))}</code></td>",
+        f"<td class=form>{winner}</td>",
+    ]
+    return f"<tr{'' if better else ' class=same'}>{''.join(cells)}</tr>"
+
+
+def _saved(comparison: Comparison, threads: int) -> float:
+    """Seconds that the winner saves in a run of the model."""
+    return comparison.task.calls * (comparison.default[threads] - comparison.seconds[threads])
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
+def _number(value: float, text: str) -> str:
+    return f'<td class=number data-value="{value:.9g}">{escape(text)}</td>'

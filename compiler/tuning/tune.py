@@ -1,0 +1,368 @@
+"""The road from a model to a log of the best forms of its kernels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from paddle_tvm.compiler.array_files import save_arrays
+from paddle_tvm.compiler.driver import compile_model
+from paddle_tvm.compiler.frontends.source import find_model
+from paddle_tvm.compiler.options import CompileOptions
+from paddle_tvm.compiler.profiling.profile import Profile, profile_artifact
+from paddle_tvm.compiler.reference import open_reference
+from paddle_tvm.compiler.sample_inputs import complete_shapes, random_inputs
+from paddle_tvm.compiler.staging import scratch_directory
+from paddle_tvm.compiler.tuning.cost_model import CostModel
+from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, read_log
+from paddle_tvm.compiler.tuning.measure import Measurer
+from paddle_tvm.compiler.tuning.model_latency import compare_artifacts
+from paddle_tvm.compiler.tuning.outcome import Outcome, Status
+from paddle_tvm.compiler.tuning.records import Trial, Winner, header_here
+from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
+from paddle_tvm.compiler.tuning.search import KernelSearch
+from paddle_tvm.compiler.tuning.task import Comparison, Task, TuningListener
+from paddle_tvm.compiler.tuning.tasks import kernels_of_model, tasks_of
+from paddle_tvm.runtime.artifact import read_manifest
+from paddle_tvm.runtime.cpu import cpu_features
+from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.base import Target
+from paddle_tvm.targets.workload import Config, Workload
+from paddle_tvm.targets.x86 import x86_targets
+
+# Forms that are built before they are timed.
+_BATCH = 16
+# The best forms of a workload are compared with the default in turns, in so many rounds.
+_FINALISTS = 3
+_ROUNDS = 7
+# A finalist is no winner where it is slower than the default by more, with another number of threads.
+_WORSE = 1.02
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """What the user asked for.
+
+    Attributes
+    ----------
+    trials, seconds
+        When the search ends, at the latest; None: when nothing promises a gain any more.
+    ops
+        Operators to tune, as ``Workload.operator`` names them; all where empty.
+    min_share
+        Tasks that take a smaller share of a run are left alone.
+    threads
+        How many threads kernels are timed with.
+    seed
+        Of inputs, and of the search.
+    compile
+        As the model will be compiled.
+    sizes
+        Input shapes to measure with, where the model is compiled with dynamic ones.
+    rpc
+        Host and port of a TVM tracker, and the key of the machines that measure; None: this machine does.
+    """
+
+    threads: int
+    trials: int | None = None
+    seconds: float | None = None
+    ops: tuple[str, ...] = ()
+    min_share: float = 0.01
+    seed: int = 0
+    compile: CompileOptions = field(default_factory=CompileOptions)
+    sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    rpc: tuple[str, int, str] | None = None
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a run found.
+
+    ``default_seconds`` and ``tuned_seconds`` are latencies of the model, by number of threads, timed in
+    turns; empty where the search found nothing. ``trials`` and ``failures`` are of this run alone.
+    """
+
+    log: Path
+    tasks: tuple[Task, ...]
+    comparisons: tuple[Comparison, ...]
+    default_seconds: Mapping[int, float]
+    tuned_seconds: Mapping[int, float]
+    trials: int
+    failures: Mapping[Status, int]
+    elapsed: float
+    skipped: tuple[Skipped, ...]
+
+
+def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: TuningListener) -> TuneResult:
+    """Search the forms of a model's kernels, and append what is measured to a log.
+
+    Whatever the log holds of the same kind of machine counts as tried. Every trial is in the log as soon as
+    it is measured, so a run that is killed goes on where it was.
+
+    Parameters
+    ----------
+    model
+        The saved model.
+    log
+        A JSON-lines file; made where it does not exist.
+    options
+        What to search, and for how long.
+    listener
+        Is told of everything.
+
+    Raises
+    ------
+    UsageError
+        An option does not fit the model, or the log cannot be read or written.
+    UnsupportedModelError
+        The model cannot be compiled.
+    """
+    begin = monotonic()
+    target = _target(options)
+    writer = LogWriter(log, header_here(target, options.threads))
+    writer.append([])
+    known, skipped = _read(log, target, options.threads)
+    for line in skipped:
+        listener.note(f"{line.path}:{line.line}: {line.reason}; the line is skipped")
+    with scratch_directory("paddle-tvm-tune") as folder:
+        run = _ModelRun(Path(model), folder, options, listener)
+        profile = run.profile()
+        listener.stage("find kernels")
+        kernels = kernels_of_model(run.model, options.compile, target, profile.sizes)
+        tasks = [task for task in tasks_of(kernels, profile) if _is_asked(task, options)]
+        for task in tasks:
+            task.outcomes += known.get(task.workload, [])
+        search = _Search(tasks, known, options, writer, listener, profile, begin)
+        with Measurer(target, options.threads, options.seed) as measurer:
+            search.run(measurer)
+            listener.stage("compare the best forms with the default")
+            comparisons = tuple(search.compare(measurer))
+        latencies = (
+            run.compare(log) if any(_is_better(comparison) for comparison in comparisons) else ({}, {})
+        )
+    return TuneResult(
+        log=log,
+        tasks=tuple(tasks),
+        comparisons=comparisons,
+        default_seconds=latencies[0],
+        tuned_seconds=latencies[1],
+        trials=search.trials,
+        failures=search.failures,
+        elapsed=monotonic() - begin,
+        skipped=tuple(skipped),
+    )
+
+
+def _target(options: TuneOptions) -> Target:
+    targets = x86_targets(options.compile.mcpus())
+    if len(targets) > 1:
+        raise UsageError(
+            f"--mcpu names {len(targets)} CPUs: forms are measured for one at a time; run tune once for each"
+        )
+    missing = sorted(set(targets[0].features) - cpu_features())
+    if missing:
+        raise UsageError(
+            f"code for --mcpu {targets[0].mcpu} does not run here: this machine lacks {', '.join(missing)}; "
+            "tune on such a machine, or name one with --rpc"
+        )
+    return targets[0]
+
+
+def _read(log: Path, target: Target, threads: int) -> tuple[dict[Workload, list[Outcome]], list[Skipped]]:
+    """Trials of the log that were measured as this run measures, and the lines that hold no record."""
+    known: dict[Workload, list[Outcome]] = {}
+    skipped = []
+    here = header_here(target, threads)
+    for entry in read_log(log):
+        if isinstance(entry, Skipped):
+            skipped.append(entry)
+        elif isinstance(entry.record, Trial):
+            header = entry.header
+            if (header.target, header.cpu, header.threads) == (here.target, here.cpu, here.threads):
+                known.setdefault(entry.record.workload, []).append(entry.record.outcome)
+    return known, skipped
+
+
+def _is_asked(task: Task, options: TuneOptions) -> bool:
+    return task.share >= options.min_share and (not options.ops or task.workload.operator in options.ops)
+
+
+def _is_better(comparison: Comparison) -> bool:
+    return comparison.winner.config != comparison.task.workload.default()
+
+
+class _Search:
+    """The loop of a run: which task is next, which of its forms, and what came of it."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        known: Mapping[Workload, list[Outcome]],
+        options: TuneOptions,
+        writer: LogWriter,
+        listener: TuningListener,
+        profile: Profile,
+        begin: float,
+    ) -> None:
+        self._tasks = tasks
+        self._trials = {**known, **{task.workload: task.outcomes for task in tasks}}
+        self._options = options
+        self._writer = writer
+        self._listener = listener
+        self._profile = profile
+        self._begin = begin
+        self._model = CostModel(options.seed)
+        self._searches = [
+            KernelSearch(task.workload, task.outcomes, self._model, options.seed) for task in tasks
+        ]
+        self.trials = 0
+        self.failures: Counter[Status] = Counter()
+
+    def run(self, measurer: Measurer) -> None:
+        """Search until a budget is used up, or nothing promises a gain any more."""
+        options, peak = self._options, self._profile.peak.gflops
+        self._listener.begin(self._tasks, self._profile.total_us / 1e6, peak, options.seconds, options.trials)
+        scheduler = TaskScheduler(self._tasks, self._searches, peak)
+        while (left := self._left()) and (turn := scheduler.next()) is not None:
+            # The defaults first: their times say where there is something to gain.
+            count = min(_BATCH, left) if self._tasks[turn].outcomes else 1
+            self._model.fit(self._trials)
+            configs = self._searches[turn].propose(count)
+            for outcome in measurer.measure(self._tasks[turn].kernel, configs):
+                self._note(turn, outcome)
+
+    def _left(self) -> int:
+        """Trials that may still be made."""
+        options = self._options
+        if options.seconds is not None and monotonic() - self._begin >= options.seconds:
+            return 0
+        return _BATCH if options.trials is None else max(0, options.trials - self.trials)
+
+    def _note(self, turn: int, outcome: Outcome) -> None:
+        task = self._tasks[turn]
+        self._writer.append([Trial(task.workload, outcome)])
+        self._searches[turn].record([outcome])
+        task.outcomes.append(outcome)
+        self.trials += 1
+        if outcome.status != "ok":
+            self.failures[outcome.status] += 1
+        self._listener.trial(task, outcome, self._expected(), monotonic() - self._begin)
+
+    def _expected(self) -> float:
+        """Latency of a run with the best forms so far."""
+        gained = sum(task.seconds * (1 - 1 / task.gain) for task in self._tasks)
+        return self._profile.total_us / 1e6 - gained
+
+    def compare(self, measurer: Measurer) -> Iterator[Comparison]:
+        """Time the best forms of each task and its default in turns; write down what wins."""
+        for task in self._tasks:
+            finalists = _finalists(task)
+            if not finalists:
+                continue
+            counts = thread_counts(self._options.threads)
+            default = task.workload.default()
+            timed = measurer.compare(task.kernel, [default, *finalists], counts, _ROUNDS)
+            winner = _winner(timed, self._options.threads)
+            if winner is None:
+                self._listener.note(f"{', '.join(task.names)}: the default form did not run again; no winner")
+                continue
+            comparison = Comparison(
+                task,
+                timed[self._options.threads][winner],
+                {count: timed[count][winner].median for count in counts},
+                {count: timed[count][0].median for count in counts},
+            )
+            self._writer.append(
+                [
+                    Winner(
+                        task.workload,
+                        comparison.winner.config,
+                        comparison.seconds,
+                        default,
+                        comparison.default,
+                    )
+                ]
+            )
+            self._listener.compared(comparison)
+            yield comparison
+
+
+def _finalists(task: Task) -> list[Config]:
+    """The best forms beside the default; none where none was faster."""
+    default = task.workload.default()
+    best: dict[str, Outcome] = {}
+    for outcome in task.outcomes:
+        key = repr(sorted(outcome.config.items()))
+        timed = outcome.status == "ok" and outcome.config != default
+        if timed and (key not in best or outcome.median < best[key].median):
+            best[key] = outcome
+    limit = inf if task.default is None else task.default
+    faster = [outcome for outcome in best.values() if outcome.median < limit]
+    return [outcome.config for outcome in sorted(faster, key=lambda outcome: outcome.median)[:_FINALISTS]]
+
+
+def _winner(timed: Mapping[int, Sequence[Outcome]], threads: int) -> int | None:
+    """Which of the forms, the default first, is the fastest and nowhere slower than the default.
+
+    None where the default has no time.
+    """
+    default = {count: outcomes[0].median for count, outcomes in timed.items()}
+    if any(seconds == inf for seconds in default.values()):
+        return None
+    fit = [
+        number
+        for number in range(len(timed[threads]))
+        if all(outcomes[number].median <= _WORSE * default[count] for count, outcomes in timed.items())
+    ]
+    return min(fit, key=lambda number: timed[threads][number].median)
+
+
+class _ModelRun:
+    """The whole model, before and after."""
+
+    def __init__(self, model: Path, folder: Path, options: TuneOptions, listener: TuningListener) -> None:
+        self.model = model
+        self._folder = folder
+        self._options = options
+        self._listener = listener
+        self._default = folder / "default.pdtvm"
+        self._inputs = folder / "inputs.npz"
+
+    def profile(self) -> Profile:
+        """Compile it in default forms, and time its kernels."""
+        self._compile(self._default, "compile", tuning_logs=(), shipped_logs=False)
+        self._listener.stage("profile")
+        manifest = read_manifest(self._default)
+        source = find_model(self.model)
+        shapes = next(complete_shapes(manifest.inputs, self._options.sizes))
+        integers = any("int" in spec.dtype for spec in manifest.inputs)
+        bounds = open_reference(source).index_bounds if integers else {}
+        generator = np.random.default_rng(self._options.seed)
+        arrays = random_inputs(manifest.inputs, shapes, generator, bounds)
+        save_arrays(self._inputs, arrays)
+        return profile_artifact(self._default, arrays, threads=self._options.threads)
+
+    def compare(self, log: Path) -> tuple[Mapping[int, float], Mapping[int, float]]:
+        """Compile it with the log, and time it in turns with what it was."""
+        tuned = self._folder / "tuned.pdtvm"
+        self._compile(tuned, "compile with the log", tuning_logs=(log,), shipped_logs=False)
+        self._listener.stage("time the model")
+        return compare_artifacts(
+            self._default, tuned, self._inputs, self._folder, thread_counts(self._options.threads)
+        )
+
+    def _compile(self, output: Path, stage: str, **logs: Any) -> None:
+        self._listener.stage(stage)
+        compile_model(self.model, output, replace(self._options.compile, verify=False, **logs))
+
+
+def thread_counts(threads: int) -> tuple[int, ...]:
+    """The numbers of threads that winners are timed with: those of trials, and one."""
+    return tuple(dict.fromkeys((threads, 1)))

@@ -1,0 +1,64 @@
+"""Workloads and their forms in a few words, for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from functools import singledispatch
+
+from paddle_tvm.targets.workload import Config, Workload
+from paddle_tvm.targets.x86.conv2d_workload import Conv2d
+from paddle_tvm.targets.x86.depthwise_workload import Depthwise
+from paddle_tvm.targets.x86.matmul_workload import MatMul
+
+
+@singledispatch
+def name_workload(workload: Workload) -> str:
+    """Operator and sizes, such as ``conv2d 3x3 64->64 56x56``; a size that is not known is ``?``."""
+    values = [getattr(workload, field.name) for field in fields(workload)]
+    shown = [_sizes(value) if isinstance(value, tuple) else _size(value) for value in values]
+    return " ".join([workload.operator, *shown])
+
+
+@name_workload.register
+def _(workload: Conv2d) -> str:
+    return _convolution(workload, "conv2d", f"{workload.channels}->{workload.outputs}", workload.groups)
+
+
+@name_workload.register
+def _(workload: Depthwise) -> str:
+    return _convolution(workload, "depthwise", str(workload.channels), 1)
+
+
+@name_workload.register
+def _(workload: MatMul) -> str:
+    batch = "" if workload.matrices == 1 else f"{_size(workload.matrices)} of "
+    return f"matmul {batch}{_sizes((workload.rows, workload.depth, workload.columns))}"
+
+
+def name_form(config: Config) -> str:
+    """The parameters of a form in a line; the first word is the algorithm, where there is a choice."""
+    size = config.get("winograd")
+    algorithm = [] if size is None else [f"Winograd F({size}x{size})" if size else "direct"]
+    return " ".join(
+        [*algorithm, *(f"{name}={value}" for name, value in config.items() if name != "winograd")]
+    )
+
+
+def _convolution(workload: Conv2d | Depthwise, operator: str, channels: str, groups: int) -> str:
+    parts = [operator, _sizes(workload.kernel)]
+    for mark, values in (("/", workload.strides), ("dilated ", workload.dilation)):
+        if values != (1, 1):
+            parts.append(mark + (str(values[0]) if values[0] == values[1] else _sizes(values)))
+    parts += [channels, _sizes((workload.rows, workload.columns))]
+    parts += [f"{groups} groups"] if groups != 1 else []
+    parts += [f"batch {_size(workload.batch)}"] if workload.batch != 1 else []
+    return " ".join(parts)
+
+
+def _sizes(values: Iterable[object]) -> str:
+    return "x".join(map(_size, values))
+
+
+def _size(value: object) -> str:
+    return "?" if value is None else str(value)

@@ -1,0 +1,209 @@
+"""The forms that a convolution of blocked activations can have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd, prod
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+from tvm import te
+
+from paddle_tvm.targets.workload import WORKLOAD, Config, Workload
+from paddle_tvm.targets.x86 import winograd
+from paddle_tvm.targets.x86.conv2d import Window
+from paddle_tvm.targets.x86.direct import direct, pack_weight, tiled_points
+from paddle_tvm.targets.x86.packing import ceil_div
+from paddle_tvm.targets.x86.tile import CHUNKS, FEW_CHANNELS, Tile, choose_tile, possible_tiles
+from paddle_tvm.targets.x86.winograd_plan import Plan, best_plan, near_plans
+from paddle_tvm.targets.x86.winograd_plan import Workload as WinogradWork
+
+# Most row chunks that are tried.
+_MOST_CHUNKS = 64
+# Winograd's plans are tried up to this cost, relative to that of the best one by the model.
+_WORTH_TRYING = 1.5
+# The model's plans are for machines of two cores and more.
+_THREADS = 2
+
+
+@dataclass(frozen=True)
+class Conv2d(Workload):
+    """A convolution.
+
+    Attributes
+    ----------
+    batch, rows, columns
+        Sizes of the input; None where not known.
+    channels, outputs
+        Of the input, and of the output.
+    kernel, strides, dilation
+        (height, width).
+    padding
+        top, left, bottom, right.
+    groups
+        After narrow ones are merged.
+    lanes_in
+        Channels in a block of the input; 1 for an input in NCHW.
+    lanes
+        Channels in a block of the output.
+
+    The parameters of a form: ``winograd`` is the size of its output tiles, 0 for direct convolution, which
+    has ``points`` and ``blocks`` (the register tile) and may have ``chunks`` (units of rows for each image
+    that threads take; 0: they take blocks of channels). For the others see ``winograd_plan.Plan``.
+    """
+
+    operator: ClassVar[str] = "conv2d"
+
+    batch: int | None
+    rows: int | None
+    columns: int | None
+    channels: int
+    outputs: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    groups: int
+    lanes_in: int
+    lanes: int
+
+    @property
+    def window(self) -> Window:
+        return Window(self.kernel, self.strides, self.dilation, self.padding[:2], self.padding[2:])
+
+    def weight_shape(self) -> tuple[int, ...]:
+        return (self.outputs, self.channels // self.groups, *self.kernel)
+
+    def family(self) -> tuple[object, ...]:
+        return (self.kernel, self.strides, self.dilation, self.groups, self.lanes_in, self.lanes)
+
+    def sizes(self) -> tuple[int | None, ...]:
+        return (self.batch, self.rows, self.columns, self.channels, self.outputs)
+
+    def flops(self) -> int | None:
+        rows, columns = self._output()
+        if self.batch is None or rows is None or columns is None:
+            return None
+        return 2 * self.batch * rows * columns * prod(self.weight_shape())
+
+    def default(self) -> Config:
+        m = self._winograd()
+        if m is not None:
+            return _plan_config(m, best_plan(self._work(m)))
+        tile = choose_tile(self._points(), self._blocks(), self.lanes)
+        return {"winograd": 0, "points": tile.points, "blocks": tile.blocks}
+
+    def candidates(self) -> Sequence[Config]:
+        return [*self._direct_forms(), *self._winograd_forms()]
+
+    def notes(self, config: Config) -> Mapping[str, Any]:
+        return {WORKLOAD: self.key, **({CHUNKS: config["chunks"]} if "chunks" in config else {})}
+
+    def compute(self, config: Config) -> Callable[..., Any]:
+        if config["winograd"]:
+            plan = _plan(config)
+
+            def by_winograd(data: te.Tensor, weight: te.Tensor) -> te.Tensor:
+                return winograd.winograd(
+                    data,
+                    weight,
+                    self.window,
+                    self.channels,
+                    self.outputs,
+                    config["winograd"],
+                    plan,
+                    self.notes(config),
+                )
+
+            return by_winograd
+        plain = self.outputs if self.outputs <= FEW_CHANNELS else 0
+        tile = Tile(config["points"], config["blocks"])
+        return lambda data, weight: direct(
+            data, weight, self.window, tile, self.groups, plain, self.notes(config)
+        )
+
+    def packed_shape(self, config: Config) -> tuple[int, ...]:
+        if config["winograd"]:
+            size = config["winograd"] + 2
+            return (size, size, self._blocks(), self.channels, self.lanes)
+        depth = self.channels // self.groups
+        step, vectors = gcd(depth, self.lanes_in), config["blocks"]
+        packs = ceil_div(self.outputs, vectors * self.lanes)
+        return (packs, depth // step, *self.kernel, step, vectors, self.lanes)
+
+    def pack(self, config: Config, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if config["winograd"]:
+            return winograd.transform_weight(weight, config["winograd"], self.lanes_in, self.lanes)
+        return pack_weight(weight, self.lanes_in, config["blocks"], self.lanes)
+
+    def _output(self) -> tuple[int | None, int | None]:
+        rows, columns = (
+            None if size is None else self.window.output(size, axis)
+            for axis, size in enumerate((self.rows, self.columns))
+        )
+        return rows, columns
+
+    def _blocks(self) -> int:
+        """Vectors of output channels of a group."""
+        return int(ceil_div(self.outputs // self.groups, self.lanes))
+
+    def _points(self) -> int | None:
+        points, _ = tiled_points(self.window, self.rows, self.columns)
+        return points if isinstance(points, int) else None
+
+    def _direct_forms(self) -> Iterator[Config]:
+        rows, columns = self._output()
+        for tile in possible_tiles(self._points(), self._blocks(), self.lanes):
+            form = {"winograd": 0, "points": tile.points, "blocks": tile.blocks}
+            yield form
+            units = rows
+            if rows is not None and columns is not None and self.window.is_pointwise():
+                # Rows and columns are one axis, and tiles of it the units.
+                units = ceil_div(rows * columns, tile.points)
+            if units is None or self.outputs <= FEW_CHANNELS:
+                continue
+            for chunks in range(min(units, _MOST_CHUNKS) + 1):
+                if chunks == 0 or units % chunks == 0:
+                    yield {**form, "chunks": chunks}
+
+    def _winograd_forms(self) -> Iterator[Config]:
+        if not self._may_winograd():
+            return
+        for m in (2, 4):
+            if m == 2 or winograd.is_accurate(self.channels):
+                for plan in near_plans(self._work(m), _WORTH_TRYING):
+                    yield _plan_config(m, plan)
+
+    def _may_winograd(self) -> bool:
+        return (
+            self.groups == 1
+            and self.outputs > FEW_CHANNELS
+            and self.lanes_in > 1
+            and winograd.has_form(self.window)
+        )
+
+    def _winograd(self) -> int | None:
+        """The size of output tiles of the form that the model takes, if that is Winograd's."""
+        if not self._may_winograd():
+            return None
+        return winograd.choose(
+            self.window, self.channels, self.outputs, *self._output(), self.lanes, self.batch, _THREADS
+        )
+
+    def _work(self, m: int) -> WinogradWork:
+        return winograd.workload(
+            m, self.channels, self._blocks(), self.lanes, self.batch, *self._output(), _THREADS
+        )
+
+
+_PLAN = ("rows", "columns", "points", "blocks", "group", "shared")
+
+
+def _plan(config: Config) -> Plan:
+    rows, columns, points, blocks, group, shared = (config[name] for name in _PLAN)
+    return Plan(rows, columns, points, blocks, group, bool(shared))
+
+
+def _plan_config(m: int, plan: Plan) -> Config:
+    return {"winograd": m, **{name: int(getattr(plan, name)) for name in _PLAN}}

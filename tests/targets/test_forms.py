@@ -1,0 +1,119 @@
+"""Every form that a kernel may have computes the same; those of tests elsewhere are the default ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from graph_reference import CPUS, Graph, check
+from tvm import relax
+
+from paddle_tvm.targets.workload import Choice, Workload
+
+
+class Picks:
+    """Takes a random form for each workload, the ``turn``-th of them."""
+
+    def __init__(self, turn: int) -> None:
+        self.turn = turn
+        self.picked: dict[Workload, Any] = {}
+
+    def of(self, workload: Workload) -> Choice:
+        forms = workload.candidates()
+        order = np.random.default_rng(len(forms)).permutation(len(forms))
+        config = forms[order[self.turn % len(forms)]]
+        self.picked[workload] = config
+        return Choice(config, "tuned", "test")
+
+
+def followed(g: Graph, y: relax.Expr) -> relax.Expr:
+    """Something fused behind: a bias, a residual, an activation."""
+    return g.relu(g.add(g.add(y, g.const(1, int(y.ty.shape[1]), 1, 1)), y))
+
+
+def convolutions(g: Graph, x: relax.Expr) -> Any:
+    image = followed(g, g.conv(x, 32, 3, 2, 1))
+    wide = followed(g, g.conv(image, 72, 1))
+    square = followed(g, g.conv(wide, 48, 3, 1, 1))
+    grouped = followed(g, g.conv(square, 96, 3, 2, 1, groups=2))
+    strided = followed(g, g.conv(square, 24, 5, 2, 2, dilation=1))
+    return grouped, strided, g.conv(strided, 2, 3, 1, 1)
+
+
+def depthwise(g: Graph, x: relax.Expr) -> Any:
+    y = g.conv(x, 40, 1)
+    near = followed(g, g.conv(y, 40, 3, 1, 1, groups=40))
+    far = followed(g, g.conv(y, 40, 5, 2, 2, groups=40))
+    return near, far, g.conv(y, 40, 3, 1, 2, dilation=2, groups=40)
+
+
+GRAPHS = {"convolutions": (convolutions, 3), "depthwise": (depthwise, 20)}
+TURNS = range(8)
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_forms_for_known_sizes(graph, turn):
+    body, channels = GRAPHS[graph]
+    picks = Picks(turn)
+    check([[2, channels, 38, 29]], body, CPUS[turn % len(CPUS)], choices=picks)
+    assert len(picks.picked) >= 3
+
+
+@pytest.mark.parametrize("turn", TURNS[::2])
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_forms_for_sizes_that_are_not_known(graph, turn):
+    body, channels = GRAPHS[graph]
+    sizes = [{"n": 1, "h": 38, "w": 29}, {"n": 2, "h": 21, "w": 64}]
+    check([["n", channels, "h", "w"]], body, CPUS[turn // 2 % len(CPUS)], sizes, choices=Picks(turn))
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("mcpu", CPUS)
+def test_forms_of_convolution_by_winograd(turn, mcpu):
+    class Winograd(Picks):
+        def of(self, workload: Workload) -> Choice:
+            forms = [form for form in workload.candidates() if form["winograd"]]
+            config = forms[(self.turn * 37) % len(forms)]
+            self.picked[workload] = config
+            return Choice(config)
+
+    picks = Winograd(turn)
+    check([[1, 32, 19, 30]], lambda g, x: followed(g, g.conv(x, 64, 3, 1, 1)), mcpu, choices=picks)
+    assert picks.picked
+
+
+@pytest.mark.parametrize("rows", [1, 5, 128, "m"])
+@pytest.mark.parametrize("turn", TURNS[::2])
+def test_forms_of_matrix_products(rows, turn):
+    def graph(g: Graph, x: relax.Expr) -> Any:
+        y = g.relu(g.add(g.matmul(x, g.const(48, 100)), g.const(100)))
+        return y, g.matmul(y, g.permute_dims(y, [1, 0]))
+
+    check(
+        [[rows, 48]],
+        graph,
+        CPUS[turn // 2 % len(CPUS)],
+        [{"m": 1}, {"m": 37}] if rows == "m" else [{}],
+        choices=Picks(turn),
+    )
+
+
+def test_default_is_among_the_forms_and_keys_lead_back():
+    seen: dict[Workload, Any] = {}
+
+    class Sees:
+        def of(self, workload: Workload) -> Choice:
+            seen[workload] = workload.default()
+            return Choice(workload.default())
+
+    for body, channels in GRAPHS.values():
+        check([[1, channels, 38, 29]], body, None, choices=Sees())
+    assert len(seen) >= 8
+    for workload, default in seen.items():
+        assert default in workload.candidates()
+        assert Workload.from_key(workload.key) == workload
+        flops = workload.flops()
+        assert flops is not None
+        assert flops > 0

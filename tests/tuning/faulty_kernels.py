@@ -1,0 +1,161 @@
+"""A kernel for tests of measuring, some forms of which do what no kernel should."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import tvm
+from tvm import s_tir, te, tirx
+from tvm.script import tirx as T
+
+from paddle_tvm.targets.base import Target
+from paddle_tvm.targets.workload import Config, Workload
+
+SHAPE = (64, 256)
+FAULTS = (
+    "abort",
+    "read nothing",
+    "exit",
+    "sleep",
+    "allocate",
+    "raise",
+    "print without end",
+    "end the server",
+    "other inputs",
+    "wrong",
+    "zero for NaN",
+    "unwritten",
+    "crash in a run",
+    "sleep in a run",
+    "allocate in a run",
+    "tell the seed",
+    "need two threads",
+)
+
+
+def faulty(fault: str) -> Config:
+    """The form with a fault."""
+    return {"fault": FAULTS.index(fault)}
+
+
+@dataclass(frozen=True)
+class Doubling(Workload):
+    operator: ClassVar[str] = "doubling"
+
+    default_fault: str | None = None
+
+    def default(self) -> Config:
+        return {"rows": 4} if self.default_fault is None else faulty(self.default_fault)
+
+
+@dataclass(frozen=True)
+class DoublingKernel:
+    """Doubles a matrix; a form has a ``fault``, or takes ``rows`` in a parallel task."""
+
+    workload: Doubling = field(default_factory=Doubling)
+    name: str = "doubling"
+
+    def primfunc(self, config: Config, target: Target) -> tirx.PrimFunc:
+        fault = FAULTS[config["fault"]] if "fault" in config else None
+        match fault:
+            case "abort":
+                os.write(2, b"so it goes\n")
+                os.abort()
+            case "read nothing":
+                ctypes.string_at(0)
+            case "exit":
+                os._exit(3)
+            case "sleep":
+                time.sleep(600)
+            case "allocate":
+                np.ones(1 << 36, np.uint8)
+            case "raise":
+                raise ValueError("no such form\nmore about it")
+            case "print without end":
+                while True:
+                    os.write(1, bytes(1 << 20))
+            case "end the server":
+                os.kill(os.getppid(), signal.SIGKILL)
+            case "unwritten":
+                return half_written
+            case "need two threads":
+                return _meeting()
+        return _doubling(config.get("rows", 4), fault)
+
+    def inputs(self, config: Config, seed: int) -> list[np.ndarray]:
+        if config == faulty("tell the seed"):
+            raise ValueError(f"seed {seed}")
+        values = np.random.default_rng(seed).standard_normal(SHAPE, np.float32)
+        values[0, :3] = np.nan, np.inf, -np.inf
+        return [values + 1 if config == faulty("other inputs") else values]
+
+    def output(self) -> tuple[tuple[int, ...], str]:
+        return SHAPE, "float32"
+
+
+def _doubling(rows: int, fault: str | None) -> tirx.PrimFunc:
+    data = te.placeholder(SHAPE, "float32", name="data")
+
+    def value(i: Any, j: Any) -> Any:
+        doubled = data[i, j] * 2
+        match fault:
+            case "wrong":
+                return data[i, j] * tirx.const(2.001, "float32")
+            case "zero for NaN":
+                return tirx.max(doubled, tirx.min(doubled, tirx.const(0, "float32")))
+            case "crash in a run":
+                return doubled + tirx.call_extern("int32", "raise", int(signal.SIGSEGV)).astype("float32")
+            case "sleep in a run":
+                return doubled + tirx.call_extern("int32", "sleep", 600).astype("float32")
+        return doubled
+
+    if fault == "allocate in a run":
+        large = te.compute((1 << 16, 1 << 14), lambda i, j: data[i % SHAPE[0], j % SHAPE[1]], name="large")
+        doubled = te.compute(SHAPE, lambda i, j: large[i, j] + large[i + SHAPE[0], j], name="doubled")
+    else:
+        doubled = te.compute(SHAPE, value, name="doubled")
+    schedule = s_tir.Schedule(tvm.IRModule({"main": te.create_prim_func([data, doubled])}))
+    outer, _ = schedule.split(schedule.get_loops(schedule.get_sblock("doubled"))[0], [None, rows])
+    schedule.parallel(outer)
+    return schedule.mod["main"].with_attr("global_symbol", "main")
+
+
+_kept = []
+
+
+def _meeting() -> tirx.PrimFunc:
+    """Two tasks, the first of which waits for the second one."""
+    reads, writes = os.pipe()
+    byte = ctypes.create_string_buffer(1)
+    _kept.append(byte)
+    address = tirx.const(ctypes.addressof(byte), "int64")
+    one = tirx.const(1, "int64")
+    data = te.placeholder(SHAPE, "float32", name="data")
+
+    def value(i: Any, j: Any) -> Any:
+        meets = tirx.if_then_else(
+            i == 0,
+            tirx.call_extern("int64", "read", reads, address, one),
+            tirx.call_extern("int64", "write", writes, address, one),
+        )
+        met = tirx.if_then_else(tirx.all(tirx.any(i == 0, i == SHAPE[0] // 2), j == 0), meets, one)
+        return data[i, j] * 2 * met.astype("float32")
+
+    doubled = te.compute(SHAPE, value, name="doubled")
+    schedule = s_tir.Schedule(tvm.IRModule({"main": te.create_prim_func([data, doubled])}))
+    outer, _ = schedule.split(schedule.get_loops(schedule.get_sblock("doubled"))[0], [2, None])
+    schedule.parallel(outer)
+    return schedule.mod["main"].with_attr("global_symbol", "main")
+
+
+@T.prim_func
+def half_written(data: T.Buffer((64, 256), "float32"), doubled: T.Buffer((64, 256), "float32")):
+    T.func_attr({"global_symbol": "main"})
+    for i, j in T.grid(32, 256):
+        doubled[i, j] = data[i, j] * T.float32(2)

@@ -1,0 +1,173 @@
+"""The report of a tuning run: a page that stands alone and shows what happened."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from scripted_tuning import Script, default_of, failure, outcome, task, tasks
+
+from paddle_tvm.compiler.tuning.history import History
+from paddle_tvm.compiler.tuning.report import Content, write_tuning_report
+from paddle_tvm.compiler.tuning.report.plot import ticks, time_ticks
+from paddle_tvm.compiler.tuning.tune import TuneResult
+from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.x86.matmul_workload import MatMul
+
+
+class _Page(HTMLParser):
+    """Rows of tables as lists of cells, and what the page refers to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.rows: list[list[str]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value for name, value in attrs if name in ("src", "href") and value]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+
+def _result(history: History) -> TuneResult:
+    return TuneResult(
+        log=Path("small.jsonl"),
+        tasks=tuple(history.tasks),
+        comparisons=tuple(history.comparisons),
+        default_seconds={2: 0.020, 1: 0.040},
+        tuned_seconds={2: 0.016, 1: 0.032},
+        trials=history.trials,
+        failures={"crash": 1, "wrong": 1},
+        elapsed=65.0,
+        skipped=(),
+    )
+
+
+def _write(history: History, folder: Path, result: TuneResult | None) -> str:
+    content = Content("small <model>", "x86 znver4 · 2 threads", 2, history, result, {"cpu": "Some & CPU"})
+    write_tuning_report(content, folder / "report.html")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    history = History()
+    Script(history, tasks()).whole()
+    return _write(history, tmp_path_factory.mktemp("report"), _result(history))
+
+
+def test_the_page_needs_no_other_file(page: str) -> None:
+    assert all(link.startswith("#") for link in _Page(page).links)
+    assert "http" not in page
+    assert "<!--" not in page
+    assert "<h1>Tuning of small &lt;model&gt;</h1>" in page
+
+
+def test_what_won_comes_first_with_its_gain(page: str) -> None:
+    rows = [row for row in _Page(page).rows if len(row) == 10]
+    head, first, *others = rows
+    assert head[:5] == ["operator", "calls", "saves in a run", "gain, 2 threads", "gain, 1 thread"]
+    # Five calls of 2 ms, which take 1 ms now.
+    assert first[:6] == ["conv2d 3x3 64->64 56x56", "5", "5.000 ms", "2.00x", "2.00x", "2.000 → 1.000"]
+    assert first[6:8] == ["231", "116 %"]
+    assert first[9] != first[8]
+    assert [row[9] for row in others] == ["the default"] * 3
+    assert "<b>1</b> of 4 tasks have a form that is faster" in page
+
+
+def test_the_latency_of_the_model_over_time(page: str) -> None:
+    found = re.search(r"const moments = (\[.*?\]), before", page)
+    assert found is not None
+    moments = json.loads(found.group(1))
+    # From the first trial on; only the ends of a level stretch are kept.
+    assert [moment[2] for moment in moments] == ["20.00", "20.00", "20.00", "15.00", "15.00"]
+    assert moments[0][1] == "0:00"
+    assert (moments[-1][0], moments[-1][1]) == (1.0, "0:20")
+
+
+def test_measured_latencies_stand_apart_from_expected_ones(page: str) -> None:
+    text = re.sub(r"<[^>]+>", " ", page)
+    assert "16.00 ms" in text
+    assert "1.25x; 20.00 ms in default forms, timed in turns" in text
+    assert "a run of 15.00 ms" in text
+
+
+def test_each_task_has_its_curve_with_failures_marked(page: str) -> None:
+    cards = page.split('<div class="card">')[1:]
+    assert len(cards) == 4
+    first = cards[0]
+    assert "<b>conv2d 3x3 64-&gt;64 56x56</b><em>2.00x</em>" in first
+    assert "50.0 % of a run in default forms, 5 calls" in first
+    assert len(re.findall(r"M[\d.]+ [\d.]+h0", first)) == 3
+    assert first.count('class="failed"') == 1
+    assert 'class="failed"' not in cards[3]
+
+
+def test_failures_are_counted_by_kind_with_what_was_said(page: str) -> None:
+    assert "<b>1</b> wrong" in page
+    assert "<b>1</b> crash" in page
+    assert "largest error &lt;0.5&gt;" in page
+    assert "timeout" not in page
+
+
+def test_environment_and_notes(page: str) -> None:
+    assert ["cpu", "Some & CPU"] in _Page(page).rows
+    assert "<li>the process that measures was started again</li>" in page
+
+
+def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
+    history = History()
+    script = Script(history, tasks())
+    script.begin()
+    script.defaults()
+    page = _write(history, tmp_path, None)
+    assert "Interrupted before the best forms were compared" in page
+    assert "No form was compared with the default." in page
+
+
+def test_trials_of_an_earlier_run_are_told_apart(tmp_path: Path) -> None:
+    history = History()
+    one = task(MatMul(1, 128, 768, 3072, 16), 0.5)
+    one.outcomes = [default_of(one), failure(one, "memory", "more than 4 GB")]
+    script = Script(history, [one])
+    script.begin()
+    script.trial(one, outcome(one, 1.5, 1))
+    page = _write(history, tmp_path, None)
+    assert page.count('<rect class="kept"') == 1
+    assert ["earlier runs", "2 trials"] in _Page(page).rows
+    assert re.search(r"<span>trials</span><b>1</b>", page)
+
+
+def test_a_run_that_tried_nothing(tmp_path: Path) -> None:
+    history = History()
+    Script(history, []).begin()
+    page = _write(history, tmp_path, None)
+    assert "Nothing was tried." in page
+    assert "Nothing failed." in page
+
+
+def test_a_page_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no directory"):
+        _write(History(), tmp_path / "missing", None)
+
+
+def test_ticks_are_round_and_within() -> None:
+    assert ticks(17.2, 24.9, 5) == [18.0, 20.0, 22.0, 24.0]
+    assert ticks(0.0, 1.0, 5) == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    assert time_ticks(100.0, 8) == [0.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0]

@@ -1,0 +1,124 @@
+"""Which kernel of a model gets the next trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from paddle_tvm.compiler.tuning.cost_model import CostModel
+from paddle_tvm.compiler.tuning.kernel import TunableKernel
+from paddle_tvm.compiler.tuning.outcome import Outcome
+from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
+from paddle_tvm.compiler.tuning.search import KernelSearch
+from paddle_tvm.compiler.tuning.task import Task
+from paddle_tvm.targets.x86.conv2d_workload import Conv2d
+
+WORKLOAD = Conv2d(
+    batch=1,
+    rows=28,
+    columns=28,
+    channels=512,
+    outputs=128,
+    kernel=(1, 1),
+    strides=(1, 1),
+    dilation=(1, 1),
+    padding=(0, 0, 0, 0),
+    groups=1,
+    lanes_in=16,
+    lanes=16,
+)
+FLOPS = 2 * 28 * 28 * 512 * 128
+# A machine on which the kernel takes a millisecond at least.
+PEAK = FLOPS / 1e-3 / 1e9
+
+
+def task_of(share: float, *seconds: float, channels: int = 512) -> Task:
+    """A task whose trials took so many seconds, the default's first; infinite for one that failed."""
+    workload = replace(WORKLOAD, channels=channels)
+    default = workload.default()
+    configs = [default, *(config for config in workload.candidates() if config != default)]
+    outcomes = [
+        Outcome(config, "crash") if time == float("inf") else Outcome(config, "ok", (time,))
+        for config, time in zip(configs, seconds, strict=False)
+    ]
+    # Nothing here is built.
+    kernel = cast("TunableKernel", None)
+    return Task(workload, kernel, ("kernel",), 1, share, share, outcomes)
+
+
+def scheduler_of(*tasks: Task, peak: float | None = PEAK) -> TaskScheduler:
+    searches = [KernelSearch(task.workload, task.outcomes, CostModel()) for task in tasks]
+    return TaskScheduler(tasks, searches, peak)
+
+
+def test_defaults_are_measured_first_those_of_the_largest_share_before_others() -> None:
+    assert scheduler_of(task_of(0.6, 4e-3), task_of(0.1), task_of(0.3)).next() == 2
+
+
+def test_the_larger_share_is_next_where_all_else_is_the_same() -> None:
+    assert scheduler_of(task_of(0.2, 4e-3), task_of(0.4, 4e-3)).next() == 1
+
+
+def test_what_is_far_from_the_peak_comes_before_what_is_near() -> None:
+    assert scheduler_of(task_of(0.5, 1.1e-3), task_of(0.4, 4e-3)).next() == 1
+
+
+def test_what_is_at_the_limit_of_the_machine_is_left_alone() -> None:
+    scheduler = scheduler_of(task_of(1.0, 1.04e-3))
+    assert scheduler.at_limit(0)
+    assert scheduler.next() is None
+
+
+def test_without_a_known_peak_nothing_is_at_the_limit() -> None:
+    scheduler = scheduler_of(task_of(1.0, 1.04e-3), peak=None)
+    assert not scheduler.at_limit(0)
+    assert scheduler.next() == 0
+
+
+def test_what_gained_lately_comes_before_what_did_not() -> None:
+    stuck = [4e-3] + [5e-3] * 31
+    gaining = [4e-3] + [5e-3] * 30 + [3e-3]
+    assert scheduler_of(task_of(0.5, *stuck), task_of(0.3, *gaining)).next() == 1
+
+
+def test_what_was_tried_little_comes_before_what_was_tried_much_in_vain() -> None:
+    assert scheduler_of(task_of(0.5, 4e-3, *[5e-3] * 40), task_of(0.2, 4e-3)).next() == 1
+
+
+def test_a_task_whose_default_does_not_run_is_left_alone() -> None:
+    assert scheduler_of(task_of(0.9, float("inf")), task_of(0.1, 4e-3)).next() == 1
+    assert scheduler_of(task_of(0.9, float("inf"))).next() is None
+
+
+def test_it_ends_where_searches_have_converged() -> None:
+    assert scheduler_of(task_of(0.9, 4e-3, *[5e-3] * 100)).next() is None
+
+
+def test_it_ends_where_what_is_left_is_too_small_a_part_of_the_model() -> None:
+    assert scheduler_of(task_of(1e-4, 4e-3, *[5e-3] * 8)).next() is None
+
+
+def test_a_model_without_tasks_ends_at_once() -> None:
+    assert scheduler_of().next() is None
+
+
+@pytest.mark.parametrize("speed", [lambda trial: 1.0, lambda trial: 1 / (1 + trial / 8)])
+def test_no_task_takes_all_trials(speed: Callable[[int], float]) -> None:
+    tasks = [
+        task_of(share, 4e-3, channels=channels) for share, channels in ((0.5, 512), (0.3, 256), (0.2, 128))
+    ]
+    searches = [KernelSearch(task.workload, task.outcomes, CostModel()) for task in tasks]
+    scheduler = TaskScheduler(tasks, searches)
+    turns = []
+    while (turn := scheduler.next()) is not None and len(turns) < 100:
+        turns.append(turn)
+        for config in searches[turn].propose(8):
+            outcome = Outcome(config, "ok", (4e-3 * speed(len(tasks[turn].outcomes)),))
+            tasks[turn].outcomes.append(outcome)
+            searches[turn].record([outcome])
+    assert len(turns) < 100
+    assert turns[0] == 0
+    assert set(turns[:6]) == {0, 1, 2}
