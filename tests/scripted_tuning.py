@@ -49,8 +49,9 @@ def failure(task: Task, status: Status, detail: str, number: int = 0) -> Outcome
 class Script:
     """Tells a listener of a run, event by event, as the tuner does."""
 
-    def __init__(self, listener: TuningListener, tasks: list[Task]) -> None:
+    def __init__(self, listener: TuningListener, tasks: list[Task], threads: int = 2) -> None:
         self.listener = listener
+        self.threads = threads
         self.tasks = tasks
         self.elapsed = 10.0
         self._best = {id(one): one.seconds for one in tasks}
@@ -72,10 +73,10 @@ class Script:
             self.trial(one, default_of(one))
 
     def compare(self, task: Task, gain: float) -> Comparison:
-        """The task's finalist, at two threads and at one; with a gain of 1 the default stays."""
+        """The task's finalist, at all threads and at one; with a gain of 1 the default stays."""
         best = default_of(task) if gain == 1 else outcome(task, gain)
-        now, before = best.median, default_of(task).median
-        comparison = Comparison(task, best, {2: now, 1: 2 * now}, {2: before, 1: 2 * before})
+        now, before = ({1: 2 * one.median} | {self.threads: one.median} for one in (best, default_of(task)))
+        comparison = Comparison(task, best, now, before)
         self.listener.compared(comparison)
         return comparison
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from paddle_tvm.compiler.cli.extras import require_compiler
+from paddle_tvm.compiler.cli.given_options import refuse_given
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.runtime.errors import PaddleTvmError, UsageError
 
@@ -98,7 +98,10 @@ def bench(
     """
     if suite == (artifact is not None):
         raise UsageError("give an ARTIFACT to time, or --suite for the fixed set of models")
-    _refuse_given(context, _FOR_ARTIFACT if suite else _FOR_SUITE, suite)
+    if suite:
+        refuse_given(context, _FOR_ARTIFACT, "for an ARTIFACT, and the suite has its own")
+    else:
+        refuse_given(context, _FOR_SUITE, "for --suite")
     asked = parse_one_shape_set(shapes)
     counts = _parse_threads(threads or ("1,2" if suite else "1"))
     require_compiler("bench")
@@ -131,19 +134,6 @@ def bench(
         _print_result(result, stdout_console())
     if result.engines[0].failure is not None:
         raise PaddleTvmError(f"the artifact itself could not be timed: {result.engines[0].failure}")
-
-
-def _refuse_given(context: click.Context, names: Sequence[str], suite: bool) -> None:
-    """Refuse options that would have no effect."""
-    given = [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name in names
-        and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
-    ]
-    if given:
-        use = "an ARTIFACT, and the suite has its own" if suite else "--suite"
-        raise UsageError(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for {use}")
 
 
 def _parse_threads(value: str) -> tuple[int, ...]:

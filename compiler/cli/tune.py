@@ -11,6 +11,7 @@ import click
 
 from paddle_tvm.compiler.array_files import check_writable
 from paddle_tvm.compiler.cli.extras import require_compiler
+from paddle_tvm.compiler.cli.given_options import refuse_given
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, parse_shapes, shape_option
 from paddle_tvm.compiler.cli.tune_values import (
     check_log_folder,
@@ -133,7 +134,7 @@ def tune(
     if check or merge:
         _for_logs(context, paths, output, check, merge, force, as_json)
         return
-    _refuse_given(context, _NOT_FOR_TUNING, "for --merge; what a log holds is never overwritten by tuning")
+    refuse_given(context, _NOT_FOR_TUNING, "for --merge; what a log holds is never overwritten by tuning")
     if len(paths) != 1:
         given = " ".join(map(str, paths)) or "none"
         raise UsageError(f"expected one MODEL to tune, got {given}; --check and --merge take several LOGs")
@@ -197,7 +198,7 @@ def _for_logs(
         raise UsageError("--check and --merge are two commands: give one of them")
     mode, taken = ("--check", _FOR_CHECK) if check else ("--merge", _FOR_MERGE)
     others = [parameter.name or "" for parameter in context.command.params if parameter.name not in taken]
-    _refuse_given(context, others, f"not for {mode}")
+    refuse_given(context, others, f"not for {mode}")
     if not paths:
         raise UsageError(f"{mode}: name at least one LOG")
     if merge and output is None:
@@ -211,15 +212,3 @@ def _for_logs(
         check_tuning_logs(paths, as_json)
     else:
         merge_tuning_logs(paths, output, force, as_json)
-
-
-def _refuse_given(context: click.Context, names: Sequence[str], why: str) -> None:
-    """Refuse options that would have no effect."""
-    given = [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name in names
-        and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
-    ]
-    if given:
-        raise UsageError(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} {why}")

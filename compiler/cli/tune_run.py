@@ -21,7 +21,7 @@ from paddle_tvm.compiler.tuning.history import Both, History
 from paddle_tvm.compiler.tuning.progress import tuning_progress
 from paddle_tvm.compiler.tuning.report import Content, write_tuning_report
 from paddle_tvm.compiler.tuning.standings import is_better
-from paddle_tvm.compiler.tuning.standings_view import show_gain, show_share, show_time, show_trials
+from paddle_tvm.compiler.tuning.standings_view import show_gain, show_ms, show_share, show_time, show_trials
 from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.tune import TuneOptions, TuneResult
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
@@ -113,7 +113,7 @@ def _print(result: TuneResult, model: Path, options: TuneOptions, console: Conso
     failed = sum(result.failures.values())
     kinds = ", ".join(f"{count} {status}" for status, count in result.failures.items() if count)
     console.print(
-        f"{len(better)} of {len(result.tasks)} tasks, which take {show_share(share)} of a run, have become "
+        f"{len(better)} of {len(result.tasks)} tasks, together {show_share(share)} of a run, became "
         f"faster; {show_trials(result.trials, failed)}{f' ({kinds})' if kinds else ''}, in "
         f"{show_time(result.elapsed)}",
         soft_wrap=True,
@@ -121,11 +121,13 @@ def _print(result: TuneResult, model: Path, options: TuneOptions, console: Conso
     for threads, tuned in sorted(result.tuned_seconds.items(), reverse=True):
         default = result.default_seconds[threads]
         console.print(
-            f"one run, {_threads(threads)}: {default * 1e3:.2f} -> {tuned * 1e3:.2f} ms, "
+            f"one run, {_threads(threads)}: {show_ms(default)} -> {show_ms(tuned)} ms, "
             f"{show_gain(default / tuned)}",
             soft_wrap=True,
         )
     console.print(Text(f"log: {result.log}"), soft_wrap=True)
+    if not better:
+        return
     console.print(
         Text(f"next: paddle-tvm compile {model} -o OUTPUT.pdtvm --tuning-log {result.log}"), soft_wrap=True
     )
@@ -148,7 +150,7 @@ def _table(comparisons: list[Comparison], threads: int, width: int) -> Table:
             Text(name_workload(one.task.workload)),
             show_share(one.task.share, 1),
             str(one.task.calls),
-            f"{one.default[threads] * 1e3:.3f} -> {one.seconds[threads] * 1e3:.3f}",
+            f"{show_ms(one.default[threads])} -> {show_ms(one.seconds[threads])}",
             *map(show_gain, gains),
             *([Text(name_form(one.winner.config))] if with_form else []),
         )

@@ -6,7 +6,7 @@ import mmap
 import os
 from collections.abc import Callable
 from functools import partial
-from math import ceil
+from math import ceil, prod
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -47,8 +47,37 @@ class Kernel(Protocol):
     def output(self) -> tuple[tuple[int, ...], str]: ...
 
 
+class Timed(Protocol):
+    """A form of a kernel that can be called."""
+
+    def output(self, threads: int) -> npt.NDArray[Any]:
+        """Call it once; what it computes."""
+
+    def round(self, threads: int) -> float:
+        """Seconds of a call, on average over as many calls as every round has."""
+
+
+def build(kernel: Kernel, config: Config, target: Target) -> Any:
+    """The TVM module of a form; its function is ``main``."""
+    module = tvm.IRModule({"main": kernel.primfunc(config, target)})
+    # Half of the code would be checks of the arguments.
+    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
+        return tvm.tirx.build(module, target=target.tvm_target, pipeline=target.tir_pipeline)
+
+
+def unwritten(kernel: Kernel) -> npt.NDArray[Any]:
+    """An array for a kernel's output; what the kernel does not write is a NaN, or -1."""
+    shape, dtype = kernel.output()
+    return np.full(prod(shape) * np.dtype(dtype).itemsize, 0xFF, np.uint8).view(dtype).reshape(shape)
+
+
+def calls_of_round(seconds: float) -> int:
+    """How many calls of so many seconds a round has."""
+    return ceil(_ROUND_S / seconds)
+
+
 class Candidate:
-    """A form of a kernel, with operands, ready to be called.
+    """A form of a kernel, in this process, with operands.
 
     Parameters
     ----------
@@ -64,16 +93,10 @@ class Candidate:
         self, kernel: Kernel, config: Config, target: Target, seed: int, launcher: LoopLauncher
     ) -> None:
         self._launcher = launcher
-        module = tvm.IRModule({"main": kernel.primfunc(config, target)})
-        # Half of the code would be checks of the arguments.
-        with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
-            self._library = tvm.tirx.build(module, target=target.tvm_target, pipeline=target.tir_pipeline)
+        self._library = build(kernel, config, target)
         # The machine code is made here.
         self._call = self._library["main"]
-        shape, dtype = kernel.output()
-        # What the kernel does not write is a NaN, or -1.
-        unwritten = np.full(int(np.prod(shape)) * np.dtype(dtype).itemsize, 0xFF, np.uint8)
-        self._output = tvm.runtime.tensor(unwritten.view(dtype).reshape(shape))
+        self._output = tvm.runtime.tensor(unwritten(kernel))
         self._arguments = [*map(tvm.runtime.tensor, kernel.inputs(config, seed)), self._output]
         self._calls = 0
 
@@ -87,7 +110,7 @@ class Candidate:
     def round(self, threads: int) -> float:
         """Seconds of a call, on average over as many calls as every round has."""
         if not self._calls:
-            self._calls = ceil(_ROUND_S / self._time(threads, 1))
+            self._calls = calls_of_round(self._time(threads, 1))
         return self._time(threads, self._calls)
 
     def _time(self, threads: int, calls: int) -> float:
@@ -96,7 +119,7 @@ class Candidate:
                 begin = perf_counter()
                 self._call(*self._arguments)
                 return perf_counter() - begin
-            evaluator = self._library.time_evaluator("main", tvm.cpu(), number=calls, repeat=1)
+            evaluator = self._library.time_evaluator("main", tvm.cpu(), number=calls)
             return float(evaluator(*self._arguments).results[0])
 
 
@@ -115,7 +138,7 @@ def steady(time_round: Callable[[], float], best: float) -> list[float]:
     return times[:_ROUNDS]
 
 
-def serve(make: Callable[[], Candidate], reference: int, channel: Channel) -> None:
+def serve(make: Callable[[], Timed], reference: int, channel: Channel) -> None:
     """Make a candidate, say so, and do what it is told through the channel.
 
     ``reference`` is a file, for the output of the default form.
@@ -123,27 +146,36 @@ def serve(make: Callable[[], Candidate], reference: int, channel: Channel) -> No
     candidate = make()
     channel.send({"built": True})
     while (command := channel.receive()) is not None:
-        match command:
-            case ["write", threads]:
-                output = candidate.output(threads)
-                os.ftruncate(reference, output.nbytes)
-                with mmap.mmap(reference, output.nbytes) as shared:
-                    shared.write(output.tobytes())
-                channel.send({"seconds": []})
-            case ["check", threads]:
-                _check(candidate.output(threads), reference)
-                channel.send({"seconds": []})
-            case ["measure", threads, best]:
-                _check(candidate.output(threads), reference)
-                channel.send({"seconds": steady(partial(candidate.round, threads), best)})
-            case ["round", threads]:
-                channel.send({"seconds": [candidate.round(threads)]})
-            case unknown:
-                raise ValueError(f"a candidate does not know the command {unknown}")
+        channel.send({"seconds": perform(candidate, command, reference)})
+
+
+def perform(candidate: Timed, command: list[Any], reference: int) -> list[float]:
+    """Do what a command says; the times of rounds, where it asks for any.
+
+    Raises
+    ------
+    Failed
+        The output is not that of the default form.
+    """
+    match command:
+        case ["write", threads]:
+            output = candidate.output(threads)
+            os.ftruncate(reference, output.nbytes)
+            with mmap.mmap(reference, output.nbytes) as shared:
+                shared.write(output.tobytes())
+            return []
+        case ["check", threads]:
+            _check(candidate.output(threads), reference)
+            return []
+        case ["measure", threads, best]:
+            _check(candidate.output(threads), reference)
+            return steady(partial(candidate.round, threads), best)
+        case ["round", threads]:
+            return [candidate.round(threads)]
+    raise ValueError(f"a candidate does not know the command {command}")
 
 
 def _check(output: npt.NDArray[Any], reference: int) -> None:
-    """Raises Failed where an output is not that of the default form."""
     with mmap.mmap(reference, output.nbytes, prot=mmap.PROT_READ) as shared:
         wanted = np.frombuffer(bytes(shared), output.dtype).reshape(output.shape)
     problem = difference(output, wanted)

@@ -208,7 +208,11 @@ def _run(task: Callable[[Channel], None], channel: Channel) -> None:
     except Failed as failure:
         channel.send({"failed": [failure.status, failure.detail]})
     except BaseException as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        detail = f"{type(error).__name__}: {lines[0] if lines else ''}"[:_LONGEST_DETAIL]
         memory = isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)
-        channel.send({"failed": ["memory" if memory else "error", detail]})
+        channel.send({"failed": ["memory" if memory else "error", describe(error)]})
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:_LONGEST_DETAIL]

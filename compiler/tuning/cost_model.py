@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paddle_tvm.compiler.tuning.features import Features, form_features, matrix, workload_features
+from paddle_tvm.compiler.tuning.form_space import FormKey, form_key
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.targets.workload import Config, Workload
 
@@ -34,11 +35,11 @@ _BOOSTER = {
 # What a workload's own trials count, in trials of others.
 _OWN_WEIGHT = 4.0
 # Slower than the default by e to this power is all the same; what failed counts as that slow.
-_SLOWEST = 1.5
+_SLOWEST = 0.7
 # The error of a prediction, a logarithm, where fewer trials than these show it.
 _UNKNOWN_ERROR, _FEW_TRIALS = 0.3, 6
 # Trials of other workloads that are learnt from at most, so that it takes a tenth of a second.
-_MOST_OTHERS = 800
+_MOST_OTHERS = 500
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class CostModel:
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
         self._examples: dict[Workload, _Examples] = {}
+        self._known_rows: dict[Workload, dict[FormKey, Features]] = {}
 
     def fit(self, trials: Mapping[Workload, Sequence[Outcome]]) -> None:
         """Take trials to learn from; those of a workload whose default form has no time say nothing."""
@@ -66,7 +68,7 @@ class CostModel:
         for workload, outcomes in trials.items():
             relative = relative_times(workload, outcomes)
             if relative is not None:
-                forms = _rows(workload, [outcome.config for outcome in outcomes])
+                forms = self._rows(workload, [outcome.config for outcome in outcomes])
                 self._examples[workload] = _Examples(forms, np.minimum(relative, _SLOWEST))
 
     def knows(self, operator: str) -> bool:
@@ -92,11 +94,22 @@ class CostModel:
             return Prediction(np.zeros(len(configs)), np.full(len(configs), _UNKNOWN_ERROR))
         names = [name for name, varies in zip(names, varying, strict=True) if varies]
         values = np.ascontiguousarray(values[:, varying])
-        asked = matrix(_rows(workload, configs), names)
+        asked = matrix(self._rows(workload, configs), names)
         opinions, left_out = self._fit_folds(values, wanted, own, asked)
         residuals = (left_out - wanted)[own]
         error = float(np.sqrt(np.mean(residuals**2))) if len(residuals) >= _FEW_TRIALS else _UNKNOWN_ERROR
         return Prediction(opinions.mean(axis=0), np.sqrt(error**2 + opinions.var(axis=0)))
+
+    def _rows(self, workload: Workload, configs: Sequence[Config]) -> list[Features]:
+        """Features of forms, which are kept: most forms are asked for again and again."""
+        known = self._known_rows.setdefault(workload, {})
+        keys = [form_key(config) for config in configs]
+        missing = {key: config for key, config in zip(keys, configs, strict=True) if key not in known}
+        if missing:
+            common = workload_features(workload)
+            forms = form_features(workload, list(missing.values()))
+            known.update({key: {**common, **form} for key, form in zip(missing, forms, strict=True)})
+        return [known[key] for key in keys]
 
     def _training(self, workload: Workload) -> tuple[list[Features], Floats, npt.NDArray[np.bool_]]:
         """Features and times of trials, and which are the workload's own; of very many others, some."""
@@ -106,8 +119,9 @@ class CostModel:
             if other != workload:
                 rows += examples.rows
                 times += examples.times.tolist()
-        every = -(-len(rows) // _MOST_OTHERS) or 1
-        rows, times = rows[::every], times[::every]
+        if len(rows) > _MOST_OTHERS:
+            places = np.linspace(0, len(rows) - 1, _MOST_OTHERS).astype(int).tolist()
+            rows, times = [rows[place] for place in places], [times[place] for place in places]
         others = len(rows)
         if workload in self._examples:
             rows += self._examples[workload].rows
@@ -156,11 +170,6 @@ def relative_times(workload: Workload, outcomes: Sequence[Outcome]) -> Floats | 
     default = dict(workload.default())
     base = [outcome.median for outcome in outcomes if outcome.config == default and outcome.seconds]
     return np.array([log(outcome.median / base[-1]) for outcome in outcomes]) if base else None
-
-
-def _rows(workload: Workload, configs: Sequence[Config]) -> list[Features]:
-    common = workload_features(workload)
-    return [{**common, **form} for form in form_features(workload, configs)]
 
 
 def _is_constant(column: npt.NDArray[np.float32]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from paddle_tvm.targets.workload import Config, Workload
 
 Floats = npt.NDArray[np.float64]
+FormKey: TypeAlias = tuple[tuple[str, int], ...]
 
 
 class FormSpace:
@@ -20,21 +22,22 @@ class FormSpace:
     """
 
     def __init__(self, workload: Workload) -> None:
-        forms = {_key(config): config for config in (workload.default(), *workload.candidates())}
+        forms = {form_key(config): config for config in (workload.default(), *workload.candidates())}
         self.configs: Sequence[Config] = list(forms.values())
         self._places = {key: place for place, key in enumerate(forms)}
         self._points = _points(self.configs)
 
     def place(self, config: Config) -> int | None:
         """The place of a form; None for one that there is not, as in a log of another version."""
-        return self._places.get(_key(config))
+        return self._places.get(form_key(config))
 
     def distances(self, place: int) -> Floats:
         """How far each form is from one of them, summed over the axes."""
         return np.asarray(np.abs(self._points - self._points[place]).sum(axis=1))
 
 
-def _key(config: Config) -> tuple[tuple[str, int], ...]:
+def form_key(config: Config) -> FormKey:
+    """The same for the same form, whatever the order of its parameters."""
     return tuple(sorted(config.items()))
 
 

@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from paddle_tvm.compiler.linking import LAUNCHER_OPTIONS, find_linker
+from paddle_tvm.compiler.linking import LAUNCHER_OPTIONS
+from paddle_tvm.compiler.tuning.memory_linking import link_in_memory
 from paddle_tvm.runtime import ffi
 
 _register = ffi.bind("TVMFFIEnvModRegisterContextSymbol", ctypes.c_char_p, ctypes.c_void_p)
 
 
-# Cleans up also when the process that started it has been killed.
-_COMPILE = """
-set -e
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-"$@" -o "$folder/launcher.so" >&2
-cat "$folder/launcher.so"
-"""
-
-
 def compile_launcher() -> int:
-    """Compile the launcher that every artifact brings with it; the caller closes the file that is returned.
-
-    It is a file in memory, for processes that this one starts, so that none is left behind.
-
-    Raises
-    ------
-    UsageError
-        There is no C compiler.
-    """
-    command = [find_linker(), "-shared", "-fPIC", *LAUNCHER_OPTIONS]
-    file = os.memfd_create("paddle-tvm-launcher")
-    done = subprocess.run(
-        ["sh", "-c", _COMPILE, "sh", *command],
-        stdin=subprocess.DEVNULL,
-        stdout=file,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    if done.returncode:
-        os.close(file)
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr.decode(errors='replace')}")
-    return file
+    """Compile the launcher that every artifact brings with it; see ``link_in_memory``."""
+    return link_in_memory(LAUNCHER_OPTIONS)
 
 
 class LoopLauncher:

@@ -13,8 +13,9 @@ from multiprocessing.connection import Pipe
 from types import TracebackType
 
 from paddle_tvm.compiler.tuning.candidate import Kernel
-from paddle_tvm.compiler.tuning.fork_server import BATCH, Answer, CompareRequest, MeasureRequest, Setup
 from paddle_tvm.compiler.tuning.launcher_library import compile_launcher
+from paddle_tvm.compiler.tuning.local_trials import BATCH
+from paddle_tvm.compiler.tuning.messages import Answer, CompareRequest, Machines, MeasureRequest, Setup
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.workload import Config
@@ -121,6 +122,8 @@ class Measurer:
         After how many seconds a form is given up: until it is built, and until it is checked and timed.
     memory_limit_bytes
         How much memory a form may take to be built and run.
+    machines
+        Which machines time; None: this one.
 
     Raises
     ------
@@ -137,6 +140,7 @@ class Measurer:
         build_limit_s: float = 20.0,
         run_limit_s: float = 10.0,
         memory_limit_bytes: int = 4 << 30,
+        machines: Machines | None = None,
     ) -> None:
         self._setup = Setup(
             target,
@@ -147,6 +151,7 @@ class Measurer:
             run_limit_s,
             memory_limit_bytes,
             compile_launcher(),
+            machines,
         )
         self._server: _Server | None = _Server(self._setup)
 
@@ -179,7 +184,7 @@ class Measurer:
         while remaining:
             asked = dict(list(remaining.items())[: 1 if careful else None])
             try:
-                with closing(self._ask(MeasureRequest(pickled, asked))) as answers:
+                with closing(self._ask(MeasureRequest(pickled, asked, self._at_once()))) as answers:
                     for answer in answers:
                         del remaining[answer.number]
                         yield answer.outcome
@@ -226,6 +231,10 @@ class Measurer:
         for answer in answers:
             outcomes[answer.threads].append(answer.outcome)
         return outcomes
+
+    def _at_once(self) -> int:
+        """How many forms are timed at once."""
+        return 1
 
     def _ask(self, request: MeasureRequest | CompareRequest) -> Generator[Answer, None, None]:
         if self._server is None:

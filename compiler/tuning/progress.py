@@ -19,6 +19,7 @@ from paddle_tvm.compiler.tuning.standings_view import (
     latency_line,
     show_gain,
     show_gflops,
+    show_ms,
     show_share,
     show_time,
     show_trials,
@@ -79,8 +80,9 @@ class TuningProgress:
         self.stage(SEARCH)
         share = sum(task.share for task in tasks)
         kept = sum(len(task.outcomes) for task in tasks)
+        count = f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
         self.console.print(
-            f"  {len(tasks)} tasks, {100 * share:.0f} % of a run of {model_seconds * 1e3:.2f} ms"
+            f"  {count}, {100 * share:.0f} % of a run of {show_ms(model_seconds)} ms"
             + (f"; the log holds {show_trials(kept)} of theirs" if kept else ""),
             soft_wrap=True,
         )

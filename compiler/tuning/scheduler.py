@@ -44,11 +44,11 @@ class TaskScheduler:
     def next(self) -> int | None:
         """The number of the task that is to have the next trials; None where nothing promises a gain.
 
-        Tasks without a trial come first, those of the largest share before others: the times of their
-        defaults tell what they may gain.
+        Tasks whose default form was not tried come first, those of the largest share before others: the
+        default's time tells what there is to gain.
         """
         numbers = range(len(self._tasks))
-        untried = [number for number in numbers if not self._tasks[number].outcomes]
+        untried = [number for number in numbers if not _default_tried(self._tasks[number])]
         if untried:
             return max(untried, key=lambda number: self._tasks[number].share)
         gains = {number: self.expected_gain(number) for number in numbers}
@@ -83,3 +83,8 @@ class TaskScheduler:
         if self._peak is None or task.gflops is None:
             return _HEADROOM * left
         return max(0.0, left * (1 - task.gflops / self._peak))
+
+
+def _default_tried(task: Task) -> bool:
+    default = dict(task.workload.default())
+    return any(outcome.config == default for outcome in task.outcomes)

@@ -19,7 +19,7 @@ from paddle_tvm.targets.workload import Config, Workload
 # every other one of so many.
 _SPREAD = 8
 # One in so many of the forms that follow is near the best one, or taken at random.
-_NEAR_EVERY, _RANDOM_EVERY = 4, 10
+_NEAR_EVERY, _RANDOM_EVERY = 6, 10
 # How near that is: of so many the one of which the model expects the most.
 _NEAR = 12
 # A share of the time; a smaller gain does not count.
@@ -123,7 +123,9 @@ class KernelSearch:
 
         As k-means++ chooses its centres (Arthur and Vassilvitskii, 2007).
         """
-        nearest = np.min([self._space.distances(place) for place in np.flatnonzero(self._taken)], axis=0)
+        nearest = np.min(
+            [self._space.distances(place) for place in np.flatnonzero(self._taken).tolist()], axis=0
+        )
         # Forms may lie in one place.
         chance = np.where(self._taken, 0.0, nearest**2 + 1e-9)
         return int(generator.choice(self.size, p=chance / chance.sum()))

@@ -91,7 +91,9 @@ class Standings:
     _by_task: dict[int, Standing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.expected = self.model_seconds
+        # An earlier run may have gained something already.
+        gained = sum(standing.task.seconds - standing.seconds for standing in self.tasks)
+        self.expected = self.model_seconds - gained
         self._by_task = {id(standing.task): standing for standing in self.tasks}
 
     def trial(self, task: Task, outcome: Outcome, expected: float, elapsed: float) -> Standing:

@@ -74,8 +74,8 @@ class StandingsView:
 
 def latency_line(standings: Standings) -> str:
     """The expected latency of a run, before and now."""
-    before, now = standings.model_seconds * 1e3, standings.expected * 1e3
-    return f"latency {before:.2f} -> {now:.2f} ms expected, {standings.gain:.2f}x"
+    before, now = show_ms(standings.model_seconds), show_ms(standings.expected)
+    return f"latency {before} -> {now} ms expected, {standings.gain:.2f}x"
 
 
 def trials_line(standings: Standings) -> str:
@@ -86,6 +86,12 @@ def trials_line(standings: Standings) -> str:
 
 def show_trials(trials: int, failed: int = 0) -> str:
     return f"{trials} trial{'' if trials == 1 else 's'}" + (f", {failed} failed" if failed else "")
+
+
+def show_ms(seconds: float) -> str:
+    """Milliseconds, with at least three digits that count from a microsecond on."""
+    digits = next((digits for least, digits in ((1.0, 2), (0.1, 3), (0.01, 4)) if seconds * 1e3 >= least), 5)
+    return f"{seconds * 1e3:.{digits}f}"
 
 
 def show_time(seconds: float) -> str:

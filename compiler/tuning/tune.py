@@ -20,6 +20,7 @@ from paddle_tvm.compiler.profiling.profile import Profile, profile_artifact
 from paddle_tvm.compiler.reference import open_reference
 from paddle_tvm.compiler.sample_inputs import complete_shapes, random_inputs
 from paddle_tvm.compiler.staging import scratch_directory
+from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.cost_model import CostModel
 from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, read_log
 from paddle_tvm.compiler.tuning.measure import Measurer
@@ -34,11 +35,11 @@ from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.base import Target
-from paddle_tvm.targets.workload import Config, Workload
+from paddle_tvm.targets.workload import Choices, Config, Workload
 from paddle_tvm.targets.x86 import x86_targets
 
 # Forms that are built before they are timed.
-_BATCH = 16
+_BATCH = 8
 # The best forms of a workload are compared with the default in turns, in so many rounds.
 _FINALISTS = 3
 _ROUNDS = 7
@@ -139,7 +140,13 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         tasks = [task for task in tasks_of(kernels, profile) if _is_asked(task, options)]
         for task in tasks:
             task.outcomes += known.get(task.workload, [])
-        search = _Search(tasks, known, options, writer, listener, profile, begin)
+        known_forms = TunedChoices(
+            target,
+            options.compile.logs(),
+            shipped_logs(target) if options.compile.shipped_logs else (),
+            options.threads,
+        )
+        search = _Search(tasks, known, known_forms, options, writer, listener, profile, begin)
         with Measurer(target, options.threads, options.seed) as measurer:
             search.run(measurer)
             listener.stage("compare the best forms with the default")
@@ -205,6 +212,7 @@ class _Search:
         self,
         tasks: Sequence[Task],
         known: Mapping[Workload, list[Outcome]],
+        known_forms: Choices,
         options: TuneOptions,
         writer: LogWriter,
         listener: TuningListener,
@@ -212,6 +220,7 @@ class _Search:
         begin: float,
     ) -> None:
         self._tasks = tasks
+        self._known_forms = known_forms
         self._trials = {**known, **{task.workload: task.outcomes for task in tasks}}
         self._options = options
         self._writer = writer
@@ -222,6 +231,7 @@ class _Search:
         self._searches = [
             KernelSearch(task.workload, task.outcomes, self._model, options.seed) for task in tasks
         ]
+        self._saved = [task.seconds * (1 - 1 / task.gain) for task in tasks]
         self.trials = 0
         self.failures: Counter[Status] = Counter()
 
@@ -231,12 +241,19 @@ class _Search:
         self._listener.begin(self._tasks, self._profile.total_us / 1e6, peak, options.seconds, options.trials)
         scheduler = TaskScheduler(self._tasks, self._searches, peak)
         while (left := self._left()) and (turn := scheduler.next()) is not None:
-            # The defaults first: their times say where there is something to gain.
-            count = min(_BATCH, left) if self._tasks[turn].outcomes else 1
-            self._model.fit(self._trials)
-            configs = self._searches[turn].propose(count)
-            for outcome in measurer.measure(self._tasks[turn].kernel, configs):
+            configs = self._begin_with(turn) if not self._tasks[turn].outcomes else []
+            if not configs:
+                self._model.fit(self._trials)
+                configs = self._searches[turn].propose(_BATCH)
+            for outcome in measurer.measure(self._tasks[turn].kernel, configs[:left]):
                 self._note(turn, outcome)
+
+    def _begin_with(self, turn: int) -> list[Config]:
+        """The default form, whose time says what there is to gain, and what logs have for the workload."""
+        workload = self._tasks[turn].workload
+        known = self._known_forms.of(workload).config
+        first = self._searches[turn].propose(1)
+        return first if known in first or not workload.fits(known) else [*first, known]
 
     def _left(self) -> int:
         """Trials that may still be made."""
@@ -250,6 +267,7 @@ class _Search:
         self._writer.append([Trial(task.workload, outcome)])
         self._searches[turn].record([outcome])
         task.outcomes.append(outcome)
+        self._saved[turn] = task.seconds * (1 - 1 / task.gain)
         self.trials += 1
         if outcome.status != "ok":
             self.failures[outcome.status] += 1
@@ -257,8 +275,7 @@ class _Search:
 
     def _expected(self) -> float:
         """Latency of a run with the best forms so far."""
-        gained = sum(task.seconds * (1 - 1 / task.gain) for task in self._tasks)
-        return self._profile.total_us / 1e6 - gained
+        return self._profile.total_us / 1e6 - sum(self._saved)
 
     def compare(self, measurer: Measurer) -> Iterator[Comparison]:
         """Time the best forms of each task and its default in turns; write down what wins."""

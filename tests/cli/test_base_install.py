@@ -62,6 +62,8 @@ def test_doctor_calls_a_base_install_sound(environment: Path) -> None:
         ["compile", "m", "-o", "a"],
         ["verify", "a", "--model", "m"],
         ["bench", "a"],
+        ["tune", "m"],
+        ["tune", "--check", "log.jsonl"],
         ["targets"],
         ["inspect", "m"],
     ],

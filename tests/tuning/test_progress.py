@@ -7,11 +7,22 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from scripted_tuning import CONV, DEPTHWISE, DYNAMIC, STRIDED, Script, failure, outcome, task, tasks
+from scripted_tuning import (
+    CONV,
+    DEPTHWISE,
+    DYNAMIC,
+    STRIDED,
+    Script,
+    default_of,
+    failure,
+    outcome,
+    task,
+    tasks,
+)
 
 from paddle_tvm.compiler.tuning.progress import LineProgress, LiveProgress, tuning_progress
 from paddle_tvm.compiler.tuning.standings import Standings
-from paddle_tvm.compiler.tuning.standings_view import StandingsView, show_time
+from paddle_tvm.compiler.tuning.standings_view import StandingsView, show_ms, show_time
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 
@@ -195,15 +206,16 @@ def test_lines_where_there_is_no_terminal() -> None:
 def test_a_resumed_run_counts_what_the_log_holds() -> None:
     script = Script(LineProgress(_console(False, 200)), tasks())
     first = script.tasks[0]
-    first.outcomes = [outcome(first, 1.5), failure(first, "timeout", "")]
+    first.outcomes = [default_of(first), outcome(first, 2.0), failure(first, "timeout", "", 1)]
     progress = script.listener
     assert isinstance(progress, LineProgress)
     with progress:
         script.begin()
         assert progress.standings is not None
-        assert (progress.standings.tasks[0].trials, progress.standings.tasks[0].failed) == (2, 1)
+        assert (progress.standings.tasks[0].trials, progress.standings.tasks[0].failed) == (3, 1)
         assert progress.standings.trials == 0
-    assert "the log holds 2 trials of theirs" in _text(progress.console)
+        assert progress.standings.expected == pytest.approx(15e-3)
+    assert "the log holds 3 trials of theirs" in _text(progress.console)
 
 
 def test_an_interrupted_stage_has_no_time() -> None:
@@ -222,3 +234,9 @@ def test_an_interrupted_stage_has_no_time() -> None:
 
 def test_times_have_hours_where_there_are_some() -> None:
     assert [show_time(seconds) for seconds in (5.9, 65, 3605)] == ["0:05", "1:05", "1:00:05"]
+
+
+def test_latencies_keep_the_digits_that_count() -> None:
+    assert [show_ms(ms / 1e3) for ms in (1234.5, 80.446, 0.7654, 0.07654, 0.0012)] == [
+        *("1234.50", "80.45", "0.765", "0.0765", "0.00120")
+    ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import log2
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -37,20 +39,24 @@ Cost = Callable[[Config], float]
 
 
 def cost_of(workload: Workload) -> Cost:
-    """A made-up machine: it rewards full register tiles, few left-over positions and an even share of work."""
+    """A made-up machine, which likes tiles of about 9 by 2, few positions in vain, and even shares of work.
+
+    Up to 2 % come from nothing that could be learnt.
+    """
     positions = (workload.flops() or 0) // (2 * int(np.prod(workload.weight_shape())))
 
     def cost(config: Config) -> float:
         points, blocks = config["points"], config["blocks"]
-        tile = 1 + 0.6 * (points + blocks) / (points * blocks) + 0.02 * abs(points * blocks - 14)
+        tile = 1 + 0.05 * abs(points - 9) + 0.1 * abs(blocks - 2)
+        tile += 0.02 * (crc32(repr(key(config)).encode()) % 1000) / 1000
         if config["winograd"]:
             tiles = config["rows"] * config["columns"]
-            waste = 1 + 0.1 * abs(tiles - 16) / 16 + 0.05 * config["shared"] + 0.2 / config["group"]
-            return 1e-3 * tile * waste * (0.6 if config["winograd"] == 2 else 0.7)
+            waste = 1 + abs(tiles - 16) / 64 + 0.05 * config["shared"] + 0.2 / config["group"]
+            return 1e-3 * tile * waste * (0.8 if config["winograd"] == 2 else 0.7)
         waste = -(-positions // points) * points / positions
-        chunks = config.get("chunks", 5)
-        share = 1.3 if chunks == 0 else 1 + 0.1 * (chunks % 2) + 0.02 * abs(np.log2(chunks / 14))
-        return float(1e-3 * tile * waste * share)
+        chunks = config.get("chunks", 4)
+        share = 1.3 if chunks == 0 else 1 + 0.05 * abs(log2(chunks / 14))
+        return 1e-3 * tile * waste * share
 
     return cost
 
@@ -100,17 +106,19 @@ def test_the_first_forms_are_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("workload", [POINTWISE, THREE])
-def test_forty_trials_come_near_the_best_form_whatever_the_seed(workload: Conv2d) -> None:
-    gaps = [gap(workload, search_for(workload, 40, seed)) for seed in range(3)]
-    chance = [gap(workload, at_random(workload, 40, seed)) for seed in range(3)]
-    assert max(gaps) <= 0.02
-    assert np.mean(gaps) < np.mean(chance) / 2
+def test_forty_trials_come_within_two_percent_of_the_best_form_much_more_surely_than_chance(
+    workload: Conv2d,
+) -> None:
+    found = [gap(workload, search_for(workload, 40, seed)) <= 0.02 for seed in range(8)]
+    by_chance = [gap(workload, at_random(workload, 40, seed)) <= 0.02 for seed in range(8)]
+    assert sum(found) >= 7
+    assert sum(by_chance) <= 4
 
 
 def test_trials_of_another_workload_give_a_start() -> None:
     others = {WIDE: search_for(WIDE, 96, 0)}
-    known = [gap(POINTWISE, search_for(POINTWISE, 16, seed, others)) for seed in range(3)]
-    unknown = [gap(POINTWISE, search_for(POINTWISE, 16, seed)) for seed in range(3)]
+    known = [gap(POINTWISE, search_for(POINTWISE, 12, seed, others)) for seed in range(3)]
+    unknown = [gap(POINTWISE, search_for(POINTWISE, 12, seed)) for seed in range(3)]
     assert np.mean(known) < np.mean(unknown)
 
 
@@ -140,28 +148,26 @@ def test_another_seed_takes_another_way() -> None:
     assert first != second
 
 
-def test_forms_that_failed_are_not_tried_again_and_neither_are_ones_like_them_at_first() -> None:
+def test_forms_that_failed_are_not_tried_again_and_ones_like_them_less_than_others() -> None:
     def crashes(config: Config) -> bool:
         return config["winograd"] == 4
 
-    model, outcomes = CostModel(), list[Outcome]()
-    search = KernelSearch(THREE, [], model)
-    proposed = []
-    for _ in range(6):
-        model.fit({THREE: outcomes})
-        batch = search.propose(8)
-        proposed.append(batch)
-        results = [
-            Outcome(config, "crash", detail="signal 11") if crashes(config) else tried(config, cost_of(THREE))
-            for config in batch
-        ]
-        search.record(results)
-        outcomes += results
-    assert len({key(outcome.config) for outcome in outcomes}) == len(outcomes)
-    share = np.mean([crashes(config) for config in THREE.candidates()])
-    assert np.mean([crashes(config) for batch in proposed[2:] for config in batch]) < share / 2
-    assert search.best is not None
-    assert not crashes(search.best.config)
+    crashed = []
+    for seed in range(3):
+        model, outcomes = CostModel(seed), list[Outcome]()
+        search = KernelSearch(THREE, [], model, seed)
+        for _ in range(6):
+            model.fit({THREE: outcomes})
+            batch = [
+                Outcome(config, "crash") if crashes(config) else tried(config, cost_of(THREE))
+                for config in search.propose(8)
+            ]
+            search.record(batch)
+            outcomes += batch
+        assert len({key(outcome.config) for outcome in outcomes}) == len(outcomes)
+        assert search.best is not None
+        crashed += [outcome.status == "crash" for outcome in outcomes[16:]]
+    assert np.mean(crashed) < 0.6 * np.mean([crashes(config) for config in THREE.candidates()])
 
 
 def test_a_search_whose_default_fails_goes_on() -> None:

@@ -8,7 +8,7 @@ from html import escape
 from paddle_tvm.compiler.tuning.report.content import Content
 from paddle_tvm.compiler.tuning.report.plot import Axes, area, dots, level, plot, steps, ticks, time_ticks
 from paddle_tvm.compiler.tuning.standings import Standing
-from paddle_tvm.compiler.tuning.standings_view import show_gain, show_share, show_time, show_trials
+from paddle_tvm.compiler.tuning.standings_view import show_gain, show_ms, show_share, show_time, show_trials
 from paddle_tvm.compiler.tuning.task import Task
 
 _MOST_COLUMNS, _MOST_ROWS = 8, 5
@@ -31,7 +31,7 @@ def latency_curve(content: Content) -> str:
     rows = [(y, f"{y:g} ms") for y in ticks(axes.low, axes.high, _MOST_ROWS)]
     columns = [(x, show_time(x)) for x in time_ticks(axes.right, _MOST_COLUMNS)]
     inside = level(axes, before, "before") + steps(axes, [*points, (axes.right, points[-1][1])], "now")
-    data = json.dumps([[round(axes.x(x), 5), show_time(x), f"{y:.2f}"] for x, y in points])
+    data = json.dumps([[round(axes.x(x), 5), show_time(x), show_ms(y / 1e3)] for x, y in points])
     return (
         plot(axes, inside, rows, columns, "latency", "<i class=at></i><b class=at></b>")
         + f"<script>const moments = {data}, before = {before:.6g};</script>"

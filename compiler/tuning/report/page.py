@@ -12,7 +12,7 @@ from paddle_tvm.compiler.tuning.outcome import Outcome, Status
 from paddle_tvm.compiler.tuning.report.content import Content
 from paddle_tvm.compiler.tuning.report.curves import latency_curve, task_cards
 from paddle_tvm.compiler.tuning.report.winners import winners_table
-from paddle_tvm.compiler.tuning.standings_view import show_time, show_trials
+from paddle_tvm.compiler.tuning.standings_view import show_ms, show_time, show_trials
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 
 FAILURES: dict[Status, str] = {
@@ -61,12 +61,12 @@ def _facts(content: Content) -> list[tuple[str, str, str]]:
         for threads, tuned in sorted(result.tuned_seconds.items(), reverse=True):
             before = result.default_seconds[threads]
             counted = f"{threads} thread{'s' if threads > 1 else ''}"
-            note = f"{before * 1e3:.2f} ms in default forms, timed in turns"
-            facts.append((f"one run, {counted}", f"{tuned * 1e3:.2f} ms", f"{before / tuned:.2f}x; {note}"))
+            note = f"{show_ms(before)} ms in default forms, timed in turns"
+            facts.append((f"one run, {counted}", f"{show_ms(tuned)} ms", f"{before / tuned:.2f}x; {note}"))
     if history.moments:
         expected = history.moments[-1].expected
         gain = f"{history.model_seconds / expected:.2f}x" if expected else "-"
-        facts.append(("expected by the search", gain, f"a run of {expected * 1e3:.2f} ms"))
+        facts.append(("expected by the search", gain, f"a run of {show_ms(expected)} ms"))
         searched = history.moments[-1].elapsed - history.moments[0].elapsed
         failed = sum(len(outcomes) for outcomes in _failed(content).values())
         rate = f"{(history.trials - 1) / searched:.1f} a second" if searched > 0 else "in no time"

@@ -6,6 +6,7 @@ from html import escape
 
 from paddle_tvm.compiler.tuning.report.content import Content
 from paddle_tvm.compiler.tuning.standings import is_better
+from paddle_tvm.compiler.tuning.standings_view import show_ms
 from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 
@@ -16,9 +17,9 @@ def winners_table(content: Content) -> str:
     if not comparisons:
         return "<p>No form was compared with the default.</p>"
     counts = sorted({count for comparison in comparisons for count in comparison.seconds}, reverse=True)
-    heads = [("operator", False), ("calls", True), ("saves in a run", True)]
-    heads += [(f"gain, {_threads(count)}", True) for count in counts]
-    heads += [(f"ms, {_threads(content.threads)}", True), ("GFLOP/s", True), ("of peak", True)]
+    heads = [("operator", False), *((f"gain, {_threads(count)}", True) for count in counts)]
+    heads += [("saves in a run", True), ("calls", True), (f"ms, {_threads(content.threads)}", True)]
+    heads += [("GFLOP/s", True), ("of peak", True)]
     heads += [("default form", False), ("winner", False)]
     head = "".join(
         f"<th data-sort{' class=number' if number else ''}>{escape(name)}</th>" for name, number in heads
@@ -30,8 +31,8 @@ def winners_table(content: Content) -> str:
     )
     better = sum(map(is_better, comparisons))
     return (
-        f"<p><b>{better}</b> of {len(comparisons)} tasks have a form that is faster than the default; "
-        "each was timed in turns with it, and these are the times below.</p>"
+        f"<p><b>{better}</b> of {len(content.history.tasks)} tasks have a form that is faster than the "
+        "default. The best of a task and its default were timed in turns; these are the times below.</p>"
         f"<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -44,10 +45,7 @@ def _row(comparison: Comparison, counts: list[int], most: float, content: Conten
     saved = _saved(comparison, content.threads)
     winner = f"<code>{escape(name_form(comparison.winner.config))}</code>" if better else "the default"
     cells = [
-        f'<td class=name title="{escape(", ".join(task.names))}">{escape(name_workload(task.workload))}</td>',
-        _number(task.calls, str(task.calls)),
-        f'<td class="bar number" data-value="{saved:.9f}"><i style="--length:{max(saved, 0) / most:.4f}"></i>'
-        f"<span>{saved * 1e3:.3f} ms</span></td>",
+        f'<td class=name title="{escape(", ".join(task.names))}">{escape(name_workload(task.workload))}</td>'
     ]
     for count in counts:
         if count in comparison.seconds:
@@ -56,7 +54,10 @@ def _row(comparison: Comparison, counts: list[int], most: float, content: Conten
         else:
             cells.append(_number(0.0, "-"))
     cells += [
-        _number(before, f"{before * 1e3:.3f}" + (f" → {now * 1e3:.3f}" if better else "")),
+        f'<td class="bar number" data-value="{saved:.9f}"><i style="--length:{max(saved, 0) / most:.4f}"></i>'
+        f"<span>{saved * 1e3:.3f} ms</span></td>",
+        _number(task.calls, str(task.calls)),
+        _number(before, show_ms(before) + (f" → {show_ms(now)}" if better else "")),
         _number(gflops, f"{gflops:.0f}" if gflops else "-"),
         _number(gflops, f"{100 * gflops / peak:.0f} %" if gflops and peak else "-"),
         f"<td class=form><code>{escape(name_form(task.workload.default()))}</code></td>",

@@ -1,0 +1,128 @@
+"""Whole tuning runs: killed and resumed, side by side, and what compiling takes from them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import paddle
+import pytest
+from paddle import nn
+from paddle.static import InputSpec
+
+from paddle_tvm import compiler
+from paddle_tvm.compiler.tuning.log import Entry, read_log
+from paddle_tvm.compiler.tuning.records import Trial, Winner
+from paddle_tvm.runtime.artifact import read_manifest
+
+COMMAND = [sys.executable, "-c", "from paddle_tvm.compiler.cli.main import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    prefix = tmp_path_factory.mktemp("tuned") / "model"
+    layer = nn.Sequential(
+        nn.Conv2D(3, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2D(32, 64, 1),
+        nn.Flatten(),
+        nn.Linear(64 * 196, 10),
+    )
+    paddle.jit.save(layer, str(prefix), [InputSpec([1, 3, 28, 28])])
+    return prefix
+
+
+def start(model: Path, log: Path, trials: int, seed: int = 0) -> subprocess.Popen[bytes]:
+    options = ["--trials", str(trials), "--min-share", "0", "--seed", str(seed), "--threads", "1"]
+    return subprocess.Popen(
+        [*COMMAND, "tune", str(model), "-o", str(log), *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def trials(log: Path) -> list[tuple[str, str]]:
+    """Workload and form of each trial; every line but a last one that was cut has to be sound."""
+    entries = list(read_log(log))
+    assert all(isinstance(entry, Entry) for entry in entries), entries
+    return [
+        (entry.record.workload.key, json.dumps(dict(entry.record.outcome.config), sort_keys=True))
+        for entry in entries
+        if isinstance(entry, Entry) and isinstance(entry.record, Trial)
+    ]
+
+
+def kill_when(process: subprocess.Popen[bytes], log: Path, lines: int, delay: float) -> None:
+    """SIGKILL, a moment after the log has so many lines."""
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if log.exists() and log.read_bytes().count(b"\n") >= lines:
+            break
+        time.sleep(0.01)
+    time.sleep(delay)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.stderr is not None
+    process.stderr.close()
+
+
+def kill_and_resume(model: Path, log: Path, times: int) -> None:
+    rng = random.Random(5)
+    held = 0
+    for _ in range(times):
+        kill_when(start(model, log, 1000), log, held + rng.randint(2, 6), rng.uniform(0, 0.3))
+        lines = log.read_bytes()
+        # A line that was being written is the only one that may be lost.
+        assert lines.rpartition(b"\n")[0].count(b"\n") + 1 >= held
+        held = lines.count(b"\n")
+        assert max(Counter(trials(log)).values(), default=0) <= 1
+    last = start(model, log, 6)
+    _, said = last.communicate(timeout=300)
+    assert last.returncode == 0, said.decode()
+    done = trials(log)
+    assert max(Counter(done).values()) == 1
+    assert any(isinstance(entry.record, Winner) for entry in read_log(log) if isinstance(entry, Entry))
+
+
+def test_a_run_that_is_killed_goes_on_from_its_log(model: Path, tmp_path: Path) -> None:
+    kill_and_resume(model, tmp_path / "log.jsonl", 2)
+
+
+@pytest.mark.slow
+def test_ten_kills_lose_and_repeat_nothing(model: Path, tmp_path: Path) -> None:
+    kill_and_resume(model, tmp_path / "log.jsonl", 10)
+
+
+def test_two_runs_on_one_log(model: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    runs = [start(model, log, 8, seed) for seed in (1, 2)]
+    for run in runs:
+        _, said = run.communicate(timeout=300)
+        assert run.returncode == 0, said.decode()
+    assert len(trials(log)) == 16
+
+
+def test_the_same_log_gives_the_same_artifact(model: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    run = start(model, log, 12)
+    _, said = run.communicate(timeout=300)
+    assert run.returncode == 0, said.decode()
+    for name in ("one", "two"):
+        compiler.compile(model, tmp_path / name, tuning_logs=log)
+    files = sorted(
+        path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()
+    )
+    assert files
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+    origins = {record.origin for record in read_manifest(tmp_path / "one").variants[0].tuning}
+    assert origins <= {"tuned", "transferred", "default"}
+    assert origins
