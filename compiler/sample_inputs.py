@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import TensorSpec
+from paddle_tvm.runtime.shapes import show
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 Shapes = dict[str, tuple[int, ...]]
@@ -25,7 +26,8 @@ _DEFAULT_INDEX_BOUND = 2
 def default_shape_sets(ports: Sequence[TensorSpec], number: int) -> Iterator[Shapes]:
     """Shapes for the ``number``-th try of a model: the best guess first, then others.
 
-    Equal symbols get equal sizes; what is fixed stays. Tries 0 and 1 differ in every symbol.
+    Equal symbols get equal sizes; what is fixed stays. Tries 0 and 1 differ in most symbols, and every
+    second one in all of them.
     """
     # With token numbers among the inputs, the last axes of a rank-4 input are an attention mask's.
     texts = any(len(port.shape) == 2 and np.dtype(port.dtype).kind in "iu" for port in ports)
@@ -54,12 +56,13 @@ def _guess(port: TensorSpec, axis: int, number: int, level: int, batch: int, tex
     if axis == 0:
         return batch
     length = _LENGTHS[level] * (2 + number) // 2
+    further = number // 2
     if rank >= 4 and axis >= 2:
         height, width = _IMAGE_SIZES[level]
-        return length if texts or 1 in port.shape[2:] else (height, width)[(axis + number) % 2]
+        return length if texts or 1 in port.shape[2:] else (height, width)[(axis + number) % 2] + 32 * further
     if rank >= 4:
-        return 3
-    return length if axis == 1 else 16
+        return 3 + further
+    return length if axis == 1 else 16 * (1 + further)
 
 
 def complete_shapes(ports: Sequence[TensorSpec], asked: Mapping[str, Sequence[int]]) -> Iterator[Shapes]:
@@ -82,7 +85,7 @@ def complete_shapes(ports: Sequence[TensorSpec], asked: Mapping[str, Sequence[in
             if isinstance(dim, int) and dim >= 0:
                 if dim != size:
                     raise UsageError(
-                        f"input '{port.name}' is given the shape {list(asked[port.name])}, "
+                        f"input '{port.name}' is given the shape {show(asked[port.name])}, "
                         f"the model takes {_listed(port.shape)}"
                     )
             elif isinstance(dim, str) and sizes.setdefault(dim, size) != size:
@@ -105,14 +108,14 @@ def complete_shapes(ports: Sequence[TensorSpec], asked: Mapping[str, Sequence[in
 def _paired(port: TensorSpec, shape: Sequence[int]) -> list[tuple[int | str, int]]:
     if len(shape) != len(port.shape):
         raise UsageError(
-            f"input '{port.name}' is given {len(shape)} dimensions {list(shape)}, "
+            f"input '{port.name}' is given {len(shape)} dimensions {show(shape)}, "
             f"the model takes {len(port.shape)}: {_listed(port.shape)}"
         )
     return list(zip(port.shape, shape, strict=True))
 
 
 def _listed(shape: Sequence[int | str]) -> str:
-    return f"[{', '.join(map(str, shape))}]"
+    return show(["?" if dim == -1 else dim for dim in shape])
 
 
 def random_inputs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +18,8 @@ from paddle_tvm.compiler.sample_inputs import (
     random_inputs,
 )
 from paddle_tvm.runtime.errors import UsageError
-from paddle_tvm.runtime.manifest import Manifest, TensorSpec
-from paddle_tvm.runtime.shapes import check_shape
+from paddle_tvm.runtime.manifest import FunctionSpec, Manifest, Shape, TensorSpec
+from paddle_tvm.runtime.shapes import check_shape, select_function
 
 _SCALES = (1.0, 0.1)
 """Deviations of the normal floats: one size of input alone may saturate a model, and then hides errors."""
@@ -38,10 +39,15 @@ class Trial(NamedTuple):
 
 
 class TrialInputs:
-    """Makes the trials; ``refusals`` gathers which default shapes the reference refused."""
+    """Makes the trials.
+
+    ``refusals`` gathers which default shapes the reference refused, ``untried`` the forms that no default
+    shape selects.
+    """
 
     def __init__(self, manifest: Manifest, reference: Reference, seed: int) -> None:
         self.refusals: list[str] = []
+        self.untried: list[str] = []
         self._manifest = manifest
         self._ports = _ports(manifest, [spec.shape for spec in manifest.inputs])
         self._reference = reference
@@ -88,11 +94,34 @@ class TrialInputs:
             for asked in shapes:
                 yield complete_shapes(self._ports, asked)
             return
-        for form in dict.fromkeys(function.input_shapes for function in self._manifest.functions):
-            ports = _ports(self._manifest, form)
-            dynamic = any(isinstance(dim, str) for port in ports for dim in port.shape)
+        forms: dict[tuple[Shape, ...], FunctionSpec] = {}
+        for function in self._manifest.functions:
+            forms.setdefault(function.input_shapes, function)
+        for form in forms.values():
+            dynamic = any(isinstance(dim, str) for shape in form.input_shapes for dim in shape)
             for number in range(2 if dynamic else 1):
-                yield default_shape_sets(ports, number)
+                selecting = self._selecting(form, number)
+                first = next(selecting, None)
+                if first is None:
+                    self.untried.append(form.name)
+                    break
+                yield chain([first], selecting)
+
+    def _selecting(self, form: FunctionSpec, number: int) -> Iterator[Shapes]:
+        """Default shapes for which the runtime takes this form, and no other that takes them too."""
+        ports = _ports(self._manifest, form.input_shapes)
+        # Each specialisation takes few of them, so that other numbers have some left.
+        others = len(self._manifest.functions) - 1
+        tries = (default_shape_sets(ports, number + 2 * other) for other in range(others + 1))
+        seen: list[Shapes] = []
+        for shapes in chain.from_iterable(tries):
+            if shapes not in seen and self.form_of(shapes) == form.name:
+                seen.append(shapes)
+                yield shapes
+
+    def form_of(self, shapes: Shapes) -> str:
+        """The form that the runtime takes for these shapes."""
+        return select_function(self._manifest, list(shapes.values())).name
 
     def _first_accepted(self, candidates: Iterator[Shapes]) -> Trial:
         refusals: list[str] = []

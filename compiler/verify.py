@@ -26,8 +26,12 @@ from paddle_tvm.runtime.manifest import Manifest, OutputError, Verification
 
 @dataclass(frozen=True)
 class Check:
-    """One run of artifact and reference on the same input; ``scale`` is None where the input was given."""
+    """One run of artifact and reference on the same input.
 
+    ``form`` is that of the artifact's forms which ran; ``scale`` is None where the input was given.
+    """
+
+    form: str
     shapes: Shapes
     scale: float | None
     outputs: tuple[OutputComparison, ...]
@@ -124,8 +128,8 @@ def verify_artifact(
     threads
         How many threads the artifact runs with.
     shapes
-        Sets of input shapes to try. By default the fixed shapes of each specialisation, and two sets for
-        the dynamic form.
+        Sets of input shapes to try. By default the fixed shapes of each specialisation, and for the dynamic
+        form two sets that no specialisation takes.
     inputs
         Arrays by input name, to be used instead of random ones.
     seed
@@ -176,7 +180,7 @@ def verify_artifact(
         seed,
         tolerance,
         tuple(checks),
-        (*([foreign] if foreign else []), *verifier.warnings),
+        tuple(verifier.warnings),
         divergence,
         foreign,
     )
@@ -213,12 +217,18 @@ class _Verifier:
     def warnings(self) -> list[str]:
         """What the user should know beside the result."""
         refused = [f"{self._reference.name} refuses {refusal}" for refusal in self._trials.refusals]
-        return refused + self._warnings
+        untried = [
+            f"the form '{name}' was not run: for every shape that was thought of another form is taken; "
+            "choose a shape with --shape"
+            for name in self._trials.untried
+        ]
+        return refused + untried + self._warnings
 
     def _check(self, trial: Trial) -> Check:
         actual = predict(self._predictor, trial.inputs)
         outputs = zip(self._names, actual, trial.expected, strict=True)
         return Check(
+            self._trials.form_of(trial.shapes),
             trial.shapes,
             trial.scale,
             tuple(compare_output(name, ours, theirs, self._tolerance) for name, ours, theirs in outputs),

@@ -4,6 +4,7 @@ from paddle_tvm.runtime.config import Config
 from paddle_tvm.runtime.data_type import DataType, PlaceType, PrecisionType, get_num_bytes_of_data_type
 from paddle_tvm.runtime.errors import ArtifactError, PaddleTvmError, UsageError
 from paddle_tvm.runtime.native_tensor import aligned_empty
+from paddle_tvm.runtime.paddle_devices import XpuConfig, convert_to_mixed_precision
 from paddle_tvm.runtime.pool import PredictorPool
 from paddle_tvm.runtime.predictor import Predictor, create_predictor
 from paddle_tvm.runtime.tensor import Tensor
@@ -20,7 +21,9 @@ __all__ = [
     "PredictorPool",
     "Tensor",
     "UsageError",
+    "XpuConfig",
     "aligned_empty",
+    "convert_to_mixed_precision",
     "create_predictor",
     "get_num_bytes_of_data_type",
     "get_trt_compile_version",

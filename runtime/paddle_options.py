@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from paddle_tvm.runtime.data_type import PrecisionType
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.paddle_engines import PaddleEngines
 
 
 def _refuse(method: str, why: str) -> UsageError:
     return UsageError(f"Config.{method}(): {why}")
 
 
-class PaddleOptions:
+class PaddleOptions(PaddleEngines):
     """Options that are accepted without effect, and options that are refused."""
 
     def enable_memory_optim(self, x: bool = True) -> None:
@@ -160,4 +161,4 @@ class PaddleOptions:
 
     def enable_profile(self) -> None:
         """Refuse: profiles come from the command line."""
-        raise _refuse("enable_profile", "no profile is printed from here: use `paddle-tvm bench ARTIFACT`")
+        raise _refuse("enable_profile", "no profile is printed from here: use `paddle-tvm profile ARTIFACT`")

@@ -112,6 +112,14 @@ class Predictor:
         """Return another predictor that shares code and weights with this one."""
         return Predictor(self._model, self._config)
 
+    def register_input_hook(self, hook: object) -> None:
+        """Refuse: operators are fused, so there are no inputs of single ones to be seen."""
+        raise _no_hooks("register_input_hook")
+
+    def register_output_hook(self, hook: object) -> None:
+        """Refuse: operators are fused, so there are no outputs of single ones to be seen."""
+        raise _no_hooks("register_output_hook")
+
     def mcpu(self) -> str:
         """Return LLVM's name of the CPU that the code was made for; an artifact may hold several variants."""
         return self._model.variant.target.mcpu
@@ -133,8 +141,9 @@ class Predictor:
         if not isinstance(inputs, (list, tuple)):
             raise UsageError(f"run() takes a list of arrays, got {type(inputs).__name__}")
         if len(inputs) != len(self._inputs):
+            count = len(self._inputs)
             raise UsageError(
-                f"expected {len(self._inputs)} inputs ({_names(self._inputs)}), got {len(inputs)}"
+                f"expected {count} input{'' if count == 1 else 's'} ({_names(self._inputs)}), got {len(inputs)}"
             )
         for handle, data in zip(self._inputs.values(), inputs, strict=True):
             if not isinstance(data, np.ndarray) and hasattr(data, "numpy"):
@@ -179,6 +188,14 @@ class Predictor:
         state.results = results
         if rebound:
             memory.free_above(self._config.cached_memory_limit_mb() << 20)
+
+
+def _no_hooks(method: str) -> UsageError:
+    return UsageError(
+        f"Predictor.{method}(): the operators of a compiled model are fused, so a hook would not see them; "
+        "make the tensor an output of the saved model, or see which operator differs with: "
+        "paddle-tvm verify ARTIFACT --model MODEL"
+    )
 
 
 _predictors: WeakSet[Predictor] = WeakSet()

@@ -8,7 +8,7 @@ from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import FunctionSpec, Manifest, Shape, SymbolRange, TensorSpec
 
 
-def show(shape: Shape) -> str:
+def show(shape: Sequence[int | str]) -> str:
     """Write a shape as in ``[batch, 3, 224, 224]``."""
     return f"[{', '.join(map(str, shape))}]"
 
@@ -78,7 +78,9 @@ class _Conflict:
         (i, axis, size), (j, other_axis, other_size) = self.first, self.second
         return (
             f"inputs disagree on {self.symbol!r}: dimension {axis} of {names[i]!r} is {size}, and dimension "
-            f"{other_axis} of {names[j]!r} is {other_size}; the model needs them equal"
+            f"{other_axis} of {names[j]!r} is {other_size}; the artifact was compiled "
+            f"with them equal. Where the model does not need that, compile it with {names[j]!r} of other "
+            "symbols or numbers, such as --shape 'a=n,8 b=1,8'"
         )
 
 

@@ -74,6 +74,13 @@ class Tensor:
         """Let an input read memory of the caller's."""
         raise self._wrong_direction("output", "share_external_data")
 
+    def share_external_data_by_ptr_name(self, *args: object) -> None:
+        """Refuse: arrays are shared by ``share_external_data``."""
+        raise UsageError(
+            f"{self._spec.name!r}: share_external_data_by_ptr_name() is not here: use "
+            "share_external_data(array)"
+        )
+
     def copy_to_cpu(self) -> Array:
         """Copy an output into a new array."""
         raise self._wrong_direction("input", "copy_to_cpu")

@@ -41,6 +41,7 @@ def check_cpu_names(mcpus: Sequence[str]) -> None:
     """
     for number, mcpu in enumerate(mcpus):
         if mcpu not in CPUS:
-            raise UsageError(f"--mcpu {mcpu} is not known; known: {', '.join(CPUS)}")
+            native = "; leave it out for this machine's" if mcpu == "native" else ""
+            raise UsageError(f"--mcpu {mcpu} is not known{native}; known: {', '.join(CPUS)}")
         if mcpu in mcpus[:number]:
             raise UsageError(f"--mcpu {mcpu} is given twice")

@@ -11,7 +11,7 @@ import click
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.given_options import refuse_given
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
-from paddle_tvm.runtime.errors import PaddleTvmError, UsageError
+from paddle_tvm.runtime.errors import PaddleTvmError, UsageError, VerificationError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,6 +95,7 @@ def bench(
 
     Each engine has its own process, and all take turns. Times are from NumPy arrays in to NumPy arrays out.
     An engine that cannot run the model is shown with its reason, and one that gives another answer is marked.
+    Exits with 4 where ours does.
     """
     if suite == (artifact is not None):
         raise UsageError("give an ARTIFACT to time, or --suite for the fixed set of models")
@@ -134,6 +135,13 @@ def bench(
         _print_result(result, stdout_console())
     if result.engines[0].failure is not None:
         raise PaddleTvmError(f"the artifact itself could not be timed: {result.engines[0].failure}")
+    if result.engines[0].wrong:
+        reason = f"; {result.foreign_model}" if result.foreign_model else ""
+        raise VerificationError(
+            f"the artifact gives a wrong answer: its outputs differ from {result.reference}'s by "
+            f"{result.engines[0].difference:.1e} of the largest{reason}. See which operator does with: "
+            f"paddle-tvm verify {artifact} --model {model}"
+        )
 
 
 def _parse_threads(value: str) -> tuple[int, ...]:

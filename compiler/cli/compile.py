@@ -136,7 +136,7 @@ def compile(
         soft_wrap=True,
     )
     for variant in result.variants:
-        if variant.choices:
+        if any(choice.origin != "default" for choice in variant.choices.values()):
             console.print(
                 f"forms of kernels for {variant.mcpu}: {describe_origins(variant.choices)}", soft_wrap=True
             )

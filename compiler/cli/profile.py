@@ -106,7 +106,9 @@ def _print_profile(result: Profile, top: int, console: Console) -> None:
         more = f"{len(rest)} more, which --top {len(result.kernels)} shows"
         table.add_row(*_sum_row(spent, result), count, "", "", "", more)
     outside = "outside kernels: calls, memory, checks of shapes, waking threads"
-    table.add_row(*_sum_row(result.outside_us, result), "", "", "", "", outside)
+    # What the kernels leave of the run is where time that others took shows up.
+    left = [marked(number, result.disturbed) for number in _sum_row(result.outside_us, result)]
+    table.add_row(*left, "", "", "", "", outside)
     table.add_row(*_sum_row(result.total_us, result), "", "", "", "", _whole(result))
     console.print(table)
     console.print(f"timing costs {timing.overhead_us:.1f} us a call, which is taken off", soft_wrap=True)

@@ -49,10 +49,10 @@ def format_bytes(size: float) -> str:
     return f"{size:.1f} GB"
 
 
-def format_count(number: float) -> str:
-    """A number with k, M or G behind it where it is large."""
-    for suffix in ("", " k", " M", " G"):
+def format_count(number: float, unit: str = "") -> str:
+    """A number with k, M or G behind it where it is large, and its unit."""
+    for prefix in ("", "k", "M", "G"):
         if number < 1000:
-            return f"{number:.3g}{suffix}" if suffix else str(int(number))
+            return f"{number:.3g} {prefix}{unit}" if prefix else f"{int(number)} {unit}".rstrip()
         number /= 1000
-    return f"{number:.3g} T"
+    return f"{number:.3g} T{unit}"

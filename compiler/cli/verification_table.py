@@ -16,7 +16,9 @@ def print_verification(result: VerificationResult, console: Console) -> None:
     """Print one row for each run and output, and then the warnings."""
     title = f"{result.mcpu} against {result.reference}, tolerance {result.tolerance:g}"
     table = Table(title=title, title_justify="left")
-    for heading in ("shapes", "input scale", "output"):
+    # Forms beside each other have names; an only one needs none.
+    several = len({check.form for check in result.checks}) > 1
+    for heading in (*(("form",) if several else ()), "shapes", "input scale", "output"):
         table.add_column(heading, overflow="fold")
     for heading in ("max abs error", "relative error"):
         table.add_column(heading, justify="right")
@@ -25,6 +27,7 @@ def print_verification(result: VerificationResult, console: Console) -> None:
         shapes = " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in check.shapes.items())
         for output in check.outputs:
             table.add_row(
+                *((check.form,) if several else ()),
                 shapes,
                 "given" if check.scale is None else f"{check.scale:g}",
                 output.name,

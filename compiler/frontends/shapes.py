@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.shapes import show
 
 
 def check_shapes(
@@ -21,26 +22,30 @@ def check_shapes(
     Raises
     ------
     UsageError
-        ``asked`` has another rank, or another value where the model fixes one.
+        ``asked`` has another rank, another value where the model fixes one, or one that is no size.
     """
     given = symbols or [None] * len(declared)
     named = [symbol or f"{symbol_stem(name)}_{axis}" for axis, symbol in enumerate(given)]
+    model_shape = show(["?" if dim == -1 else dim for dim in declared])
     if asked is None:
         asked = [-1] * len(declared)
     if len(asked) != len(declared):
         raise UsageError(
-            f"--shape for input '{name}' has {len(asked)} dimensions {list(asked)}, "
-            f"the model has {len(declared)}: {list(declared)}"
+            f"--shape for input '{name}' has {len(asked)} dimensions {show(tuple(asked))}, "
+            f"the model has {len(declared)}: {model_shape}"
         )
     shape: list[int | str] = []
     for axis, (dim, want) in enumerate(zip(declared, asked, strict=True)):
-        if isinstance(want, int) and want < -1:
-            raise UsageError(f"--shape for input '{name}': dimension {axis} is {want}; use -1 for dynamic")
+        if isinstance(want, int) and want != -1 and want < 1 and want != dim:
+            raise UsageError(
+                f"--shape for input '{name}': dimension {axis} is {want}; give a size of at least 1, or -1 to "
+                "leave it dynamic"
+            )
         if dim >= 0:
             if want not in (dim, -1):
                 raise UsageError(
                     f"--shape for input '{name}' asks {want} at dimension {axis}, "
-                    f"but the model fixes it at {dim} (its shape is {list(declared)})"
+                    f"but the model fixes it at {dim} (its shape is {model_shape})"
                 )
             shape.append(dim)
         else:

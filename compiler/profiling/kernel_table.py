@@ -100,11 +100,10 @@ class Schedule:
 
     @property
     def form(self) -> str:
-        """Where the form comes from, in a few words; empty for a kernel that can have one form only."""
-        if self.choice is None:
+        """Where a form that a record gave comes from, in a few words; empty where none did."""
+        if self.choice is None or self.choice.source is None:
             return ""
-        source = self.choice.source
-        return self.choice.origin if source is None else f"{self.choice.origin} by {source}"
+        return f"{self.choice.origin} by {self.choice.source}"
 
     def show(self, sizes: Mapping[str, int]) -> str:
         """The schedule in a line, for a run of these sizes."""

@@ -33,13 +33,15 @@ def kernel_table(content: Content) -> str:
     timed = _TIMED if content.profile is not None else ("GFLOP",)
     heads = [("operators", ""), ("result", ""), ("calls", "number")]
     heads += [(name, "number") for name in timed]
-    heads += [("form", ""), ("schedule", "")]
+    # Without records every form is the default one, which needs no column.
+    formed = any(content.table.schedules[call.kernel].form for call in content.form.calls)
+    heads += [*([("form", "")] if formed else []), ("schedule", "")]
     header = "".join(f'<th class="{kind}" data-sort>{escape(name)}</th>' for name, kind in heads)
     listed = _rows(content)
     longest = max((row.microseconds for row in listed), default=0.0)
     # Winograd's algorithm passes the peak, because it computes less than the definition that is counted.
     most = max(1.0, *(_peak_share(row, content) for row in listed)) if listed else 1.0
-    rows = "".join(_row(row, longest, most, content) for row in listed)
+    rows = "".join(_row(row, longest, most, formed, content) for row in listed)
     head = f"<thead><tr>{header}</tr></thead>"
     return f'<table id=kernels style="--full:{1 / most:.4f}">{head}<tbody>{rows}</tbody></table>'
 
@@ -63,7 +65,7 @@ def _peak_share(row: _Row, content: Content) -> float:
     return 0.0 if content.profile is None else row.gflops / content.profile.peak.gflops
 
 
-def _row(row: _Row, longest: float, most: float, content: Content) -> str:
+def _row(row: _Row, longest: float, most: float, formed: bool, content: Content) -> str:
     marks = "".join(
         f'<span><i class="mark {operator_mark(operator, row.call)}"></i>{escape(operator.name)}</span> '
         for operator in row.call.operators
@@ -76,7 +78,7 @@ def _row(row: _Row, longest: float, most: float, content: Content) -> str:
         f"<td class=shape>{escape(content.shape(edge).replace(' ', ''))}{layout}</td>",
         _number(len(row.places), str(len(row.places))),
         *_measured(row, longest, most, content),
-        _form(content.table.schedules[row.call.kernel]),
+        *([_form(content.table.schedules[row.call.kernel])] if formed else []),
         f"<td class=schedule>{escape(content.schedule(row.call))}</td>",
     ]
     return f'<tr data-places="{places}">{"".join(cells)}</tr>'
@@ -84,7 +86,7 @@ def _row(row: _Row, longest: float, most: float, content: Content) -> str:
 
 def _form(schedule: Schedule) -> str:
     choice = schedule.choice
-    return "<td></td>" if choice is None else f'<td title="{escape(schedule.form)}">{choice.origin}</td>'
+    return "<td></td>" if choice is None or not schedule.form else f'<td title="{escape(schedule.form)}">{choice.origin}</td>'
 
 
 def _measured(row: _Row, longest: float, most: float, content: Content) -> list[str]:

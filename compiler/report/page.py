@@ -93,7 +93,7 @@ def _facts(content: Content) -> str:
     weights = sum(manifest.weights[i].nbytes for i in content.variant.weights[content.function.name])
     seconds = sum(stage.seconds for stage in content.stages)
     facts += [
-        ("arithmetic", f"{partial}{format_count(flops)}FLOP", "a multiply-add as two"),
+        ("arithmetic", partial + format_count(flops, "FLOP"), "a multiply-add as two"),
         ("kernels", str(len(set(calls))), f"called {len(calls)} times, {transforms} of them change a layout"),
         ("weights", format_bytes(weights), f"artifact {format_bytes(content.artifact_bytes)}"),
         ("compiled in", f"{seconds:.1f} s", f"paddle-tvm {manifest.producer.paddle_tvm}"),
@@ -129,8 +129,9 @@ def _time_bar(content: Content) -> str:
                 f'title="{escape(title)}"></i>'
             )
         time = sum(parts.values())
+        percent = marked(f"{100 * profile.share(time):.1f} %", profile.disturbed and family == OUTSIDE)
         legend.append(
-            f'<li><i class="mark {family}"></i>{escape(name)} <b>{100 * profile.share(time):.1f} %</b> '
+            f'<li><i class="mark {family}"></i>{escape(name)} <b>{percent}</b> '
             f"<small>{time / 1e3:.2f} ms</small></li>"
         )
     return f"<div class=timebar>{''.join(bar)}</div><ul class=timelegend>{''.join(legend)}</ul>"
@@ -203,7 +204,7 @@ def _data(content: Content) -> str:
                 "folded": [str(operator) for operator in call.folded],
                 "schedule": content.schedule(call),
                 "form": content.table.schedules[call.kernel].form,
-                "work": "unknown" if flops is None else f"{format_count(flops)}FLOP" if flops else "none",
+                "work": "unknown" if flops is None else format_count(flops, "FLOP") if flops else "none",
                 "measured": measured,
                 "inputs": [_tensor(edge, content) for edge in call.inputs],
                 "outputs": [_tensor(edge, content) for edge in call.outputs],

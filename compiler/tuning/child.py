@@ -215,4 +215,6 @@ def _run(task: Callable[[Channel], None], channel: Channel) -> None:
 def describe(error: BaseException) -> str:
     """An error in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:_LONGEST_DETAIL]
+    # RPC puts a heading before what the other side says.
+    said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return f"{type(error).__name__}: {said}"[:_LONGEST_DETAIL]

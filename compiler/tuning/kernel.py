@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,25 +51,53 @@ class TunableKernel:
         tvm.error.TVMError
             The form cannot be built.
         """
-        fused = relax.transform.FuseTIR()(_reform(tvm.ir.load_json(self.graph), self.workload, config))[
-            "main"
-        ]
+        fused = relax.transform.FuseTIR()(_reform(self._module, self.workload, config))["main"]
         scheduled = target.schedule(tvm.IRModule({"main": fused.without_attr("global_symbol")}))["main"]
         return scheduled.with_attr("global_symbol", "main")
 
     def inputs(self, config: Config, seed: int) -> list[npt.NDArray[Any]]:
         """Random inputs, the same for every form but for the order of the weight."""
-        module = tvm.ir.load_json(self.graph)
+        if seed not in self._drawn:
+            self._drawn[seed] = self._draw(seed)
+        weight, arrays = self._drawn[seed]
+        return [
+            self.workload.pack(config, array) if number == weight else array
+            for number, array in enumerate(arrays)
+        ]
+
+    def output(self) -> tuple[tuple[int, ...], str]:
+        """Shape and dtype of the output, whatever the form."""
+        return self._output
+
+    # What follows is the same for all forms: a process that forks others to build them makes it once.
+
+    @cached_property
+    def _module(self) -> tvm.IRModule:
+        return tvm.ir.load_json(self.graph)
+
+    @cached_property
+    def _output(self) -> tuple[tuple[int, ...], str]:
+        result = self._module["main"].ret_ty
+        return tuple(self._size(dim) for dim in result.shape), str(result.dtype)
+
+    @cached_property
+    def _drawn(self) -> dict[int, tuple[int | None, list[npt.NDArray[Any]]]]:
+        """For each seed the number of the weight among the inputs, and the inputs, in the model's layout."""
+        return {}
+
+    def _draw(self, seed: int) -> tuple[int | None, list[npt.NDArray[Any]]]:
         arrays = []
-        weight = _weight_parameter(module, self.workload)
-        for number, parameter in enumerate(module["main"].params):
+        packed = None
+        weight = _weight_parameter(self._module, self.workload)
+        for number, parameter in enumerate(self._module["main"].params):
             generator = np.random.default_rng((seed, number))
             if weight is not None and parameter.same_as(weight):
                 shape = self.workload.weight_shape()
                 assert shape is not None
+                packed = number
                 values = generator.standard_normal(shape, np.float32)
                 # Sums over the window then have about the size of an input.
-                arrays.append(self.workload.pack(config, values / np.float32(np.sqrt(np.prod(shape[1:])))))
+                arrays.append(values / np.float32(np.sqrt(np.prod(shape[1:]))))
                 continue
             shape = tuple(self._size(dim) for dim in parameter.ty.shape)
             dtype = np.dtype(str(parameter.ty.dtype))
@@ -76,12 +105,10 @@ class TunableKernel:
                 arrays.append(generator.standard_normal(shape, np.float32).astype(dtype))
             else:
                 arrays.append(generator.integers(0, 2, shape).astype(dtype))
-        return arrays
+        return packed, arrays
 
-    def output(self) -> tuple[tuple[int, ...], str]:
-        """Shape and dtype of the output, whatever the form."""
-        result = tvm.ir.load_json(self.graph)["main"].ret_ty
-        return tuple(self._size(dim) for dim in result.shape), str(result.dtype)
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _size(self, dim: Any) -> int:
         if isinstance(dim, tirx.IntImm):

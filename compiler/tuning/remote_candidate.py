@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -112,7 +112,8 @@ def _session_may_end() -> Iterator[None]:
         raise
 
 
-def on_machine(machines: Machines, limit_s: float, prepare: Callable[[Any], _T]) -> _T:
+@contextmanager
+def on_machine(machines: Machines, limit_s: float, prepare: Callable[[Any], _T]) -> Iterator[_T]:
     """Prepare something on a machine as soon as one is free; on another one where that one is lost.
 
     Parameters
@@ -131,9 +132,22 @@ def on_machine(machines: Machines, limit_s: float, prepare: Callable[[Any], _T])
     """
     reasons: list[str] = []
     while len(reasons) < _MOST_LOST:
-        try:
-            tracker = rpc.connect_tracker(machines.host, machines.port)
-            return prepare(tracker.request(machines.key, session_timeout=limit_s, max_retry=1))
-        except (RuntimeError, OSError) as error:
-            reasons.append(describe(error))
+        with ExitStack() as session_open:
+            try:
+                tracker = rpc.connect_tracker(machines.host, machines.port)
+                session = tracker.request(machines.key, session_timeout=limit_s, max_retry=1)
+                session_open.callback(_close, session)
+                prepared = prepare(session)
+            except (RuntimeError, OSError) as error:
+                reasons.append(describe(error))
+                continue
+            yield prepared
+            return
     raise Failed("error", f"{_MOST_LOST} machines were lost before the form ran: {reasons[-1]}")
+
+
+def _close(session: Any) -> None:
+    """End a session; a machine whose client just goes may take that for an error, and serve none any more."""
+    # It may be gone.
+    with suppress(RuntimeError):
+        session.get_function("CloseRPCConnection")()

@@ -19,9 +19,10 @@ def time_form(setup: Setup, machines: Machines, known: KnownKernel, config: Conf
     load = _build(setup, known, config)
     channel.send({"reached": "built"})
     command = channel.receive()
-    candidate = on_machine(machines, setup.run_limit_s, partial(load, name="form"))
-    channel.send({"reached": "run"})
-    channel.send({"seconds": perform(candidate, command, known.reference)})
+    with on_machine(machines, setup.run_limit_s, partial(load, name="form")) as candidate:
+        channel.send({"reached": "run"})
+        seconds = perform(candidate, command, known.reference)
+    channel.send({"seconds": seconds})
 
 
 def compare_forms(
@@ -56,28 +57,29 @@ def compare_forms(
     def load_all(session: Any) -> dict[int, RemoteCandidate]:
         return {place: load(session, f"form{place}") for place, load in enumerate(built) if load is not None}
 
-    candidates = on_machine(machines, setup.run_limit_s * len(configs) * len(threads), load_all)
-    channel.send({"reached": "run"})
-    compared = []
-    for count in threads:
-        times: list[list[float]] = [[] for _ in configs]
-        places = list(candidates)
-        for place in places:
-            act(place, partial(perform, candidates[place], ["check", count], known.reference))
-        for _ in range(rounds):
+    limit_s = setup.run_limit_s * len(configs) * len(threads)
+    with on_machine(machines, limit_s, load_all) as candidates:
+        channel.send({"reached": "run"})
+        compared = []
+        for count in threads:
+            times: list[list[float]] = [[] for _ in configs]
+            places = list(candidates)
             for place in places:
-                time = act(place, partial(candidates[place].round, count))
-                times[place] += [] if time is None else [time]
-            # So that none is always after the same one.
-            places.reverse()
-        compared.append(
-            [
-                (failures[place].status, [], failures[place].detail)
-                if place in failures
-                else ("ok", times[place], "")
-                for place in range(len(configs))
-            ]
-        )
+                act(place, partial(perform, candidates[place], ["check", count], known.reference))
+            for _ in range(rounds):
+                for place in places:
+                    time = act(place, partial(candidates[place].round, count))
+                    times[place] += [] if time is None else [time]
+                # So that none is always after the same one.
+                places.reverse()
+            compared.append(
+                [
+                    (failures[place].status, [], failures[place].detail)
+                    if place in failures
+                    else ("ok", times[place], "")
+                    for place in range(len(configs))
+                ]
+            )
     channel.send({"compared": compared})
 
 

@@ -26,7 +26,7 @@ from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, read_log
 from paddle_tvm.compiler.tuning.measure import Measurer
 from paddle_tvm.compiler.tuning.model_latency import compare_artifacts
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
-from paddle_tvm.compiler.tuning.records import Trial, Winner, header_here
+from paddle_tvm.compiler.tuning.records import Header, Trial, Winner, header_here
 from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
 from paddle_tvm.compiler.tuning.search import KernelSearch
 from paddle_tvm.compiler.tuning.task import Comparison, Task, TuningListener
@@ -87,7 +87,8 @@ class TuneResult:
     """What a run found.
 
     ``default_seconds`` and ``tuned_seconds`` are latencies of the model, by number of threads, timed in
-    turns; empty where the search found nothing. ``trials`` and ``failures`` are of this run alone.
+    turns; empty where the search found nothing, or where other machines measured. ``trials`` and
+    ``failures`` are of this run alone.
     """
 
     log: Path
@@ -127,9 +128,10 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     """
     begin = monotonic()
     target = _target(options)
-    writer = LogWriter(log, header_here(target, options.threads))
+    header = _header(target, options)
+    writer = LogWriter(log, header)
     writer.append([])
-    known, skipped = _read(log, target, options.threads)
+    known, skipped = _read(log, header)
     for line in skipped:
         listener.note(f"{line.path}:{line.line}: {line.reason}; the line is skipped")
     with scratch_directory("paddle-tvm-tune") as folder:
@@ -147,13 +149,12 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
             options.threads,
         )
         search = _Search(tasks, known, known_forms, options, writer, listener, profile, begin)
-        with Measurer(target, options.threads, options.seed) as measurer:
+        with _measurer(target, options) as measurer:
             search.run(measurer)
             listener.stage("compare the best forms with the default")
             comparisons = tuple(search.compare(measurer))
-        latencies = (
-            run.compare(log) if any(_is_better(comparison) for comparison in comparisons) else ({}, {})
-        )
+        better = any(_is_better(comparison) for comparison in comparisons)
+        latencies = run.compare(log) if better and options.rpc is None else ({}, {})
     return TuneResult(
         log=log,
         tasks=tuple(tasks),
@@ -177,16 +178,29 @@ def _target(options: TuneOptions) -> Target:
     if missing:
         raise UsageError(
             f"code for --mcpu {targets[0].mcpu} does not run here: this machine lacks {', '.join(missing)}; "
-            "tune on such a machine, or name one with --rpc"
+            "tune on such a machine, for a profile of the model, made here, says what is worth searching"
         )
     return targets[0]
 
 
-def _read(log: Path, target: Target, threads: int) -> tuple[dict[Workload, list[Outcome]], list[Skipped]]:
+def _header(target: Target, options: TuneOptions) -> Header:
+    header = header_here(target, options.threads)
+    # Other machines than this one measure.
+    return header if options.rpc is None else replace(header, cpu=f"machines of key {options.rpc[2]}")
+
+
+def _measurer(target: Target, options: TuneOptions) -> Measurer:
+    if options.rpc is None:
+        return Measurer(target, options.threads, options.seed)
+    from paddle_tvm.compiler.tuning.rpc import RpcMeasurer
+
+    return RpcMeasurer(target, options.threads, *options.rpc, seed=options.seed)
+
+
+def _read(log: Path, here: Header) -> tuple[dict[Workload, list[Outcome]], list[Skipped]]:
     """Trials of the log that were measured as this run measures, and the lines that hold no record."""
     known: dict[Workload, list[Outcome]] = {}
     skipped = []
-    here = header_here(target, threads)
     for entry in read_log(log):
         if isinstance(entry, Skipped):
             skipped.append(entry)

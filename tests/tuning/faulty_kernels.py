@@ -56,10 +56,14 @@ class Doubling(Workload):
 
 @dataclass(frozen=True)
 class DoublingKernel:
-    """Doubles a matrix; a form has a ``fault``, or takes ``rows`` in a parallel task."""
+    """Doubles a matrix; a form has a ``fault``, or takes ``rows`` in a parallel task.
+
+    ``fifo`` is where the two tasks meet of the form that needs two threads.
+    """
 
     workload: Doubling = field(default_factory=Doubling)
     name: str = "doubling"
+    fifo: str = ""
 
     def primfunc(self, config: Config, target: Target) -> tirx.PrimFunc:
         fault = FAULTS[config["fault"]] if "fault" in config else None
@@ -85,7 +89,7 @@ class DoublingKernel:
             case "unwritten":
                 return half_written
             case "need two threads":
-                return _meeting()
+                return _meeting(self.fifo)
         return _doubling(config.get("rows", 4), fault)
 
     def inputs(self, config: Config, seed: int) -> list[np.ndarray]:
@@ -126,26 +130,17 @@ def _doubling(rows: int, fault: str | None) -> tirx.PrimFunc:
     return schedule.mod["main"].with_attr("global_symbol", "main")
 
 
-_kept = []
-
-
-def _meeting() -> tirx.PrimFunc:
-    """Two tasks, the first of which waits for the second one."""
-    reads, writes = os.pipe()
-    byte = ctypes.create_string_buffer(1)
-    _kept.append(byte)
-    address = tirx.const(ctypes.addressof(byte), "int64")
-    one = tirx.const(1, "int64")
+def _meeting(place: str) -> tirx.PrimFunc:
+    """Two tasks, each of which waits until the other one has opened the same FIFO."""
     data = te.placeholder(SHAPE, "float32", name="data")
 
+    def meet(flags: int) -> Any:
+        return tirx.call_extern("int32", "close", tirx.call_extern("int32", "open", place, flags))
+
     def value(i: Any, j: Any) -> Any:
-        meets = tirx.if_then_else(
-            i == 0,
-            tirx.call_extern("int64", "read", reads, address, one),
-            tirx.call_extern("int64", "write", writes, address, one),
-        )
-        met = tirx.if_then_else(tirx.all(tirx.any(i == 0, i == SHAPE[0] // 2), j == 0), meets, one)
-        return data[i, j] * 2 * met.astype("float32")
+        meets = tirx.if_then_else(i == 0, meet(os.O_RDONLY), meet(os.O_WRONLY))
+        first = tirx.all(tirx.any(i == 0, i == SHAPE[0] // 2), j == 0)
+        return data[i, j] * 2 + tirx.if_then_else(first, meets, tirx.const(0, "int32")).astype("float32")
 
     doubled = te.compute(SHAPE, value, name="doubled")
     schedule = s_tir.Schedule(tvm.IRModule({"main": te.create_prim_func([data, doubled])}))

@@ -10,9 +10,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from faulty_kernels import DoublingKernel, faulty
+from tvm import rpc
 
 from paddle_tvm.compiler.tuning.messages import Machines
 from paddle_tvm.compiler.tuning.outcome import Outcome
@@ -85,7 +87,14 @@ def wait_for_machines(tracker: int, count: int) -> None:
         time.sleep(0.2)
 
 
-def new_measurer(tracker: int, threads: int = 2, run_limit_s: float = 6.0) -> RpcMeasurer:
+def wait_until_free(tracker: int, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while rpc.connect_tracker("127.0.0.1", tracker).summary()["queue_info"][KEY]["free"] != count:
+        assert time.monotonic() < deadline, f"there are not {count} free machines"
+        time.sleep(0.2)
+
+
+def new_measurer(tracker: int, threads: int = 2, run_limit_s: float = 15.0) -> RpcMeasurer:
     return RpcMeasurer(
         x86_target(),
         threads,
@@ -164,6 +173,15 @@ def test_machines_outlive_forms_that_crash(machines: int, outcomes: list[Outcome
     assert count_machines(Machines("127.0.0.1", machines, KEY, 0)) == 2
 
 
+def test_machines_are_free_as_soon_as_the_tuner_is_gone(machines: int) -> None:
+    with new_measurer(machines, run_limit_s=600) as measurer:
+        outcomes = measurer.measure(DoublingKernel(), [GOOD[0], *[faulty("sleep in a run")] * 3])
+        assert next(outcomes).status == "ok"
+        wait_until_free(machines, 0)
+        outcomes.close()
+        wait_until_free(machines, 2)
+
+
 def test_comparing_takes_turns_at_each_number_of_threads(measurer: RpcMeasurer) -> None:
     forms = [GOOD[0], faulty("wrong"), faulty("raise"), GOOD[1]]
     compared = measurer.compare(DoublingKernel(), forms, threads=[1, 2], rounds=4)
@@ -176,11 +194,12 @@ def test_comparing_takes_turns_at_each_number_of_threads(measurer: RpcMeasurer) 
 
 @pytest.mark.parametrize(("threads", "status"), [(1, "timeout"), (2, "ok")])
 def test_parallel_loops_have_the_threads_that_were_asked_for(
-    machines: int, threads: int, status: str
+    tmp_path: Path, machines: int, threads: int, status: str
 ) -> None:
+    os.mkfifo(tmp_path / "fifo")
     with new_measurer(machines, threads) as measurer:
-        # The form makes a pipe where it is built, so it cannot run elsewhere.
-        (outcome,) = measurer.measure(DoublingKernel(), [faulty("need two threads")])
+        kernel = DoublingKernel(fifo=str(tmp_path / "fifo"))
+        (outcome,) = measurer.measure(kernel, [faulty("need two threads")])
     assert outcome.status == status, outcome.detail
 
 
