@@ -9,7 +9,7 @@ from tvm import relax
 
 from paddle_tvm.compiler.passes.fold_scale import fold_scale
 from paddle_tvm.compiler.passes.loose_scalars import isolate_loose_scalars
-from paddle_tvm.compiler.passes.shape_checks import lower_shape_checks
+from paddle_tvm.compiler.passes.shape_checks import hold_checked, lower_shape_checks
 from paddle_tvm.compiler.passes.trust_weights import trust_weights
 from paddle_tvm.targets.base import Target
 
@@ -74,6 +74,7 @@ def build(module: tvm.IRModule, target: Target) -> relax.VMExecutable:
             relax.transform.ToNonDataflow(),
             relax.transform.RemovePurityChecking(),
             relax.transform.CallTIRRewrite(),
+            hold_checked,
             relax.transform.StaticPlanBlockMemory(),
             relax.transform.LowerAllocTensor(),
             relax.transform.KillAfterLastUse(),

@@ -8,15 +8,76 @@ is full. So a check is a call that means nothing to them, and becomes a match_ca
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tvm
 from tvm import relax
 
 from paddle_tvm.targets.base import CHECK_SHAPE
 
+# Stands for a use of a tensor that memory planning must not overlook; LowerShapeChecks drops it.
+_HOLD = "paddle_tvm.hold"
+
 
 def checked(tensor: relax.Expr, tensor_type: relax.TensorType) -> relax.Call:
     """The tensor, as one of a type whose shape it must be found to have when it is there."""
     return relax.op.call_pure_packed(CHECK_SHAPE, tensor, ty_args=[tensor_type])
+
+
+@tvm.ir.transform.module_pass(opt_level=0, name="HoldChecked")  # type: ignore[untyped-decorator]
+def hold_checked(module: tvm.IRModule, context: tvm.transform.PassContext) -> tvm.IRModule:
+    """Keep the memory of tensors whose shapes are checked until the last use of what the check gives.
+
+    That is the same tensor, which StaticPlanBlockMemory does not know: for it, the check would be the last
+    use, and the memory free for what comes after.
+
+    Requires: as ``lower_shape_checks``, which has to follow the planning.
+    """
+    functions = {
+        name: _rewrite(function, _hold) if isinstance(function, relax.Function) else function
+        for name, function in module.functions.items()
+    }
+    return tvm.IRModule(functions, attrs=module.attrs)
+
+
+def _hold(bindings: list[relax.Binding]) -> list[relax.Binding]:
+    # By variable: the checked tensors whose memory it is in.
+    sources: dict[relax.Var, frozenset[relax.Var]] = {}
+    last: dict[relax.Var, int] = {}
+    for place, binding in enumerate(bindings):
+        operands = _operands(binding.value)
+        held = frozenset().union(*(sources.get(operand, frozenset()) for operand in operands))
+        last.update(dict.fromkeys(held, place))
+        if _is_call(binding, CHECK_SHAPE) and isinstance(binding.value.args[0], relax.Var):
+            held |= {binding.value.args[0]}
+        # Whatever may be a view of an operand: no kernel, which writes to memory that it was given.
+        if held and not _is_kernel(binding.value):
+            sources[binding.var] = held
+    after: dict[int, list[relax.Var]] = {}
+    for source, place in last.items():
+        after.setdefault(place, []).append(source)
+    return [
+        each
+        for place, binding in enumerate(bindings)
+        for each in (binding, *(_use(source) for source in after.get(place, [])))
+    ]
+
+
+def _operands(value: relax.Expr) -> list[relax.Var]:
+    found: list[relax.Var] = []
+    relax.analysis.post_order_visit(
+        value, lambda node: found.append(node) if isinstance(node, relax.Var) else None
+    )
+    return found
+
+
+def _is_kernel(value: relax.Expr) -> bool:
+    return isinstance(value, relax.Call) and isinstance(value.op, tvm.ir.GlobalVar)
+
+
+def _use(tensor: relax.Var) -> relax.Binding:
+    call = relax.Call(relax.ExternFunc(_HOLD), [tensor], None, [relax.TupleType([])])
+    return relax.VarBinding(relax.Var("held", relax.TupleType([])), call)
 
 
 @tvm.ir.transform.module_pass(opt_level=0, name="LowerShapeChecks")  # type: ignore[untyped-decorator]
@@ -28,32 +89,42 @@ def lower_shape_checks(module: tvm.IRModule, context: tvm.transform.PassContext)
     follow that rewrites bindings.
     """
     functions = {
-        name: _lower(function) if isinstance(function, relax.Function) else function
+        name: _rewrite(function, _lower) if isinstance(function, relax.Function) else function
         for name, function in module.functions.items()
     }
     return tvm.IRModule(functions, attrs=module.attrs)
 
 
-def _lower(function: relax.Function) -> relax.Function:
+def _lower(bindings: list[relax.Binding]) -> list[relax.Binding]:
+    return [
+        relax.MatchCast(binding.var, binding.value.args[0], binding.value.ty_args[0])
+        if _is_call(binding, CHECK_SHAPE)
+        else binding
+        for binding in bindings
+        if not _is_call(binding, _HOLD)
+    ]
+
+
+def _rewrite(
+    function: relax.Function, rewrite: Callable[[list[relax.Binding]], list[relax.Binding]]
+) -> relax.Function:
     body = function.body
     blocks = [
-        relax.BindingBlock([_match(binding) for binding in block.bindings])
+        relax.BindingBlock(rewrite(list(block.bindings)))
         for block in (body.blocks if isinstance(body, relax.SeqExpr) else [])
     ]
     if not blocks:
         return function
-    lowered = relax.Function(
+    rewritten = relax.Function(
         function.params, relax.SeqExpr(blocks, body.body), function.ret_ty, function.is_pure
     )
-    return lowered.with_attrs(function.attrs) if function.attrs else lowered
+    return rewritten.with_attrs(function.attrs) if function.attrs else rewritten
 
 
-def _match(binding: relax.Binding) -> relax.Binding:
+def _is_call(binding: relax.Binding, name: str) -> bool:
     value = binding.value if isinstance(binding, relax.VarBinding) else None
-    if (
+    return (
         isinstance(value, relax.Call)
         and isinstance(value.op, relax.ExternFunc)
-        and str(value.op.global_symbol) == CHECK_SHAPE
-    ):
-        return relax.MatchCast(binding.var, value.args[0], value.ty_args[0])
-    return binding
+        and str(value.op.global_symbol) == name
+    )

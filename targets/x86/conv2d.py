@@ -159,6 +159,7 @@ def direct(data: te.Tensor, weight: te.Tensor, window: Window, total: int) -> te
 
     # An axis of one element would leave constants in the index, which TVM's region analysis refuses.
     grouped = groups > 1
+    per_group = total // groups
     outer = [batch, *([groups] if grouped else []), *([] if flat else [out_rows])]
 
     def product(*index: Any) -> tirx.Expr:
@@ -171,9 +172,8 @@ def direct(data: te.Tensor, weight: te.Tensor, window: Window, total: int) -> te
         (*outer, tiled, blocks * lanes),
         product,
         name="conv2d",
-        attrs=tile_annotations(tile, lanes, 0 if flat else None),
+        attrs=tile_annotations(tile, lanes, 0 if flat else None, apart=grouped and per_group % lanes != 0),
     )
-    per_group = total // groups
 
     def unpack(n: Any, o: Any, y: Any, x: Any) -> tirx.Expr:
         group, channel = ([o // per_group], o % per_group) if grouped else ([], o)

@@ -126,13 +126,13 @@ def _direct(data: te.Tensor, weight: te.Tensor, window: Window, total: int) -> t
 
     # An axis of one element would leave constants in the index, which TVM's region analysis refuses.
     grouped = groups > 1
+    per_group = total // groups
     sums = te.compute(
         (batch, *([groups] if grouped else []), out_depth, out_rows, tiled, blocks * lanes),
         product,
         name="conv3d",
-        attrs=tile_annotations(tile, lanes, None),
+        attrs=tile_annotations(tile, lanes, None, apart=grouped and per_group % lanes != 0),
     )
-    per_group = total // groups
 
     def unpack(n: Any, o: Any, z: Any, y: Any, x: Any) -> tirx.Expr:
         group, channel = ([o // per_group], o % per_group) if grouped else ([], o)

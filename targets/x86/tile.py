@@ -24,6 +24,9 @@ UNITS = "paddle_tvm.units"
 # Where rows and columns of the result fall into phases (transposed convolution): the strides, or nothing
 # where the last phases are shorter: then what follows cannot be walked tile by tile.
 PHASES = "paddle_tvm.phases"
+# Set where what follows cannot run tile by tile: a vector of one group of channels is not full, and what TVM
+# takes for its lanes beyond the last belongs to the next group, which another thread computes.
+APART = "paddle_tvm.apart"
 # The first of each run of blocks that a copy of channels finds side by side in one tensor.
 RUNS = "paddle_tvm.runs"
 # The most positions of a tile along a row of unknown length: shorter rows take a slower road.
@@ -48,7 +51,7 @@ class Tile:
 
 
 def tile_annotations(
-    tile: Tile, lanes: int, flat: int | None, *, blocked: bool = False
+    tile: Tile, lanes: int, flat: int | None, *, blocked: bool = False, apart: bool = False
 ) -> dict[str, str | int]:
     """What a legalization tells the schedule about its block, whose last axes are positions and channels."""
     notes: dict[str, str | int] = {
@@ -61,6 +64,8 @@ def tile_annotations(
         notes[FLAT] = flat
     if blocked:
         notes[BLOCKED] = 1
+    if apart:
+        notes[APART] = 1
     return notes
 
 

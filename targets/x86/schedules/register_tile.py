@@ -24,6 +24,7 @@ from paddle_tvm.targets.x86.schedules.blocks import (
 from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue, inline_side_branches
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
 from paddle_tvm.targets.x86.tile import (
+    APART,
     BLOCKED,
     BLOCKS,
     CHUNKS,
@@ -69,7 +70,7 @@ def schedule_register_tile(schedule: s_tir.Schedule, main: Any) -> None:
 def _move_into_tile(schedule: s_tir.Schedule, main: Any, stage: Any, tile_loop: Any) -> bool:
     """Run what follows on each tile when it is done; False where it reads something that is not ready."""
     annotations = schedule.get(main).annotations
-    if PHASES in annotations and not len(annotations[PHASES]):
+    if APART in annotations or (PHASES in annotations and not len(annotations[PHASES])):
         return False
     try:
         schedule.reverse_compute_at(stage, tile_loop, preserve_unit_loops=True)

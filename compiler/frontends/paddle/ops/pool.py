@@ -43,7 +43,6 @@ class _Windows:
     kernel: list[Dim]
     strides: list[int]
     padding: list[tuple[Dim, Dim]]
-    ceil_mode: bool
 
     @property
     def fixed_padding(self) -> list[int] | None:
@@ -74,10 +73,10 @@ def _windows(ctx: OpContext, data: relax.Expr, kernel: Sequence[Dim]) -> _Window
         sizes = [tuple(map(_as_int, pair)) for pair in zip(spatial, kernel, strict=True)]
         if all(size is not None and out is not None and size % out == 0 for size, out in sizes):
             steps: list[Any] = [size // out for size, out in sizes if size is not None and out is not None]
-            return _Windows(False, list(kernel), steps, steps, [(0, 0)] * rank, False)
-        return _Windows(True, list(kernel), [], [], [], False)
+            return _Windows(False, list(kernel), steps, steps, [(0, 0)] * rank)
+        return _Windows(True, list(kernel), [], [], [])
     if ctx.attr("global_pooling"):
-        return _Windows(False, [1] * rank, list(spatial), strides, [(0, 0)] * rank, False)
+        return _Windows(False, [1] * rank, list(spatial), strides, [(0, 0)] * rank)
     algorithm = ctx.attr("padding_algorithm", "EXPLICIT")
     padding = window_padding(ctx, spatial, kernel, strides, ctx.attr("paddings"), algorithm)
     ceil_mode = bool(ctx.attr("ceil_mode"))
@@ -87,7 +86,11 @@ def _windows(ctx: OpContext, data: relax.Expr, kernel: Sequence[Dim]) -> _Window
         ctx.simplify((size + before + after - window + (stride - 1 if ceil_mode else 0)) // stride + 1)
         for size, window, stride, (before, after) in zip(spatial, kernel, strides, padding, strict=True)
     ]
-    return _Windows(False, output, list(kernel), strides, padding, ceil_mode)
+    # Rounding up is more padding after. TOPI's ceil_mode leaves out windows that begin after the data, which
+    # Paddle does not, and its shapes hold conditions that Relax cannot infer a type of.
+    rounding = [stride - 1 if ceil_mode else 0 for stride in strides]
+    padding = [(before, after + more) for (before, after), more in zip(padding, rounding, strict=True)]
+    return _Windows(False, output, list(kernel), strides, padding)
 
 
 def _as_int(dim: Dim) -> int | None:
@@ -126,7 +129,6 @@ def _maximum(ctx: OpContext, data: relax.Expr, windows: _Windows) -> relax.Expr:
         pool_size=windows.kernel,
         strides=windows.strides,
         padding=padding,
-        ceil_mode=windows.ceil_mode,
         layout=_LAYOUTS[rank],
     )
 
@@ -138,13 +140,12 @@ def _average(ctx: OpContext, data: relax.Expr, kernel: Sequence[Dim]) -> relax.E
         return _GLOBAL_AVERAGE[rank](data, output_size=[1] * rank, layout=_LAYOUTS[rank])
     padding, exclusive = windows.fixed_padding, ctx.attr("exclusive")
     # Where padding counts, Paddle's windows still end at the size plus the padding before.
-    if padding is not None and (exclusive or (not windows.ceil_mode and padding[:rank] == padding[rank:])):
+    if padding is not None and (exclusive or padding[:rank] == padding[rank:]):
         return _AVERAGE[rank](
             data,
             pool_size=windows.kernel,
             strides=windows.strides,
             padding=padding,
-            ceil_mode=windows.ceil_mode,
             layout=_LAYOUTS[rank],
             count_include_pad=not exclusive,
         )
