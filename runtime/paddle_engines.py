@@ -109,8 +109,8 @@ class PaddleEngines:
         """Refuse, unless it is switched off: the artifact is the optimised model."""
         if save_optimized_model:
             raise UsageError(
-                "Config.enable_save_optim_model(): no model is written from here, the artifact is the optimised "
-                "one; leave the call out"
+                "Config.enable_save_optim_model(): no model is written from here, the artifact is the "
+                "optimised one; leave the call out"
             )
 
     fraction_of_gpu_memory_for_pool = _answer("fraction_of_gpu_memory_for_pool", 0.0)

@@ -141,10 +141,8 @@ class Predictor:
         if not isinstance(inputs, (list, tuple)):
             raise UsageError(f"run() takes a list of arrays, got {type(inputs).__name__}")
         if len(inputs) != len(self._inputs):
-            count = len(self._inputs)
-            raise UsageError(
-                f"expected {count} input{'' if count == 1 else 's'} ({_names(self._inputs)}), got {len(inputs)}"
-            )
+            wanted = "1 input" if len(self._inputs) == 1 else f"{len(self._inputs)} inputs"
+            raise UsageError(f"expected {wanted} ({_names(self._inputs)}), got {len(inputs)}")
         for handle, data in zip(self._inputs.values(), inputs, strict=True):
             if not isinstance(data, np.ndarray) and hasattr(data, "numpy"):
                 data = data.numpy()

@@ -55,10 +55,10 @@ def select_function(manifest: Manifest, shapes: Sequence[tuple[int, ...]]) -> Fu
     fitting = [f for f in manifest.functions if _conflict(f.input_shapes, shapes) is None]
     if fitting:
         return min(fitting, key=lambda f: sum(isinstance(d, str) for shape in f.input_shapes for d in shape))
-    names = [spec.name for spec in manifest.inputs]
     conflict = _conflict([spec.shape for spec in manifest.inputs], shapes)
     if conflict is not None:
-        raise UsageError(conflict.message(names))
+        raise UsageError(conflict.message(manifest.inputs))
+    names = [spec.name for spec in manifest.inputs]
     taken = "; ".join(
         ", ".join(f"{name} {show(shape)}" for name, shape in zip(names, f.input_shapes, strict=True))
         for f in manifest.functions
@@ -74,13 +74,15 @@ class _Conflict:
     def __init__(self, symbol: str, first: tuple[int, int, int], second: tuple[int, int, int]) -> None:
         self.symbol, self.first, self.second = symbol, first, second
 
-    def message(self, names: Sequence[str]) -> str:
+    def message(self, inputs: Sequence[TensorSpec]) -> str:
         (i, axis, size), (j, other_axis, other_size) = self.first, self.second
+        wanted = {number: list(inputs[number].shape) for number in (i, j)}
+        wanted[j][other_axis] = other_size
+        option = " ".join(f"{inputs[n].name}={','.join(map(str, dims))}" for n, dims in wanted.items())
         return (
-            f"inputs disagree on {self.symbol!r}: dimension {axis} of {names[i]!r} is {size}, and dimension "
-            f"{other_axis} of {names[j]!r} is {other_size}; the artifact was compiled "
-            f"with them equal. Where the model does not need that, compile it with {names[j]!r} of other "
-            "symbols or numbers, such as --shape 'a=n,8 b=1,8'"
+            f"inputs disagree on {self.symbol!r}: dimension {axis} of {inputs[i].name!r} is {size}, and "
+            f"dimension {other_axis} of {inputs[j].name!r} is {other_size}; the artifact was compiled with "
+            f"them equal. Where the model takes them unequal, compile it for that: --shape '{option}'"
         )
 
 

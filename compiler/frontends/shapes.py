@@ -38,8 +38,8 @@ def check_shapes(
     for axis, (dim, want) in enumerate(zip(declared, asked, strict=True)):
         if isinstance(want, int) and want != -1 and want < 1 and want != dim:
             raise UsageError(
-                f"--shape for input '{name}': dimension {axis} is {want}; give a size of at least 1, or -1 to "
-                "leave it dynamic"
+                f"--shape for input '{name}': dimension {axis} is {want}; give a size of at least 1, or "
+                "-1 to leave it dynamic"
             )
         if dim >= 0:
             if want not in (dim, -1):

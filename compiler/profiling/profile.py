@@ -90,8 +90,8 @@ class Profile:
         """What a disturbed profile is worth."""
         return (
             f"other processes kept {self.disturbance:.1f} cores busy meanwhile: times may be too long and "
-            "the machine's peak too low, which makes shares of it too high, and what is outside kernels holds "
-            "the time of those processes too; repeat it on a quiet machine"
+            "the machine's peak too low, which makes shares of it too high, and what is outside kernels "
+            "holds the time of those processes too; repeat it on a quiet machine"
         )
 
     @property

@@ -85,8 +85,9 @@ def _row(row: _Row, longest: float, most: float, formed: bool, content: Content)
 
 
 def _form(schedule: Schedule) -> str:
-    choice = schedule.choice
-    return "<td></td>" if choice is None or not schedule.form else f'<td title="{escape(schedule.form)}">{choice.origin}</td>'
+    if schedule.choice is None or not schedule.form:
+        return "<td></td>"
+    return f'<td title="{escape(schedule.form)}">{schedule.choice.origin}</td>'
 
 
 def _measured(row: _Row, longest: float, most: float, content: Content) -> list[str]:

@@ -12,6 +12,8 @@ from time import perf_counter
 import numpy as np
 import pytest
 from cli_outcome import Run
+from paddle.static import InputSpec
+from saved_layers import SmallNetwork, save
 
 from paddle_tvm.compiler.array_files import save_arrays
 from paddle_tvm.compiler.bench import disturbance
@@ -115,6 +117,16 @@ def test_a_wrong_answer_gets_no_ratio(tmp_path: Path) -> None:
     ours = EngineResult("ours", ((1.0,),), difference=differences["ours"])
     paddle = EngineResult("paddle", ((2.0,),))
     assert BenchResult((ours, paddle), reference, 1, 1, {}, False).ratio(paddle) is None
+
+
+def test_a_wrong_answer_exits_with_4(run: Run, artifact: Path, tmp_path: Path) -> None:
+    spec = InputSpec([None, 3, None, None], "float32", "x")
+    other = save(SmallNetwork(), tmp_path / "other", spec)
+    result = run("bench", artifact, "--model", other, "--against", "paddle", "--rounds", "1")
+    assert result.code == 4
+    assert "WRONG" in result.out
+    assert "the artifact gives a wrong answer: its outputs differ from paddle's by" in result.err
+    assert f"{other / 'inference.json'} is not the model that" in result.err
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_the_table_names_the_peak_and_the_slowest_kernels(run: Run, artifact: Pa
 def test_the_rows_of_the_table_add_up_to_the_run(run: Run, artifact: Path) -> None:
     result = run("profile", artifact, "--rounds", "3", "--top", "1", "--shape", "x=2,3,64,64")
     assert result.code == 0, result.err
-    rows = re.findall(r"^ *(\d+\.\d+) +(\d+\.\d) %", result.out, re.MULTILINE)
+    rows = re.findall(r"^ *(\d+\.\d+) (?:~ )? *(\d+\.\d) %", result.out, re.MULTILINE)
     # The slowest kernel, the others, what is outside of kernels; and the whole.
     *parts, whole = ((float(time), float(share)) for time, share in rows)
     assert len(parts) == 3
@@ -119,6 +119,9 @@ def test_a_disturbed_measurement_is_marked(
     assert bool(re.search(r"one run [\d.]+ ms ~", result.out)) == bool(cores)
     assert bool(re.search(r"this machine reaches \d+ GFLOP/s ~", result.out)) == bool(cores)
     assert ("of peak ~" in result.out) == bool(cores)
+    assert bool(re.search(r"~ +[\d.]+ % ~ +outside kernels", result.out)) == bool(cores)
+    assert ("holds the time of those processes too" in result.out) == bool(cores)
+    assert "default" not in result.out
     content = _profile(run, artifact)
     assert (content["disturbance"], content["disturbed"]) == (cores, bool(cores))
 

@@ -16,6 +16,7 @@ from saved_layers import save
 
 from paddle_tvm.compiler import driver, output_places
 from paddle_tvm.compiler.bench.disturbance import Others
+from paddle_tvm.compiler.cli.text_table import format_count
 
 
 class WithNormalisation(nn.Layer):  # type: ignore[misc]
@@ -95,6 +96,18 @@ def test_the_page_draws_each_kernel_with_the_layout_of_its_result(page: str) -> 
     assert any(line.startswith("NCHW") for call in calls for line in call["outputs"])
     assert calls[0]["measured"], "the code is this machine's, so it was run"
     assert "this machine reaches" in " ".join(parsed.text)
+
+
+def test_forms_are_shown_only_where_a_record_gave_them(page: str) -> None:
+    assert "data-sort>schedule</th>" in page
+    assert "data-sort>form</th>" not in page
+    (line,) = re.findall(r"const calls = (\[.*\]);", page)
+    assert {call["form"] for call in json.loads(line)} == {""}
+
+
+def test_counts_stand_apart_from_their_unit() -> None:
+    assert [format_count(n, "FLOP") for n in (272, 2720, 1.5e9)] == ["272 FLOP", "2.72 kFLOP", "1.5 GFLOP"]
+    assert [format_count(n) for n in (272, 2720)] == ["272", "2.72 k"]
 
 
 def test_the_colours_are_explained(page: str) -> None:

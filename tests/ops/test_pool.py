@@ -237,3 +237,20 @@ def test_data_short_by_less_than_a_stride_has_one_window(check_op, rng, ceil_mod
 def test_data_too_short_for_any_window_is_refused(check_op, rng):
     with pytest.raises(UnsupportedModelError, match=r"window of 5 elements.*does not fit.*1 elements"):
         check_op(lambda x: F.max_pool2d(x, 5, 2, 1), rng.standard_normal((1, 3, 1, 9)).astype("float32"))
+
+
+def test_windows_that_rounding_up_adds_beyond_the_data(check_op, rng):
+    x = rng.standard_normal((1, 5, 14, 7)).astype("float32")
+
+    def pools(x):
+        wide = F.max_pool2d(paddle.concat([x, x, x, x], 1), 3, 3, 0, ceil_mode=True)
+        return (
+            F.avg_pool2d(x, 2, 3, [0, 1], ceil_mode=True),
+            F.avg_pool2d(x, 2, 3, [0, 1], ceil_mode=True, exclusive=False),
+            F.max_pool2d(x, 2, 3, [0, 1], ceil_mode=True),
+            F.pixel_shuffle(wide, 2),
+            F.avg_pool3d(x.unsqueeze(1), 2, 3, [0, 0, 1], ceil_mode=True),
+            F.avg_pool1d(x[:, :, 0], 2, 3, 1, ceil_mode=True),
+        )
+
+    check_op(pools, x, dynamic=SPATIAL)

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+import paddle_tvm.runtime
 from paddle_tvm.runtime import (
     Config,
     DataType,
     PlaceType,
     PrecisionType,
     UsageError,
+    XpuConfig,
+    convert_to_mixed_precision,
     create_predictor,
     get_num_bytes_of_data_type,
     get_trt_compile_version,
@@ -42,6 +45,14 @@ def test_what_a_script_for_paddle_calls_is_accepted(affine: Path) -> None:
     config.set_onednn_cache_capacity(10)
     config.disable_mkldnn()
     config.disable_onednn()
+    config.set_mkldnn_op({"conv2d"})
+    config.disable_mkldnn_fc_passes()
+    config.disable_onednn_fc_passes()
+    config.disable_onnxruntime()
+    config.enable_cinn()
+    config.set_optim_cache_dir("cache")
+    config.use_optimized_model(True)
+    config.enable_save_optim_model(False)
     config.set_cpu_math_library_num_threads(2)
     assert create_predictor(config).get_input_names() == ["x", "y"]
 
@@ -60,6 +71,9 @@ def test_questions_get_true_answers(affine: Path) -> None:
         config.onednn_enabled,
         config.tensorrt_engine_enabled,
         config.use_feed_fetch_ops_enabled,
+        config.onnxruntime_enabled,
+        config.onednn_int8_enabled,
+        config.prog_file,
     ):
         assert not claim()
 
@@ -78,6 +92,12 @@ def test_questions_get_true_answers(affine: Path) -> None:
         lambda config: config.enable_mkldnn_int8(),
         lambda config: config.enable_low_precision_io(True),
         lambda config: config.enable_profile(),
+        lambda config: config.enable_onednn_int8({"fc"}),
+        lambda config: config.enable_ipu(),
+        lambda config: config.set_trt_dynamic_shape_info({}, {}, {}, False),
+        lambda config: config.collect_shape_range_info("shapes.txt"),
+        lambda config: config.enable_save_optim_model(True),
+        lambda config: config.pass_builder(),
         lambda config: config.set_model_buffer("", 0, "", 0),
         lambda config: config.set_prog_file("inference.json"),
         lambda config: config.set_params_file("inference.pdiparams"),
@@ -86,6 +106,35 @@ def test_questions_get_true_answers(affine: Path) -> None:
 def test_what_would_not_happen_is_refused(call: Callable[[Config], None]) -> None:
     with pytest.raises(UsageError, match=r"Config\.\w+\(\): "):
         call(Config())
+
+
+@pytest.mark.parametrize("name", ["Config", "Predictor", "Tensor"])
+def test_everything_that_paddle_has_is_here(name: str) -> None:
+    import paddle.inference
+
+    theirs = {method for method in dir(getattr(paddle.inference, name)) if not method.startswith("_")}
+    assert not theirs - set(dir(getattr(paddle_tvm.runtime, name)))
+    names = {name for name in paddle.inference.__all__ if not name.startswith("_")}
+    assert not names - set(paddle_tvm.runtime.__all__)
+
+
+def test_a_profile_is_made_by_the_command_line() -> None:
+    with pytest.raises(UsageError, match="`paddle-tvm profile ARTIFACT`"):
+        Config().enable_profile()
+
+
+def test_what_is_no_option_is_refused_too(affine: Path) -> None:
+    predictor = create_predictor(Config(str(affine)))
+    for call in (
+        predictor.register_input_hook,
+        predictor.register_output_hook,
+        predictor.get_input_handle("x").share_external_data_by_ptr_name,
+        convert_to_mixed_precision,
+    ):
+        with pytest.raises(UsageError, match=f"{call.__name__}\\(\\)"):
+            call(print)
+    with pytest.raises(UsageError, match="run on the CPU"):
+        XpuConfig()
 
 
 @pytest.mark.parametrize(

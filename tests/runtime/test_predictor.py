@@ -215,9 +215,8 @@ def test_a_wrong_input_is_named(predictor: Predictor, data: Any, message: str) -
 
 def test_inputs_that_disagree_are_named(pair: Path) -> None:
     predictor = create_predictor(Config(str(pair)))
-    with pytest.raises(
-        UsageError, match="disagree on 'n': dimension 0 of 'x' is 2, and dimension 0 of 'y' is 3"
-    ):
+    told = "disagree on 'n': dimension 0 of 'x' is 2, and dimension 0 of 'y' is 3; the artifact "
+    with pytest.raises(UsageError, match=told + "was compiled with them equal.*--shape 'x=n,4 y=3,4'"):
         predictor.run(
             [np.ones((2, 4), "float32"), np.ones((3, 4), "float32"), np.zeros(2, bool), np.array(1, "int64")]
         )
@@ -230,12 +229,15 @@ def test_names_that_do_not_exist(predictor: Predictor) -> None:
         predictor.get_output_handle("x")
 
 
-def test_a_run_without_all_inputs(predictor: Predictor, rows: Array) -> None:
+def test_a_run_without_all_inputs(predictor: Predictor, fixed: Path, rows: Array) -> None:
     feed(predictor, x=rows)
     with pytest.raises(UsageError, match="input 'y' has no data"):
         predictor.run()
     with pytest.raises(UsageError, match=r"expected 2 inputs \('x', 'y'\), got 1"):
         predictor.run([rows])
+    one = create_predictor(Config(str(fixed)))
+    with pytest.raises(UsageError, match=r"expected 1 input \('x'\), got 2"):
+        one.run([rows, rows])
     with pytest.raises(UsageError, match="takes a list of arrays, got dict"):
         predictor.run({"x": rows})  # type: ignore[arg-type]
 

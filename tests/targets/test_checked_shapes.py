@@ -74,3 +74,26 @@ def test_sizes_that_fit_and_sizes_that_do_not(module, network, mcpu, rng):
     # 5 rows of the fine map, 3 of the coarse one.
     with pytest.raises(RuntimeError, match="shape"):
         machine["main"](tvm.runtime.tensor(np.zeros((1, 3, 10, 12), "float32")))
+
+
+class Reread(paddle.nn.Layer):
+    """Uses a product again after it was reshaped to sizes that fit for some inputs alone."""
+
+    def forward(self, x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+        squares = paddle.matmul(x, x, transpose_y=True).reshape([0, 9, 3, 3])
+        later = F.softmax(paddle.matmul(x + 1, x - 1, transpose_y=True), -1)
+        return squares.sum([2, 3]) + later.sum(-1), squares
+
+
+def test_a_checked_tensor_keeps_its_memory_until_its_last_use(tmp_path: Path, rng) -> None:
+    prefix = str(tmp_path / "model")
+    network = Reread()
+    spec = paddle.static.InputSpec([None, None, 8], "float32", "x")
+    paddle.jit.save(network, prefix, input_spec=[spec])
+    module = import_forms(find_model(prefix), CompileOptions())["main"].module
+    target = x86_target()
+    machine = relax.VirtualMachine(build(lower(module, target), target), tvm.cpu())
+    x = rng.standard_normal((1, 9, 8)).astype("float32")
+    outputs = machine["main"](tvm.runtime.tensor(x))
+    for actual, expected in zip(outputs, network(paddle.to_tensor(x)), strict=True):
+        np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)

@@ -140,7 +140,15 @@ def _average(ctx: OpContext, data: relax.Expr, kernel: Sequence[Dim]) -> relax.E
         return _GLOBAL_AVERAGE[rank](data, output_size=[1] * rank, layout=_LAYOUTS[rank])
     padding, exclusive = windows.fixed_padding, ctx.attr("exclusive")
     # Where padding counts, Paddle's windows still end at the size plus the padding before.
-    if padding is not None and (exclusive or padding[:rank] == padding[rank:]):
+    # Of a window that begins after the data it divides by what is left of it, which is 0 or less.
+    if padding is not None and (
+        all(
+            after == 0 or (isinstance(size, int) and after < size)
+            for after, size in zip(padding[rank:], windows.kernel, strict=True)
+        )
+        if exclusive
+        else padding[:rank] == padding[rank:]
+    ):
         return _AVERAGE[rank](
             data,
             pool_size=windows.kernel,
