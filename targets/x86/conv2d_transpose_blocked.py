@@ -61,6 +61,16 @@ class Phases:
         )
         return list(self.strides) if even else []
 
+    def analysable(self) -> bool:
+        """Whether sizes that are not known yet are the input's times the stride, with nothing more or less."""
+        if all(isinstance(size, int) for size in self.outputs):
+            return True
+        analyzer = Analyzer()
+        return bool(self.even()) and all(
+            isinstance(output, int) or analyzer.can_prove_equal(output, size * stride)
+            for output, size, stride in zip(self.outputs, self.sizes, self.strides, strict=True)
+        )
+
     def steps(self, axis: int) -> Any:
         """Output positions of one phase."""
         return ceil_div(self.outputs[axis], self.strides[axis])
@@ -81,7 +91,7 @@ def conv2d_transpose_blocked(carrier: Carrier, call: relax.Call) -> Blocked | re
     if any(int(step) != 1 for step in attrs.dilation):
         return None
     phases = Phases(call)
-    if not phases.even() and any(not isinstance(size, int) for size in phases.outputs):
+    if not phases.analysable():
         # TVM 0.27 fails to analyse which products such a result reads.
         return None
     lanes = carrier.lanes_of(total)

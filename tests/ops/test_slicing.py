@@ -155,3 +155,9 @@ def test_masked_fill(check_op, rng):
 
     x, mask = normal(rng, 3, 4), rng.random((3, 4)) > 0.5
     check_op(model, x, mask, more=[[x[:2], mask[1:]]])
+
+
+def test_backwards_over_an_axis_of_unknown_size(check_op, rng):
+    x = rng.standard_normal((1, 5, 8, 7)).astype("float32")
+    more = [[rng.standard_normal((1, 5, 1, 1)).astype("float32")]]
+    check_op(lambda x: (x[:, :, ::-1], x[:, :, ::-2] * 2, x[..., ::-1]), x, dynamic=[(2, 3)], more=more)

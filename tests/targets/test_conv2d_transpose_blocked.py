@@ -96,3 +96,11 @@ def test_sizes_that_are_quotients_of_sizes_that_are_not_known(mcpu):
         return y
 
     check([["n", 3, "h", "w"]], graph, mcpu, [{"n": 1, "h": 17, "w": 70}, {"n": 2, "h": 8, "w": 5}])
+
+
+def test_sizes_that_are_not_known_and_larger_than_those_of_the_input_times_the_stride() -> None:
+    def graph(g: Graph, x: relax.Expr) -> Any:
+        weight = g.const(12, 24, 5, 5)
+        return g.relu(g.conv2d_transpose(x, weight, strides=(2, 2), padding=(4,) * 4, output_padding=(1, 1)))
+
+    check([["n", 12, "h", "w"]], graph, None, [{"n": 1, "h": 14, "w": 14}, {"n": 2, "h": 9, "w": 21}])

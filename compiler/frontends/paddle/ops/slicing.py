@@ -78,7 +78,7 @@ class Bounds:
 def span_of(start: Dim, end: Dim, step: int, size: Dim) -> Span:
     """What ``start:end:step`` takes of an axis of ``size``; bounds past either end are clamped."""
     bounds = Bounds(start, end, size)
-    # Exported programs write "to the end" as the largest int32.
+    # Exported programs write "to the end" as the largest int32, and with a negative step as the smallest.
     start, end = (size if isinstance(bound, int) and bound >= _INT32_MAX else bound for bound in (start, end))
     if step > 0:
         first = bounds.minimum(bounds.maximum(bounds.from_end(start, size), 0), size)
@@ -87,7 +87,7 @@ def span_of(start: Dim, end: Dim, step: int, size: Dim) -> Span:
     else:
         first = bounds.minimum(bounds.maximum(bounds.from_end(start, size), 0), bounds.simplify(size - 1))
         # Paddle: an end of -1 with a negative step is "past the first element", not "the last element".
-        if isinstance(end, int) and end == -1:
+        if isinstance(end, int) and (end == -1 or end <= -_INT32_MAX):
             last = -1
         else:
             last = bounds.minimum(bounds.maximum(bounds.from_end(end, size), -1), bounds.simplify(size - 1))
