@@ -131,8 +131,7 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"error: {error.format_message()}", err=True)
         return 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\ninterrupted", err=True)
-        return INTERRUPTED
+        return _end_of(signal.SIGINT)
     except (_ReaderGone, BrokenPipeError):
         _discard_stdout()
         return BROKEN_PIPE
@@ -146,6 +145,9 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"error: not enough memory: {error or 'an allocation failed'}", err=True)
         return 2
     except Exception as error:
+        if _received:
+            # Raised in a callback of TVM's, what a signal raises comes back as another exception.
+            return _end_of(_received[0])
         # Imported only now, because the runtime's package brings NumPy, which `--help` can do without.
         from paddle_tvm.runtime.errors import PaddleTvmError
 
@@ -180,13 +182,28 @@ def _open_closed_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
 
 
-def _leave_on_sigterm(number: int, frame: FrameType | None) -> None:
+# Signals that are to end this process, once they have come.
+_received: list[int] = []
+
+
+def _leave_on_signal(number: int, frame: FrameType | None) -> None:
     """Unwind, so that temporary files are removed and engines' processes ended."""
-    raise SystemExit(128 + number)
+    _received.append(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+
+def _end_of(number: int) -> int:
+    """The exit code of a process that a signal ends."""
+    if number == signal.SIGINT:
+        click.echo("\ninterrupted", err=True)
+    return 128 + number
 
 
 def main() -> None:
     """The entry point of ``paddle-tvm``."""
     _open_closed_streams()
-    signal.signal(signal.SIGTERM, _leave_on_sigterm)
+    signal.signal(signal.SIGTERM, _leave_on_signal)
+    # A process in the background of a shell ignores it.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave_on_signal)
     sys.exit(run_command_line())

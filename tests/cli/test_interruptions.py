@@ -28,6 +28,17 @@ def verify_artifact(artifact, model, mcpu):
 driver.verify_artifact = verify_artifact
 """
 
+# Stops in a pass that TVM calls back.
+TERMINATE_IN_PASS = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from paddle_tvm.targets.x86 import pipeline
+def overlap_tiles(function):
+    os.kill(os.getpid(), signal.{signal})
+    signal.pause()
+pipeline.overlap_tiles = overlap_tiles
+"""
+
 
 def _start(arguments: list[object], before: str = "", **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", before + SCRIPT, *map(str, arguments)]
@@ -47,6 +58,15 @@ def test_a_signal_unwinds_a_compile(model: Path, tmp_path: Path, name: str, code
     assert "Traceback" not in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "scratch"]
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 128 + signal.SIGTERM), ("SIGINT", 130)])
+def test_a_signal_that_comes_while_tvm_calls_back(model: Path, tmp_path: Path, name: str, code: int) -> None:
+    output = tmp_path / "out.pdtvm"
+    result = _start(["compile", model, "-o", output], TERMINATE_IN_PASS.format(signal=name))
+    assert result.returncode == code
+    assert "Traceback" not in result.stderr
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(
