@@ -62,7 +62,7 @@ class Phases:
         return list(self.strides) if even else []
 
     def analysable(self) -> bool:
-        """Whether sizes that are not known yet are the input's times the stride, with nothing more or less."""
+        """Whether sizes that are not known yet are the input's times the stride, no more and no less."""
         if all(isinstance(size, int) for size in self.outputs):
             return True
         analyzer = Analyzer()

@@ -47,8 +47,8 @@ def _row_length(loop: tirx.For) -> Any:
     def visit(realize: SBlockRealize) -> None:
         found.extend(
             part.b
-            for part in _conjuncts(realize.predicate)
-            if isinstance(part, tirx.LT) and _reads(part.a, loop.loop_var)
+            for part in conjuncts(realize.predicate)
+            if isinstance(part, tirx.LT) and reads(part.a, loop.loop_var)
         )
 
     tvm_ffi.structural_walk(loop.body, (SBlockRealize, visit))
@@ -64,10 +64,10 @@ def _move(loop: tirx.For, tile: int, start: Any) -> tirx.Stmt:
 
     def unclamp(clamp: tirx.Min) -> Any:
         # A minimum of what stands in a tensor is arithmetic of the model, as in relu6.
-        return clamp.a if _reads(clamp.a, loop.loop_var) and not _loads(clamp) else clamp
+        return clamp.a if reads(clamp.a, loop.loop_var) and not _loads(clamp) else clamp
 
     def unguard(realize: SBlockRealize) -> Any:
-        kept = [part for part in _conjuncts(realize.predicate) if not _reads(part, loop.loop_var)]
+        kept = [part for part in conjuncts(realize.predicate) if not reads(part, loop.loop_var)]
         predicate = tirx.all(*kept) if kept else tirx.const(True, "bool")
         return SBlockRealize(realize.iter_values, predicate, realize.block)
 
@@ -75,13 +75,13 @@ def _move(loop: tirx.For, tile: int, start: Any) -> tirx.Stmt:
     return tvm_ffi.structural_map(free, (tirx.Mul, place))
 
 
-def _conjuncts(condition: Any) -> list[Any]:
+def conjuncts(condition: Any) -> list[Any]:
     if isinstance(condition, tirx.And):
-        return [*_conjuncts(condition.a), *_conjuncts(condition.b)]
+        return [*conjuncts(condition.a), *conjuncts(condition.b)]
     return [condition]
 
 
-def _reads(expression: Any, variable: tirx.Var) -> bool:
+def reads(expression: Any, variable: tirx.Var) -> bool:
     found: list[bool] = []
 
     def visit(other: ir.Var) -> None:

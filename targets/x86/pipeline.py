@@ -12,6 +12,7 @@ import tvm
 from tvm import ir, s_tir, tirx
 from tvm.tirx.compilation_pipeline import PIPELINE_MAP, finalize_device_passes, finalize_host_passes
 
+from paddle_tvm.targets.x86.clipping import clip_tiles
 from paddle_tvm.targets.x86.division import truncate_divisions, truncate_shifted_divisions
 from paddle_tvm.targets.x86.overlap import overlap_tiles
 from paddle_tvm.targets.x86.partitioning import partition_loops
@@ -41,6 +42,7 @@ def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir
         s_tir.transform.CompactBufferAllocation(),
         s_tir.transform.LowerMatchBuffer(),
         _pass(overlap_tiles),
+        _pass(clip_tiles),
         tirx.transform.ConvertSSA(),
         _pass(partition_loops),
         s_tir.transform.StmtSimplify(),

@@ -18,6 +18,7 @@ from paddle_tvm.targets.x86.packing import ceil_div, extent, simplify
 from paddle_tvm.targets.x86.tile import BLOCKS, RULE, TILE
 from paddle_tvm.targets.x86.winograd_plan import (
     CHUNK,
+    CLIPPED,
     GROUP,
     SHARED,
     Plan,
@@ -85,8 +86,9 @@ def workload(
 ) -> Workload:
     """What the model of costs is told; a size that is not an int is not known."""
     count = batch if isinstance(batch, int) else 1
-    unknown = not isinstance(rows, int) and not isinstance(columns, int)
-    return Workload(m, depth, blocks, lanes, count, typical_sizes(rows, columns), threads, unknown)
+    known = [isinstance(size, int) for size in (rows, columns)]
+    sizes = typical_sizes(rows, columns)
+    return Workload(m, depth, blocks, lanes, count, sizes, threads, not any(known), not all(known))
 
 
 def transform_weight(
@@ -170,6 +172,8 @@ def winograd(
         raise ValueError(f"winograd weights of shape {got}: {expected} expected, as transform_weight gives")
     if plan is None:
         plan = best_plan(workload(m, depth, blocks_out, lanes_out, batch, out_rows, out_columns, 2))
+    # Tiles beyond the map are left out where its size is not known: then they lie column after column.
+    clipped = not (isinstance(out_rows, int) and isinstance(out_columns, int))
     size = m + 2
     high, wide = plan.rows * m, plan.columns * m
     tiles = plan.rows * plan.columns
@@ -189,9 +193,14 @@ def winograd(
 
     def read(*index: Any) -> tirx.Expr:
         (n, row, column), (p, c, i, j, lane) = place(index)
-        y = row * high + p // plan.columns * m + i - top
-        x = column * wide + p % plan.columns * m + j - left
-        inside = tirx.all(y >= 0, y < rows, x >= 0, x < columns)
+        tile_row, tile_column = (
+            (p % plan.rows, p // plan.rows) if clipped else (p // plan.columns, p % plan.columns)
+        )
+        first_y, first_x = row * high + tile_row * m, column * wide + tile_column * m
+        y, x = first_y + i - top, first_x + j - left
+        # What a tile beyond the map would read: with it, clipping.py finds that tile.
+        used = [first_y < out_rows, first_x < out_columns] if clipped else []
+        inside = tirx.all(*used, y >= 0, y < rows, x >= 0, x < columns)
         return tirx.if_then_else(inside, data[n, c, y, x, lane], tirx.const(0, "float32"))
 
     patch = te.compute((*chunks, tiles, blocks_in, size, size, lanes_in), read, name="winograd_patch")
@@ -230,6 +239,7 @@ def winograd(
             GROUP: plan.group,
             CHUNK: [m, plan.rows, plan.columns],
             SHARED: int(plan.shared),
+            **({CLIPPED: 1} if clipped else {}),
             **(notes or {}),
         },
     )
@@ -245,7 +255,8 @@ def winograd(
 
     def invert_columns(n: Any, o: Any, row: Any, column: Any, y: Any, f: Any, lane: Any) -> tirx.Expr:
         chunk = [(n, row // plan.rows, column // plan.columns)[axis] for axis in kept]
-        tile = row % plan.rows * plan.columns + column % plan.columns
+        tile_row, tile_column = row % plan.rows, column % plan.columns
+        tile = tile_column * plan.rows + tile_row if clipped else tile_row * plan.columns + tile_column
         return output_row(outputs, y, lambda e: products[(*chunk, e, f, tile, o, lane)])
 
     # Whole chunks, beyond the last row and column.

@@ -17,6 +17,7 @@ from paddle_tvm.targets.x86.packing import ceil_div
 CHUNK = "paddle_tvm.winograd_chunk"
 GROUP = "paddle_tvm.winograd_group"
 SHARED = "paddle_tvm.winograd_shared"
+CLIPPED = "paddle_tvm.winograd_clipped"
 
 # Cycles for the input transform of a tile and a block of channels, and for the inverse transform with what
 # follows, for each value of a tile's transform.
@@ -62,6 +63,7 @@ class Workload:
     """A convolution: output tiles of m x m, channels, vectors of ``lanes``; sizes as (rows, columns).
 
     ``serial_columns`` where neither rows nor columns are known: then rows of chunks are the parallel units.
+    ``clipped`` where either is unknown: then chunks reach beyond the map, and what lies there is left out.
     """
 
     m: int
@@ -72,6 +74,7 @@ class Workload:
     sizes: tuple[tuple[int, int], ...]
     threads: int
     serial_columns: bool
+    clipped: bool
 
     @property
     def weight_bytes(self) -> float:
@@ -96,10 +99,15 @@ def direct_cost(work: Workload, size: tuple[int, int]) -> float:
 def plan_cost(work: Workload, plan: Plan, size: tuple[int, int]) -> float:
     """Cycles with a plan, for an output of a size."""
     points = (work.m + 2) ** 2
-    tiles = plan.rows * plan.columns
     high, wide = (ceil_div(extent, work.m) for extent in size)
     chunks = work.batch * ceil_div(high, plan.rows)
     serial = ceil_div(wide, plan.columns)
+    tiles = float(plan.rows * plan.columns)
+    if work.clipped:
+        # Register tiles are whole: parts of a column, or several columns.
+        part, columns = min(plan.points, plan.rows), max(1, plan.points // plan.rows)
+        used = ceil_div(ceil_div(wide, serial), columns) * columns / ceil_div(wide, serial)
+        tiles = min(plan.rows, ceil_div(high, part) * part) * used * wide / serial
     if not work.serial_columns:
         chunks, serial = chunks * serial, 1
     depth_blocks = ceil_div(work.depth, work.lanes)
@@ -107,8 +115,9 @@ def plan_cost(work: Workload, plan: Plan, size: tuple[int, int]) -> float:
     vector = work.lanes * 4
     loads = plan.points + plan.blocks
     multiplies = plan.points * plan.blocks
-    # A tile of few values waits for loads, and for the sums of the step before.
-    efficiency = multiplies / max(multiplies + 1.0, 1.2 * loads, 5.0)
+    # A tile of few values waits for loads, and for the sums of the step before; where sizes are unknown
+    # small tiles were found to lose more.
+    efficiency = multiplies / max(multiplies + (2.0 if work.clipped else 1.0), 1.2 * loads, 5.0)
     compute = points * tiles * work.depth * plan.group / efficiency
     compute += points * tiles * plan.group * _OUTPUT
     weights = points * work.depth * plan.group * vector
@@ -128,6 +137,9 @@ def plan_cost(work: Workload, plan: Plan, size: tuple[int, int]) -> float:
         everything = 2 * chunks * serial * transformed
         near = everything < _THIRD_LEVEL_SIZE
         memory += everything / (work.threads * _THIRD_LEVEL if near else _MEMORY)
+        # The last of it finds no room in the cache even if nothing else is there: what is written to memory
+        # is read from there first, and read again in another order.
+        memory += 4 * max(0.0, everything - 2 * _THIRD_LEVEL_SIZE) / _MEMORY
         first = _spread(chunks * depth_blocks, work.threads) * transform / depth_blocks
         second = _spread(chunks * groups, work.threads) * group_cost
         return float(serial * (first + second) + _FORK + memory)
@@ -151,8 +163,13 @@ def _candidates(work: Workload) -> Sequence[Plan]:
         for group in range(1, min(work.blocks, 8) + 1):
             if work.blocks % group:
                 continue
-            points, blocks = _register_tile(tiles, group, work.lanes)
-            plans += [Plan(rows, columns, points, blocks, group, shared) for shared in (False, True)]
+            fitting = {_register_tile(tiles, group, work.lanes)}
+            if work.clipped:
+                # What lies beyond the map is left out where register tiles are columns, or parts of one.
+                fitting = {tile for tile in fitting if tile[0] % rows == 0}
+                fitting.add(_register_tile(rows, group, work.lanes))
+            for points, blocks in sorted(fitting):
+                plans += [Plan(rows, columns, points, blocks, group, shared) for shared in (False, True)]
     return plans
 
 

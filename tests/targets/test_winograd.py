@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernel_build import run_graph
+from kernel_build import lower_graph, run_graph
 from tvm import relax, te, tirx
 
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, Window
-from paddle_tvm.targets.x86.winograd import choose, transform_weight, winograd
-from paddle_tvm.targets.x86.winograd_plan import Plan
+from paddle_tvm.targets.x86.winograd import choose, transform_weight, winograd, workload
+from paddle_tvm.targets.x86.winograd_plan import Plan, best_plan, plan_cost
 from paddle_tvm.targets.x86.winograd_transforms import transform_matrices
 
 # mcpu, and how many channels are a block there.
@@ -104,6 +104,19 @@ def test_any_unknown_dimensions(rng, dynamic, shared):
     assert error(actual, convolve(x, w, SAME)) < 1
 
 
+# Register tiles that are parts of a column of the chunk, columns, several of them, and none of these.
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("plan", [(4, 5, 2, 2), (4, 5, 4, 1), (2, 6, 4, 2), (4, 6, 6, 1)], ids=str)
+@pytest.mark.parametrize("size", [(5, 30), (33, 7)], ids=str)
+def test_chunks_that_reach_beyond_a_map_of_unknown_size(rng, size, plan, shared):
+    x, w = rng.standard_normal((2, 80, *size)).astype("float32"), he_scaled(rng, 32, 80)
+    rows, columns, points, blocks = plan
+    padding = ((1, 0), (4, 3))
+    chosen = Plan(rows, columns, points, blocks, 2, shared)
+    actual = run_winograd(x, w, 4, 16, None, padding=padding, dynamic=(0, 2, 3), plan=chosen)
+    assert error(actual, convolve(x, w, padding)) < 1
+
+
 @pytest.mark.parametrize(("mcpu", "lanes"), CPUS)
 @pytest.mark.parametrize("m", [2, 4])
 @pytest.mark.parametrize("dynamic", [(), (0, 2, 3)], ids=["static", "dynamic"])
@@ -148,6 +161,23 @@ def test_every_plan_computes_the_same(rng, rows, columns, points, group, blocks,
     plan = Plan(rows, columns, points, blocks, group, shared)
     actual = run_winograd(x, w, 4, 16, None, plan=plan)
     assert error(actual, convolve(x, w, SAME)) < 1
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_products_are_made_for_one_group_of_channels_at_a_time(shared):
+    packed = transform_weight(np.ones((64, 32, 3, 3), "float32"), 4, 16, 16)
+
+    def graph(builder: relax.BlockBuilder, data: relax.Var) -> relax.Expr:
+        def compute(a: te.Tensor, b: te.Tensor) -> te.Tensor:
+            return winograd(a, b, window(), 32, 64, 4, Plan(2, 2, 4, 1, 2, shared))
+
+        return builder.call_te(compute, data, relax.const(packed), primfunc_attrs=FUSES_WHAT_FOLLOWS)
+
+    module = lower_graph([[1, 2, 16, 16, 16]], graph)
+    (script,) = [function.script() for function in module.functions.values() if "winograd" in str(function)]
+    place = script.split('T.sblock("winograd_partial_init")')[1].split("T.reads")[0]
+    group = "y_0_x_0_n_o_0_fused % T.int64(2)" if shared else "o_0"
+    assert f"T.axis.spatial(T.int64(4), {group} * T.int64(2) + " in place
 
 
 @pytest.mark.parametrize("activation", ["silu", "hardswish"])
@@ -218,6 +248,18 @@ def test_tiles_chosen_for_known_layers(depth, total, size, expected):
 def test_unknown_sizes_have_winograd_too():
     size = tirx.Var("size", "int64")
     assert choose(window(), 64, 64, size, size, 16) == 4
+
+
+# input and output channels, size of VGG16's layers
+@pytest.mark.parametrize(
+    ("depth", "total", "size"),
+    [(64, 64, 224), (128, 128, 112), (256, 256, 56), (512, 512, 28), (512, 512, 14)],
+)
+def test_a_plan_for_unknown_sizes_costs_little_more_than_one_for_the_size(depth, total, size):
+    unknown = tirx.Var("size", "int64")
+    known, not_known = (workload(4, depth, total // 16, 16, 1, edge, edge, 2) for edge in (size, unknown))
+    best = plan_cost(known, best_plan(known), (size, size))
+    assert plan_cost(not_known, best_plan(not_known), (size, size)) < 1.25 * best
 
 
 @pytest.mark.parametrize(

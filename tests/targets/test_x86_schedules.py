@@ -134,3 +134,18 @@ def test_threads_share_rows_unless_there_are_far_more_weights(size, by_rows):
     position, channel = re.findall(rf"T\.axis\.spatial\(T\.int64\((?:{size**2}|512)\), (.+)\)", script)[:2]
     slowest = f"{loop} // "
     assert (position.startswith(slowest), channel.startswith(slowest)) == (by_rows, not by_rows)
+
+
+@pytest.mark.parametrize(
+    ("size", "units"), [pytest.param(160, 160, id="rows"), pytest.param(20, 80, id="rows-and-phases")]
+)
+def test_threads_share_as_few_loops_as_will_do(size, units):
+    """Rows where there are enough of them, and not the tiles of all rows."""
+
+    def graph(b: relax.BlockBuilder, x: relax.Var) -> relax.Expr:
+        y = b.emit(relax.op.nn.conv2d(x, const(24, 24, 1, 1)))
+        return relax.op.nn.conv2d_transpose(y, const(24, 24, 2, 2), strides=[2, 2])
+
+    scripts = kernels(lower_graph([[1, 24, size, size]], graph, "icelake-server"))
+    script = next(text for name, text in scripts.items() if "transpose" in name)
+    assert re.findall(r"T\.parallel\(T\.int64\((\d+)\)\)", script)[0] == str(units)

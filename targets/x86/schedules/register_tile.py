@@ -188,15 +188,21 @@ def _run_in_parallel(schedule: s_tir.Schedule, main: Any, units: list[Any], inne
     sizes = block_extents(schedule, main)
     if all(isinstance(size, int) for size in sizes) and prod(sizes) < _LITTLE_WORK:
         return
-    tile_loop = inner[-1]
-    extents = [constant_extent(schedule, loop) for loop in units]
-    few = _FEW_UNITS if constant_extent(schedule, tile_loop) is not None else _FEW_DYNAMIC_UNITS
-    if None not in extents and prod(extent for extent in extents if extent is not None) < few:
-        schedule.parallel(schedule.fuse(*units, *inner))
-        return
-    if constant_extent(schedule, tile_loop) is None:
-        schedule.annotate(tile_loop, OVERLAP, int(schedule.get(main).annotations[TILE]))
+    units, inner = list(units), list(inner)
+    tiles = constant_extent(schedule, inner[-1])
+    few = _FEW_UNITS if tiles is not None else _FEW_DYNAMIC_UNITS
+    # As few loops as will do: a thread finds its place in all of them anew for each unit.
+    while inner and _is_below(few, [constant_extent(schedule, loop) for loop in units]):
+        units.append(inner.pop(0))
+    if inner and tiles is None:
+        schedule.annotate(inner[-1], OVERLAP, int(schedule.get(main).annotations[TILE]))
     schedule.parallel(schedule.fuse(*units))
+
+
+def _is_below(count: int, extents: list[int | None]) -> bool:
+    """Whether loops have fewer iterations; not known to where one has an unknown extent."""
+    known = [extent for extent in extents if extent is not None]
+    return len(known) == len(extents) and prod(known) < count
 
 
 def _registers(schedule: s_tir.Schedule, main: Any) -> None:

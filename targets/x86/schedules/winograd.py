@@ -11,11 +11,12 @@ from typing import Any
 
 from tvm import s_tir
 
+from paddle_tvm.targets.x86.clipping import READ_TILES, TILE_COLUMN, TILE_ROW, TILES
 from paddle_tvm.targets.x86.schedules.blocks import constant_extent, reduction_flags, root_blocks
 from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue, inline_side_branches
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
 from paddle_tvm.targets.x86.tile import BLOCKS, TILE
-from paddle_tvm.targets.x86.winograd_plan import CHUNK, GROUP, SHARED
+from paddle_tvm.targets.x86.winograd_plan import CHUNK, CLIPPED, GROUP, SHARED
 
 
 def schedule_winograd(schedule: s_tir.Schedule, main: Any) -> None:
@@ -49,7 +50,10 @@ def schedule_winograd(schedule: s_tir.Schedule, main: Any) -> None:
     schedule.reverse_compute_at(result, o, preserve_unit_loops=True)
     schedule.compute_at(half_output, o, preserve_unit_loops=True)
     schedule.compute_at(products, [*units, *serial][-1], preserve_unit_loops=True)
-    sums = _multiply(schedule, main, products, int(annotations[TILE]), int(annotations[BLOCKS]))
+    if CLIPPED in annotations:
+        schedule.annotate(tile_row, TILE_ROW, 1)
+        schedule.annotate(tile_column, TILE_COLUMN, 1)
+    sums = _multiply(schedule, main, products, chunk_rows, int(annotations[TILE]), int(annotations[BLOCKS]))
     if not shared:
         schedule.compute_at(transformed, innermost, preserve_unit_loops=True)
     _transform_input(schedule, patch, half, transformed, shared)
@@ -88,6 +92,7 @@ def _transform_input(schedule: s_tir.Schedule, patch: Any, half: Any, transforme
     loops = schedule.get_loops(transformed)
     *outer, e, f, p, c, lane = loops
     schedule.reorder(c, p, e, f, lane)
+    schedule.annotate(p, READ_TILES, 1)
     for block in (half, patch):
         schedule.compute_at(block, p)
         schedule.set_scope(block, 0, "local")
@@ -103,12 +108,15 @@ def _transform_input(schedule: s_tir.Schedule, patch: Any, half: Any, transforme
         schedule.parallel(schedule.fuse(*units))
 
 
-def _multiply(schedule: s_tir.Schedule, partial: Any, products: Any, points: int, blocks: int) -> list[Any]:
+def _multiply(
+    schedule: s_tir.Schedule, partial: Any, products: Any, chunk_rows: int, points: int, blocks: int
+) -> list[Any]:
     """Sum runs of channels in registers; returns the sums, each with its loop."""
     parts = reduction_flags(schedule, products)[-1:] == [True]
     *_, e, f, p, o, lane = schedule.get_loops(products)[: -1 if parts else None]
     outer, o = schedule.split(o, [None, blocks])
     tile, p = schedule.split(p, [None, points])
+    schedule.annotate(tile, TILES, [chunk_rows, points])
     sums = []
     if parts:
         part = schedule.get_loops(products)[-1]
