@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from paddle_tvm.compiler.frontends.source import ModelSource
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import TensorSpec
 from paddle_tvm.runtime.shapes import show
@@ -137,3 +138,16 @@ def random_inputs(
         else:
             arrays[port.name] = np.asarray(rng.standard_normal(shape) * scale).astype(dtype)
     return arrays
+
+
+def model_inputs(
+    ports: Sequence[TensorSpec], source: ModelSource | None, shapes: Shapes, seed: int
+) -> Arrays:
+    """Random inputs of a model; what it uses as an index stays within its tables, where its file is known."""
+    bounds: Mapping[str, int] = {}
+    if source is not None and any("int" in port.dtype for port in ports):
+        # Loading Paddle takes seconds.
+        from paddle_tvm.compiler.reference import open_reference
+
+        bounds = open_reference(source).index_bounds
+    return random_inputs(ports, shapes, np.random.default_rng(seed), bounds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -27,15 +28,18 @@ class UnknownWorkloadError(ValueError):
 
 
 @dataclass(frozen=True)
-class Workload:
+class Workload(ABC):
     """All that decides how fast a form of a kernel is, apart from the machine.
 
-    Subclasses are frozen dataclasses of ints, None (a size that is not known), strings and tuples of those.
+    Those of an operator are frozen dataclasses of ints, None (a size that is not known), strings and tuples
+    of those.
     """
 
     operator: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
+        if "operator" not in cls.__dict__:
+            return
         if cls.operator in _OPERATORS:
             raise TypeError(f"two workloads have the operator {cls.operator!r}")
         _OPERATORS[cls.operator] = cls
@@ -51,13 +55,13 @@ class Workload:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return json.dumps({"operator": self.operator, **values}, separators=(",", ":"))
 
+    @abstractmethod
     def default(self) -> Config:
         """The form that the analytic model takes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def candidates(self) -> Sequence[Config]:
         """Every form, in an order that does not change."""
-        raise NotImplementedError
 
     def fits(self, config: Config) -> bool:
         """Whether this version has a form, one from a record or of another workload."""
@@ -74,32 +78,39 @@ class Workload:
         """Sizes in which the workloads of a family differ."""
         return ()
 
+    @abstractmethod
     def flops(self) -> int | None:
         """Floating-point operations of the mathematics, whatever the form; None where a size is not known."""
-        raise NotImplementedError
 
+    @abstractmethod
     def notes(self, config: Config) -> Mapping[str, Any]:
         """Annotations of the kernel's main block that tell the schedule its form; WORKLOAD is among them."""
-        raise NotImplementedError
 
-    def compute(self, config: Config) -> Callable[..., Any] | None:
-        """The tensor expression of a form, a function of the kernel's operands.
 
-        None where forms have the same expression, and other ``notes``.
-        """
-        return None
+class PackedWorkload(Workload):
+    """A workload whose second operand, a weight, is packed at compile time, as its form has it."""
 
-    def weight_shape(self) -> tuple[int, ...] | None:
-        """Shape of the weight in the model's layout; None where no operand is packed at compile time."""
-        return None
+    @abstractmethod
+    def compute(self, config: Config) -> Callable[..., Any]:
+        """The tensor expression of a form, a function of the kernel's operands."""
 
+    @property
+    @abstractmethod
+    def weight_shape(self) -> tuple[int, ...]:
+        """Shape of the weight in the model's layout."""
+
+    @abstractmethod
     def packed_shape(self, config: Config) -> tuple[int, ...]:
         """Shape of what ``pack`` returns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pack(self, config: Config, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A weight in the order in which a form reads it; the kernel's second operand."""
-        raise NotImplementedError
+        """A weight in the order in which a form reads it."""
+
+
+def known_operators() -> list[str]:
+    """The operators that have workloads; those of a target are known once it is imported."""
+    return sorted(_OPERATORS)
 
 
 def workload_from_json(value: object) -> Workload:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
-from paddle_tvm.compiler.tuning.task import Comparison, Task, TuningListener
+from paddle_tvm.compiler.tuning.task import Comparison, Start, Task, TuningListener
 from paddle_tvm.targets.workload import Config
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.depthwise_workload import Depthwise
@@ -59,11 +59,11 @@ class Script:
     def begin(self, seconds: float | None = 100.0, trials: int | None = None) -> None:
         for stage in ("import", "profile"):
             self.listener.stage(stage)
-        self.listener.begin(self.tasks, MODEL_SECONDS, PEAK_GFLOPS, seconds, trials)
+        self.listener.begin(Start(self.tasks, MODEL_SECONDS, PEAK_GFLOPS, seconds, trials))
 
     def trial(self, task: Task, outcome: Outcome, after: float = 0.1) -> None:
         self.elapsed += after
-        task.outcomes.append(outcome)
+        task.add(outcome)
         self._best[id(task)] = min(self._best[id(task)], outcome.median * task.calls)
         saved = sum(one.seconds - self._best[id(one)] for one in self.tasks)
         self.listener.trial(task, outcome, MODEL_SECONDS - saved, self.elapsed)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from paddle_tvm.compiler.array_files import save_arrays
 from paddle_tvm.compiler.bench.cold import bench_cold
 from paddle_tvm.compiler.bench.model_files import Files, prepare_files
 from paddle_tvm.compiler.bench.result import BenchResult
 from paddle_tvm.compiler.bench.warm import bench_warm
-from paddle_tvm.compiler.frontends.source import ModelSource, find_model, foreign_model
-from paddle_tvm.compiler.sample_inputs import complete_shapes, random_inputs
+from paddle_tvm.compiler.frontends.source import find_model, foreign_model
+from paddle_tvm.compiler.sample_inputs import complete_shapes, model_inputs
 from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UsageError
@@ -66,8 +64,7 @@ def bench_artifact(
     manifest = read_manifest(artifact)
     source = None if model is None else find_model(model)
     chosen = next(complete_shapes(manifest.inputs, shapes))
-    bounds = _index_bounds(source) if any("int" in spec.dtype for spec in manifest.inputs) else {}
-    arrays = random_inputs(manifest.inputs, chosen, np.random.default_rng(seed), bounds)
+    arrays = model_inputs(manifest.inputs, source, chosen, seed)
     with scratch_directory("paddle-tvm-bench") as folder:
         foreign = None if source is None else foreign_model(artifact, manifest, source)
         prepared: dict[str, Files | str] = {"ours": {"artifact": str(artifact.resolve())}}
@@ -82,11 +79,3 @@ def bench_artifact(
         else:
             engines, reference = bench_warm(prepared, inputs, folder, threads, rounds, time_limit, on_turn)
     return BenchResult(tuple(engines), reference, threads, rounds, chosen, cold, foreign)
-
-
-def _index_bounds(source: ModelSource | None) -> dict[str, int]:
-    if source is None:
-        return {}
-    from paddle_tvm.compiler.reference import open_reference
-
-    return open_reference(source).index_bounds

@@ -20,13 +20,12 @@ from paddle_tvm.compiler.tuning import tune as tuning
 from paddle_tvm.compiler.tuning.history import Both, History
 from paddle_tvm.compiler.tuning.progress import tuning_progress
 from paddle_tvm.compiler.tuning.report import Content, write_tuning_report
-from paddle_tvm.compiler.tuning.standings import is_better
 from paddle_tvm.compiler.tuning.standings_view import show_gain, show_ms, show_share, show_time, show_trials
 from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.tune import TuneOptions, TuneResult
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.errors import UsageError
-from paddle_tvm.targets.workload import Workload
+from paddle_tvm.targets.workload import known_operators
 from paddle_tvm.targets.x86 import x86_targets
 
 # Columns from which on a table has room for the forms that won.
@@ -82,7 +81,7 @@ def tune_and_print(
 
 def _check_operators(names: Sequence[str]) -> None:
     """Refuse names of operators that have no forms to choose from."""
-    known = sorted(kind.operator for kind in Workload.__subclasses__())
+    known = known_operators()
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UsageError(
@@ -105,7 +104,7 @@ def _interrupted(history: History, log: Path) -> str:
 
 def _print(result: TuneResult, model: Path, options: TuneOptions, console: Console) -> None:
     better = sorted(
-        (one for one in result.comparisons if is_better(one)), key=lambda one: -_saved(one, options.threads)
+        (one for one in result.comparisons if one.is_better), key=lambda one: -_saved(one, options.threads)
     )
     if better:
         console.print(_table(better, options.threads, console.width))

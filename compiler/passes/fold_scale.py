@@ -12,7 +12,7 @@ _CONVOLUTIONS = ("relax.nn.conv1d", "relax.nn.conv2d", "relax.nn.conv3d")
 
 
 @relax.expr_functor.mutator
-class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]
+class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types
     """Rewrites ``(conv(x, W) + b) * s`` to ``conv(x, W * s) + b * s`` for constant W, b and s."""
 
     def __init__(self, uses: dict[Any, int]) -> None:

@@ -27,7 +27,7 @@ class LiftedModule:
 
 
 @relax.expr_functor.mutator
-class _Lift(relax.PyExprMutator):  # type: ignore[misc]
+class _Lift(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types
     def __init__(self, indices: dict[tuple[str, tuple[int, ...], bytes], int]) -> None:
         super().__init__()
         self.indices = indices

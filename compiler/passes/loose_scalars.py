@@ -10,7 +10,7 @@ from tvm import ir, tirx
 _OPAQUE = 8
 
 
-@tvm.ir.transform.module_pass(opt_level=0, name="IsolateLooseScalars")  # type: ignore[untyped-decorator]
+@tvm.ir.transform.module_pass(opt_level=0, name="IsolateLooseScalars")  # type: ignore[untyped-decorator]  # TVM has no types
 def isolate_loose_scalars(module: tvm.IRModule, context: tvm.transform.PassContext) -> tvm.IRModule:
     """Mark functions that take a scalar on which no shape of their tensors depends, such as a range's start.
 

@@ -9,7 +9,7 @@ from tvm import ir, relax
 
 
 @relax.expr_functor.mutator
-class _RenameGlobals(relax.PyExprMutator):  # type: ignore[misc]
+class _RenameGlobals(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types
     def __init__(self, renamed: Mapping[ir.GlobalVar, ir.GlobalVar]) -> None:
         super().__init__()
         self.renamed = renamed

@@ -24,7 +24,7 @@ def checked(tensor: relax.Expr, tensor_type: relax.TensorType) -> relax.Call:
     return relax.op.call_pure_packed(CHECK_SHAPE, tensor, ty_args=[tensor_type])
 
 
-@tvm.ir.transform.module_pass(opt_level=0, name="HoldChecked")  # type: ignore[untyped-decorator]
+@tvm.ir.transform.module_pass(opt_level=0, name="HoldChecked")  # type: ignore[untyped-decorator]  # TVM has no types
 def hold_checked(module: tvm.IRModule, context: tvm.transform.PassContext) -> tvm.IRModule:
     """Keep the memory of tensors whose shapes are checked until the last use of what the check gives.
 
@@ -80,7 +80,7 @@ def _use(tensor: relax.Var) -> relax.Binding:
     return relax.VarBinding(relax.Var("held", relax.TupleType([])), call)
 
 
-@tvm.ir.transform.module_pass(opt_level=0, name="LowerShapeChecks")  # type: ignore[untyped-decorator]
+@tvm.ir.transform.module_pass(opt_level=0, name="LowerShapeChecks")  # type: ignore[untyped-decorator]  # TVM has no types
 def lower_shape_checks(module: tvm.IRModule, context: tvm.transform.PassContext) -> tvm.IRModule:
     """Turn checks into match_cast.
 

@@ -12,7 +12,7 @@ INPUTS = "num_input"
 _CHECKS = ("vm.builtin.check_tensor_info", "vm.builtin.match_shape")
 
 
-@tvm.ir.transform.module_pass(opt_level=0, name="TrustWeights")  # type: ignore[untyped-decorator]
+@tvm.ir.transform.module_pass(opt_level=0, name="TrustWeights")  # type: ignore[untyped-decorator]  # TVM has no types
 def trust_weights(module: tvm.IRModule, context: tvm.transform.PassContext) -> tvm.IRModule:
     """Drop the checks of weights: the runtime makes them of what the manifest says, once.
 

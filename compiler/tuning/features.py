@@ -10,7 +10,7 @@ from math import log2, prod
 import numpy as np
 import numpy.typing as npt
 
-from paddle_tvm.targets.workload import Config, Workload
+from paddle_tvm.targets.workload import Config, PackedWorkload, Workload
 
 Features = Mapping[str, float]
 
@@ -20,11 +20,11 @@ def workload_features(workload: Workload) -> Features:
     features = {f"operator {workload.operator}": 1.0}
     for name, value in _numbers(workload):
         features[name] = log2(1 + value)
-    flops, weight = workload.flops(), workload.weight_shape()
+    flops = workload.flops()
     if flops:
         features["flops"] = log2(flops)
-    if weight is not None:
-        features["weight"] = log2(prod(weight))
+    if isinstance(workload, PackedWorkload):
+        features["weight"] = log2(prod(workload.weight_shape))
     positions = _positions(workload)
     if positions:
         features["positions"] = log2(positions)
@@ -71,8 +71,10 @@ def _form(config: Config, default: Config, sizes: Mapping[str, int]) -> Features
 
 def _positions(workload: Workload) -> int | None:
     """Positions of the output, of what multiplies each by all of a weight."""
-    flops, weight = workload.flops(), workload.weight_shape()
-    return flops // (2 * prod(weight)) if flops and weight is not None else None
+    flops = workload.flops()
+    if not flops or not isinstance(workload, PackedWorkload):
+        return None
+    return flops // (2 * prod(workload.weight_shape))
 
 
 def _numbers(workload: Workload) -> Iterator[tuple[str, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paddle_tvm.compiler.tuning.outcome import Outcome
-from paddle_tvm.compiler.tuning.task import Comparison, Task, TuningListener
+from paddle_tvm.compiler.tuning.task import Comparison, Start, Task, TuningListener
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,10 @@ class History:
     def stage(self, name: str) -> None:
         pass
 
-    def begin(
-        self,
-        tasks: Sequence[Task],
-        model_seconds: float,
-        peak_gflops: float,
-        budget_seconds: float | None,
-        budget_trials: int | None,
-    ) -> None:
-        self.tasks = tuple(tasks)
-        self.kept = tuple(len(task.outcomes) for task in tasks)
-        self.model_seconds, self.peak_gflops = model_seconds, peak_gflops
+    def begin(self, start: Start) -> None:
+        self.tasks = tuple(start.tasks)
+        self.kept = tuple(len(task.outcomes) for task in start.tasks)
+        self.model_seconds, self.peak_gflops = start.model_seconds, start.peak_gflops
 
     def trial(self, task: Task, outcome: Outcome, expected_seconds: float, elapsed: float) -> None:
         # The last moment goes on until something changes.
@@ -86,16 +79,9 @@ class Both:
         for listener in self._listeners:
             listener.stage(name)
 
-    def begin(
-        self,
-        tasks: Sequence[Task],
-        model_seconds: float,
-        peak_gflops: float,
-        budget_seconds: float | None,
-        budget_trials: int | None,
-    ) -> None:
+    def begin(self, start: Start) -> None:
         for listener in self._listeners:
-            listener.begin(tasks, model_seconds, peak_gflops, budget_seconds, budget_trials)
+            listener.begin(start)
 
     def trial(self, task: Task, outcome: Outcome, expected_seconds: float, elapsed: float) -> None:
         for listener in self._listeners:

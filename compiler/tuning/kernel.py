@@ -16,7 +16,7 @@ from tvm.sym import Analyzer
 
 from paddle_tvm.compiler.lowering import LoweredStages
 from paddle_tvm.targets.base import Target
-from paddle_tvm.targets.workload import WORKLOAD, Config, Workload
+from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload, Workload
 
 _WEIGHT = 1
 """Of a kernel's operands the one that is packed at compile time."""
@@ -60,10 +60,10 @@ class TunableKernel:
         if seed not in self._drawn:
             self._drawn[seed] = self._draw(seed)
         weight, arrays = self._drawn[seed]
-        return [
-            self.workload.pack(config, array) if number == weight else array
-            for number, array in enumerate(arrays)
-        ]
+        inputs = list(arrays)
+        if weight is not None and isinstance(self.workload, PackedWorkload):
+            inputs[weight] = self.workload.pack(config, arrays[weight])
+        return inputs
 
     def output(self) -> tuple[tuple[int, ...], str]:
         """Shape and dtype of the output, whatever the form."""
@@ -88,12 +88,13 @@ class TunableKernel:
     def _draw(self, seed: int) -> tuple[int | None, list[npt.NDArray[Any]]]:
         arrays = []
         packed = None
-        weight = _weight_parameter(self._module, self.workload)
+        workload = self.workload
         for number, parameter in enumerate(self._module["main"].params):
             generator = np.random.default_rng((seed, number))
-            if weight is not None and parameter.same_as(weight):
-                shape = self.workload.weight_shape()
-                assert shape is not None
+            if isinstance(workload, PackedWorkload) and parameter.same_as(
+                _weight_parameter(self._module, workload)
+            ):
+                shape = workload.weight_shape
                 packed = number
                 values = generator.standard_normal(shape, np.float32)
                 # Sums over the window then have about the size of an input.
@@ -202,10 +203,8 @@ def _main_call(module: tvm.IRModule, workload: Workload) -> relax.Call:
     return calls[0]
 
 
-def _weight_parameter(module: tvm.IRModule, workload: Workload) -> relax.Var | None:
+def _weight_parameter(module: tvm.IRModule, workload: PackedWorkload) -> relax.Var:
     """The parameter of a group that is packed at compile time."""
-    if workload.weight_shape() is None:
-        return None
     return _main_call(module, workload).args[1].fields[_WEIGHT]
 
 
@@ -213,16 +212,15 @@ def _reform(module: tvm.IRModule, workload: Workload, config: Config) -> tvm.IRM
     """The module with its kernel in another form."""
     function = module["main"]
     replaced = _main_call(module, workload)
-    weight = _weight_parameter(module, workload)
-    known: dict[relax.Var, relax.Expr] = {}
-    for parameter in function.params:
-        ty = parameter.ty
-        if weight is not None and parameter.same_as(weight):
-            shape = workload.packed_shape(config)
-            ty = relax.TensorType(list(shape), str(ty.dtype))
-        known[parameter] = relax.Var(parameter.name, ty)
-
-    form = workload.compute(config)
+    known: dict[relax.Var, relax.Expr] = {
+        parameter: relax.Var(parameter.name, parameter.ty) for parameter in function.params
+    }
+    form = None
+    if isinstance(workload, PackedWorkload):
+        form = workload.compute(config)
+        weight = _weight_parameter(module, workload)
+        shape = list(workload.packed_shape(config))
+        known[weight] = relax.Var(weight.name, relax.TensorType(shape, str(weight.ty.dtype)))
 
     def remap(expr: relax.Expr) -> relax.Expr:
         if isinstance(expr, relax.Var):

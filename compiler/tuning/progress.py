@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
 from time import perf_counter
 from types import TracebackType
 
@@ -25,7 +25,7 @@ from paddle_tvm.compiler.tuning.standings_view import (
     show_trials,
     trials_line,
 )
-from paddle_tvm.compiler.tuning.task import Comparison, Task
+from paddle_tvm.compiler.tuning.task import Comparison, Start, Task
 
 # Seconds between two drawings, which take time from what is measured, and between lines.
 _DRAW_EVERY = 0.5
@@ -33,7 +33,7 @@ _LINES_EVERY = 10.0
 _NAME_WIDTH = 38
 
 
-class TuningProgress:
+class TuningProgress(ABC):
     """Follows a run; what it draws is for subclasses. A context manager: leaving it ends the last stage."""
 
     def __init__(self, console: Console) -> None:
@@ -66,23 +66,14 @@ class TuningProgress:
         self._stage, self._started = name, perf_counter()
         self._changed()
 
-    def begin(
-        self,
-        tasks: Sequence[Task],
-        model_seconds: float,
-        peak_gflops: float,
-        budget_seconds: float | None,
-        budget_trials: int | None,
-    ) -> None:
-        self.standings = Standings(
-            [Standing(task) for task in tasks], model_seconds, peak_gflops, budget_seconds, budget_trials
-        )
+    def begin(self, start: Start) -> None:
+        self.standings = Standings(start)
         self.stage(SEARCH)
-        share = sum(task.share for task in tasks)
-        kept = sum(len(task.outcomes) for task in tasks)
-        count = f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
+        share = sum(task.share for task in start.tasks)
+        kept = sum(len(task.outcomes) for task in start.tasks)
+        count = f"{len(start.tasks)} task{'' if len(start.tasks) == 1 else 's'}"
         self.console.print(
-            f"  {count}, {100 * share:.0f} % of a run of {show_ms(model_seconds)} ms"
+            f"  {count}, {100 * share:.0f} % of a run of {show_ms(start.model_seconds)} ms"
             + (f"; the log holds {show_trials(kept)} of theirs" if kept else ""),
             soft_wrap=True,
         )
@@ -90,7 +81,8 @@ class TuningProgress:
 
     def trial(self, task: Task, outcome: Outcome, expected_seconds: float, elapsed: float) -> None:
         assert self.standings is not None
-        self._tried(self.standings.trial(task, outcome, expected_seconds, elapsed), self.standings)
+        self.standings.trial(task, outcome, expected_seconds, elapsed)
+        self._tried(self.standings)
 
     def compared(self, comparison: Comparison) -> None:
         assert self.standings is not None
@@ -100,13 +92,15 @@ class TuningProgress:
     def note(self, text: str) -> None:
         self.console.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
 
+    @abstractmethod
     def _changed(self) -> None:
         """Something other than a trial has changed what is to be seen."""
 
-    def _tried(self, standing: Standing, standings: Standings) -> None:
+    @abstractmethod
+    def _tried(self, standings: Standings) -> None:
         """A trial was made."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _searched(self, standings: Standings) -> None:
         """The search is over."""
 
@@ -142,9 +136,12 @@ class LiveProgress(TuningProgress):
         else:
             self._live.update(Text(f"  {self._stage} ..." if self._stage else ""), refresh=True)
 
-    def _tried(self, standing: Standing, standings: Standings) -> None:
+    def _tried(self, standings: Standings) -> None:
         if standings.elapsed - self._drawn >= _DRAW_EVERY:
             self._changed()
+
+    def _searched(self, standings: Standings) -> None:
+        """The next stage is about to be drawn."""
 
 
 class LineProgress(TuningProgress):
@@ -155,23 +152,27 @@ class LineProgress(TuningProgress):
         self._said: float | None = None
         self._best: dict[int, float] = {}
 
-    def _tried(self, standing: Standing, standings: Standings) -> None:
+    def _changed(self) -> None:
+        """Lines are written every ten seconds, and as the search ends."""
+
+    def _tried(self, standings: Standings) -> None:
         if self._said is None:
             self._said = standings.elapsed
         if standings.elapsed - self._said < _LINES_EVERY:
             return
         self._said = standings.elapsed
         self._say_run(standings)
-        for task in standings.by_weight():
+        for standing in standings.by_weight():
+            task = standing.task
             said = self._best.get(id(task), task.default)
             if said is not None and said / task.best >= NOTEWORTHY:
                 self._best[id(task)] = task.best
-                self._say_task(task, standings)
+                self._say_task(standing, standings)
 
     def _searched(self, standings: Standings) -> None:
         self._say_run(standings)
-        for task in standings.by_weight():
-            self._say_task(task, standings)
+        for standing in standings.by_weight():
+            self._say_task(standing, standings)
 
     def _say_run(self, standings: Standings) -> None:
         left = "" if standings.left is None else f"; {show_time(standings.left)} left"
@@ -179,14 +180,15 @@ class LineProgress(TuningProgress):
             f"{show_time(standings.elapsed):>7}  {trials_line(standings)}; {latency_line(standings)}{left}"
         )
 
-    def _say_task(self, task: Standing, standings: Standings) -> None:
+    def _say_task(self, standing: Standing, standings: Standings) -> None:
+        task = standing.task
         width = max(len(other.name) for other in standings.tasks)
-        parts = [f"{task.name:<{width}}", f"{show_share(standings.share(task), 1):>6} of the run"]
+        parts = [f"{standing.name:<{width}}", f"{show_share(standings.share(standing), 1):>6} of the run"]
         parts += [
             f"{show_gflops(task.gflops):>6} GFLOP/s",
-            f"{show_share(standings.of_peak(task)):>5} of peak",
+            f"{show_share(standings.of_peak(standing)):>5} of peak",
         ]
-        parts += [f"{show_gain(task.gain):>6}", show_trials(task.trials, task.failed)]
+        parts += [f"{show_gain(task.gain):>6}", show_trials(len(task.outcomes), task.failed)]
         self._say(f"{'':9}{'  '.join(parts)}")
 
     def _say(self, line: str) -> None:

@@ -48,7 +48,7 @@ class TaskScheduler:
         default's time tells what there is to gain.
         """
         numbers = range(len(self._tasks))
-        untried = [number for number in numbers if not _default_tried(self._tasks[number])]
+        untried = [number for number in numbers if not self._tasks[number].default_tried]
         if untried:
             return max(untried, key=lambda number: self._tasks[number].share)
         gains = {number: self.expected_gain(number) for number in numbers}
@@ -83,8 +83,3 @@ class TaskScheduler:
         if self._peak is None or task.gflops is None:
             return _HEADROOM * left
         return max(0.0, left * (1 - task.gflops / self._peak))
-
-
-def _default_tried(task: Task) -> bool:
-    default = dict(task.workload.default())
-    return any(outcome.config == default for outcome in task.outcomes)

@@ -2,61 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from paddle_tvm.compiler.tuning.outcome import Outcome
-from paddle_tvm.compiler.tuning.task import Comparison, Task
+from paddle_tvm.compiler.tuning.task import Comparison, Start, Task
 from paddle_tvm.compiler.tuning.workload_names import name_workload
-from paddle_tvm.targets.workload import Config
 
 
-def is_better(comparison: Comparison) -> bool:
-    """Whether something else than the default has won."""
-    return dict(comparison.winner.config) != dict(comparison.task.workload.default())
-
-
-@dataclass
 class Standing:
-    """A task and its numbers, which ``Task`` itself would find anew in all its trials for each drawing."""
+    """A task, its name for people, and what is being done with it."""
 
-    task: Task
-    name: str = ""
-    trials: int = 0
-    failed: int = 0
-    best: float = float("inf")
-    default: float | None = None
-    state: str = "waiting"
-    _default_form: Config = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.name = name_workload(self.task.workload)
-        self._default_form = dict(self.task.workload.default())
-        self.add(self.task.outcomes)
-
-    def add(self, outcomes: Iterable[Outcome]) -> None:
-        for outcome in outcomes:
-            if outcome.seconds and dict(outcome.config) == self._default_form:
-                self.default = outcome.median
-            self.trials += 1
-            self.failed += outcome.status != "ok"
-            self.best = min(self.best, outcome.median)
-            self.state = "searched"
-
-    @property
-    def gain(self) -> float | None:
-        """The default's time over the best one's; None where one is not known."""
-        return None if self.default is None or self.best == float("inf") else self.default / self.best
-
-    @property
-    def gflops(self) -> float | None:
-        flops = self.task.workload.flops()
-        return None if flops is None or self.best == float("inf") else flops / self.best / 1e9
-
-    @property
-    def seconds(self) -> float:
-        """What the task takes of a run with its best form."""
-        return self.task.seconds / (self.gain or 1.0)
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.name = name_workload(task.workload)
+        self.state = "searched" if task.outcomes else "waiting"
 
 
 @dataclass
@@ -65,23 +25,18 @@ class Standings:
 
     Attributes
     ----------
-    model_seconds
-        Latency of a run in default forms.
+    start
+        What was known when the search began.
     expected
         Latency of a run that is to be expected now.
-    peak_gflops
-        The machine's peak; 0 where it is not known.
     elapsed
         Seconds since the tuning run began, at the last event.
     trials, failed
         Of this run alone; those of tasks are of earlier runs too.
     """
 
-    tasks: Sequence[Standing]
-    model_seconds: float
-    peak_gflops: float
-    budget_seconds: float | None
-    budget_trials: int | None
+    start: Start
+    tasks: Sequence[Standing] = field(init=False)
     expected: float = 0.0
     elapsed: float = 0.0
     trials: int = 0
@@ -91,9 +46,10 @@ class Standings:
     _by_task: dict[int, Standing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.tasks = [Standing(task) for task in self.start.tasks]
         # An earlier run may have gained something already.
-        gained = sum(standing.task.seconds - standing.seconds for standing in self.tasks)
-        self.expected = self.model_seconds - gained
+        gained = sum(task.seconds - task.best_seconds for task in self.start.tasks)
+        self.expected = self.start.model_seconds - gained
         self._by_task = {id(standing.task): standing for standing in self.tasks}
 
     def trial(self, task: Task, outcome: Outcome, expected: float, elapsed: float) -> Standing:
@@ -103,7 +59,6 @@ class Standings:
         self.failed += outcome.status != "ok"
         self.expected, self.elapsed = expected, elapsed
         standing = self._by_task[id(task)]
-        standing.add([outcome])
         if self.current is not None and self.current is not standing:
             self.current.state = "searched"
         self.current = standing
@@ -119,25 +74,25 @@ class Standings:
     def compared(self, comparison: Comparison) -> Standing:
         """Take in a comparison."""
         standing = self._by_task[id(comparison.task)]
-        standing.state = "tuned" if is_better(comparison) else "default"
+        standing.state = "tuned" if comparison.is_better else "default"
         return standing
 
     def by_weight(self) -> list[Standing]:
         """The tasks, that which takes the most of a run now first."""
-        return sorted(self.tasks, key=lambda standing: -standing.seconds)
+        return sorted(self.tasks, key=lambda standing: -standing.task.best_seconds)
 
     def share(self, standing: Standing) -> float:
         """What part of the expected run a task takes."""
-        return standing.seconds / self.expected if self.expected else 0.0
+        return standing.task.best_seconds / self.expected if self.expected else 0.0
 
     def of_peak(self, standing: Standing) -> float | None:
-        gflops = standing.gflops
-        return None if gflops is None or not self.peak_gflops else gflops / self.peak_gflops
+        gflops, peak = standing.task.gflops, self.start.peak_gflops
+        return None if gflops is None or not peak else gflops / peak
 
     @property
     def gain(self) -> float:
         """How many times as fast a run is expected to be."""
-        return self.model_seconds / self.expected if self.expected else 1.0
+        return self.start.model_seconds / self.expected if self.expected else 1.0
 
     @property
     def rate(self) -> float | None:
@@ -149,18 +104,18 @@ class Standings:
     def done(self) -> float | None:
         """The part of the budget that is used up; None where there is no budget."""
         parts = []
-        if self.budget_seconds is not None:
-            parts.append(self.elapsed / self.budget_seconds if self.budget_seconds else 1.0)
-        if self.budget_trials is not None:
-            parts.append(self.trials / self.budget_trials if self.budget_trials else 1.0)
+        if self.start.budget_seconds is not None:
+            parts.append(self.elapsed / self.start.budget_seconds if self.start.budget_seconds else 1.0)
+        if self.start.budget_trials is not None:
+            parts.append(self.trials / self.start.budget_trials if self.start.budget_trials else 1.0)
         return min(max(parts), 1.0) if parts else None
 
     @property
     def left(self) -> float | None:
         """Seconds until the budget is used up, at most; None where that is not known."""
         times = []
-        if self.budget_seconds is not None:
-            times.append(self.budget_seconds - self.elapsed)
-        if self.budget_trials is not None and self.rate:
-            times.append((self.budget_trials - self.trials) / self.rate)
+        if self.start.budget_seconds is not None:
+            times.append(self.start.budget_seconds - self.elapsed)
+        if self.start.budget_trials is not None and self.rate:
+            times.append((self.start.budget_trials - self.trials) / self.rate)
         return max(min(times), 0.0) if times else None

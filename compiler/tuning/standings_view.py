@@ -74,7 +74,7 @@ class StandingsView:
 
 def latency_line(standings: Standings) -> str:
     """The expected latency of a run, before and now."""
-    before, now = show_ms(standings.model_seconds), show_ms(standings.expected)
+    before, now = show_ms(standings.start.model_seconds), show_ms(standings.expected)
     return f"latency {before} -> {now} ms expected, {standings.gain:.2f}x"
 
 
@@ -120,18 +120,19 @@ def _sum(standings: Standings) -> list[Text]:
     ]
 
 
-def _row(task: Standing, standings: Standings, width: int) -> Text:
+def _row(standing: Standing, standings: Standings, width: int) -> Text:
+    task = standing.task
     gain = task.gain
     cells = (
-        (show_share(standings.share(task), 1), ""),
+        (show_share(standings.share(standing), 1), ""),
         (show_gflops(task.gflops), ""),
-        (show_share(standings.of_peak(task)), ""),
+        (show_share(standings.of_peak(standing)), ""),
         (show_gain(gain), "green" if gain is not None and gain >= NOTEWORTHY else ""),
-        (str(task.trials or "-"), ""),
+        (str(len(task.outcomes) or "-"), ""),
         (str(task.failed or "-"), "yellow" if task.failed else ""),
     )
-    name = task.name if len(task.name) <= width else f"{task.name[: width - 1]}…"
-    row = Text(f"{name:<{width}}", _STYLES[task.state])
+    name = standing.name if len(standing.name) <= width else f"{standing.name[: width - 1]}…"
+    row = Text(f"{name:<{width}}", _STYLES[standing.state])
     for (text, style), (_, size) in zip(cells, _COLUMNS, strict=True):
         row.append(f"{text:>{size}}", style)
-    return row.append(f" {task.state}", _STYLES[task.state])
+    return row.append(f" {standing.state}", _STYLES[standing.state])

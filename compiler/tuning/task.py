@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import InitVar, dataclass, field
 from typing import Protocol
 
 from paddle_tvm.compiler.tuning.kernel import TunableKernel
@@ -29,8 +29,16 @@ class Task:
         Time of these calls in a run of the model with default forms.
     share
         The same as a share of the run.
-    outcomes
-        Every trial, of earlier runs too, in order.
+    trials
+        Of earlier runs; ``add`` takes those that follow.
+    outcomes, failed
+        Every trial, in order, and how many failed.
+    default, default_tried
+        Seconds of a call in the default form, None until measured, and whether that was tried.
+    best
+        Seconds of a call in the best form so far; infinite before the first.
+
+    The last five are kept up to date, because all tasks are looked at between trials.
     """
 
     workload: Workload
@@ -39,24 +47,37 @@ class Task:
     calls: int
     seconds: float
     share: float
-    outcomes: list[Outcome] = field(default_factory=list)
+    trials: InitVar[Iterable[Outcome]] = ()
+    outcomes: list[Outcome] = field(init=False, default_factory=list)
+    failed: int = field(init=False, default=0)
+    default_tried: bool = field(init=False, default=False)
+    default: float | None = field(init=False, default=None)
+    best: float = field(init=False, default=float("inf"))
+
+    def __post_init__(self, trials: Iterable[Outcome]) -> None:
+        self._default_form = dict(self.workload.default())
+        for outcome in trials:
+            self.add(outcome)
+
+    def add(self, outcome: Outcome) -> None:
+        """Take note of a trial."""
+        self.outcomes.append(outcome)
+        self.failed += outcome.status != "ok"
+        self.best = min(self.best, outcome.median)
+        if dict(outcome.config) == self._default_form:
+            self.default_tried = True
+            if outcome.seconds:
+                self.default = outcome.median
 
     @property
-    def default(self) -> float | None:
-        """Seconds of a call in the default form; None until measured."""
-        form = dict(self.workload.default())
-        times = [outcome.median for outcome in self.outcomes if outcome.config == form and outcome.seconds]
-        return times[-1] if times else None
+    def gain(self) -> float | None:
+        """The default's time over the best one's; None where one is not known."""
+        return None if self.default is None or self.best == float("inf") else self.default / self.best
 
     @property
-    def best(self) -> float:
-        """Seconds of a call in the best form so far; infinite before the first."""
-        return min((outcome.median for outcome in self.outcomes), default=float("inf"))
-
-    @property
-    def gain(self) -> float:
-        """The default's time over the best one's; 1 where nothing is known."""
-        return self.default / self.best if self.default and self.best < float("inf") else 1.0
+    def best_seconds(self) -> float:
+        """What it takes of a run with its best form, as far as is known."""
+        return self.seconds / (self.gain or 1.0)
 
     @property
     def gflops(self) -> float | None:
@@ -74,6 +95,34 @@ class Comparison:
     seconds: dict[int, float]
     default: dict[int, float]
 
+    @property
+    def is_better(self) -> bool:
+        """Whether something else than the default has won."""
+        return dict(self.winner.config) != dict(self.task.workload.default())
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is known when the search begins.
+
+    Attributes
+    ----------
+    tasks
+        What is searched.
+    model_seconds
+        Latency of a run in default forms.
+    peak_gflops
+        The machine's peak; 0 where it is not known.
+    budget_seconds, budget_trials
+        When the search ends, at the latest; None: when nothing promises a gain any more.
+    """
+
+    tasks: Sequence[Task]
+    model_seconds: float
+    peak_gflops: float
+    budget_seconds: float | None = None
+    budget_trials: int | None = None
+
 
 class TuningListener(Protocol):
     """Is told what a tuning run does; every method is called on the tuner's thread."""
@@ -81,15 +130,8 @@ class TuningListener(Protocol):
     def stage(self, name: str) -> None:
         """A stage has begun: import, compile, profile, measure the peak, search, compare, compile, ..."""
 
-    def begin(
-        self,
-        tasks: Sequence[Task],
-        model_seconds: float,
-        peak_gflops: float,
-        budget_seconds: float | None,
-        budget_trials: int | None,
-    ) -> None:
-        """The search begins: its tasks, the latency of a run in default forms, the machine's peak."""
+    def begin(self, start: Start) -> None:
+        """The search begins."""
 
     def trial(self, task: Task, outcome: Outcome, expected_seconds: float, elapsed: float) -> None:
         """A form was tried (it is in ``task.outcomes``); the latency of a run that is to be expected now."""

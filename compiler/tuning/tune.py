@@ -10,15 +10,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
-
 from paddle_tvm.compiler.array_files import save_arrays
 from paddle_tvm.compiler.driver import compile_model
 from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.profiling.profile import Profile, profile_artifact
-from paddle_tvm.compiler.reference import open_reference
-from paddle_tvm.compiler.sample_inputs import complete_shapes, random_inputs
+from paddle_tvm.compiler.sample_inputs import complete_shapes, model_inputs
 from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.cost_model import CostModel
@@ -29,7 +26,7 @@ from paddle_tvm.compiler.tuning.outcome import Outcome, Status
 from paddle_tvm.compiler.tuning.records import Header, Trial, Winner, header_here
 from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
 from paddle_tvm.compiler.tuning.search import KernelSearch
-from paddle_tvm.compiler.tuning.task import Comparison, Task, TuningListener
+from paddle_tvm.compiler.tuning.task import Comparison, Start, Task, TuningListener
 from paddle_tvm.compiler.tuning.tasks import kernels_of_model, tasks_of
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.cpu import cpu_features
@@ -141,7 +138,8 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         kernels = kernels_of_model(run.model, options.compile, target, profile.sizes)
         tasks = [task for task in tasks_of(kernels, profile) if _is_asked(task, options)]
         for task in tasks:
-            task.outcomes += known.get(task.workload, [])
+            for outcome in known.get(task.workload, []):
+                task.add(outcome)
         known_forms = TunedChoices(
             target,
             options.compile.logs(),
@@ -153,7 +151,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
             search.run(measurer)
             listener.stage("compare the best forms with the default")
             comparisons = tuple(search.compare(measurer))
-        better = any(_is_better(comparison) for comparison in comparisons)
+        better = any(comparison.is_better for comparison in comparisons)
         latencies = run.compare(log) if better and options.rpc is None else ({}, {})
     return TuneResult(
         log=log,
@@ -215,10 +213,6 @@ def _is_asked(task: Task, options: TuneOptions) -> bool:
     return task.share >= options.min_share and (not options.ops or task.workload.operator in options.ops)
 
 
-def _is_better(comparison: Comparison) -> bool:
-    return comparison.winner.config != comparison.task.workload.default()
-
-
 class _Search:
     """The loop of a run: which task is next, which of its forms, and what came of it."""
 
@@ -245,14 +239,15 @@ class _Search:
         self._searches = [
             KernelSearch(task.workload, task.outcomes, self._model, options.seed) for task in tasks
         ]
-        self._saved = [task.seconds * (1 - 1 / task.gain) for task in tasks]
         self.trials = 0
         self.failures: Counter[Status] = Counter()
 
     def run(self, measurer: Measurer) -> None:
         """Search until a budget is used up, or nothing promises a gain any more."""
         options, peak = self._options, self._profile.peak.gflops
-        self._listener.begin(self._tasks, self._profile.total_us / 1e6, peak, options.seconds, options.trials)
+        self._listener.begin(
+            Start(self._tasks, self._profile.total_us / 1e6, peak, options.seconds, options.trials)
+        )
         scheduler = TaskScheduler(self._tasks, self._searches, peak)
         while (left := self._left()) and (turn := scheduler.next()) is not None:
             configs = self._begin_with(turn) if not self._tasks[turn].outcomes else []
@@ -280,8 +275,7 @@ class _Search:
         task = self._tasks[turn]
         self._writer.append([Trial(task.workload, outcome)])
         self._searches[turn].record([outcome])
-        task.outcomes.append(outcome)
-        self._saved[turn] = task.seconds * (1 - 1 / task.gain)
+        task.add(outcome)
         self.trials += 1
         if outcome.status != "ok":
             self.failures[outcome.status] += 1
@@ -289,7 +283,7 @@ class _Search:
 
     def _expected(self) -> float:
         """Latency of a run with the best forms so far."""
-        return self._profile.total_us / 1e6 - sum(self._saved)
+        return self._profile.total_us / 1e6 - sum(task.seconds - task.best_seconds for task in self._tasks)
 
     def compare(self, measurer: Measurer) -> Iterator[Comparison]:
         """Time the best forms of each task and its default in turns; write down what wins."""
@@ -371,12 +365,8 @@ class _ModelRun:
         self._compile(self._default, "compile", tuning_logs=(), shipped_logs=False)
         self._listener.stage("profile")
         manifest = read_manifest(self._default)
-        source = find_model(self.model)
         shapes = next(complete_shapes(manifest.inputs, self._options.sizes))
-        integers = any("int" in spec.dtype for spec in manifest.inputs)
-        bounds = open_reference(source).index_bounds if integers else {}
-        generator = np.random.default_rng(self._options.seed)
-        arrays = random_inputs(manifest.inputs, shapes, generator, bounds)
+        arrays = model_inputs(manifest.inputs, find_model(self.model), shapes, self._options.seed)
         save_arrays(self._inputs, arrays)
         return profile_artifact(self._default, arrays, threads=self._options.threads)
 

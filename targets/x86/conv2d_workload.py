@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 from tvm import te
 
-from paddle_tvm.targets.workload import WORKLOAD, Config, Workload
+from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload
 from paddle_tvm.targets.x86 import winograd
 from paddle_tvm.targets.x86.conv2d import Window
 from paddle_tvm.targets.x86.direct import direct, pack_weight, tiled_points
@@ -28,7 +28,7 @@ _THREADS = 2
 
 
 @dataclass(frozen=True)
-class Conv2d(Workload):
+class Conv2d(PackedWorkload):
     """A convolution.
 
     Attributes
@@ -72,6 +72,7 @@ class Conv2d(Workload):
     def window(self) -> Window:
         return Window(self.kernel, self.strides, self.dilation, self.padding[:2], self.padding[2:])
 
+    @property
     def weight_shape(self) -> tuple[int, ...]:
         return (self.outputs, self.channels // self.groups, *self.kernel)
 
@@ -85,7 +86,7 @@ class Conv2d(Workload):
         rows, columns = self._output()
         if self.batch is None or rows is None or columns is None:
             return None
-        return 2 * self.batch * rows * columns * prod(self.weight_shape())
+        return 2 * self.batch * rows * columns * prod(self.weight_shape)
 
     def default(self) -> Config:
         m = self._winograd()

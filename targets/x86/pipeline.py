@@ -31,7 +31,7 @@ def _pass(rewrite: Callable[[tirx.PrimFunc], tirx.PrimFunc]) -> Any:
     return tirx.transform.prim_func_pass(run, opt_level=0, name=rewrite.__name__)
 
 
-@tvm.transform.module_pass(opt_level=0, name="LowerForCpu")  # type: ignore[untyped-decorator]
+@tvm.transform.module_pass(opt_level=0, name="LowerForCpu")  # type: ignore[untyped-decorator]  # TVM has no types
 def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir.IRModule:
     """Lower the TIR functions of a module to calls and loops."""
     passes: list[Any] = [

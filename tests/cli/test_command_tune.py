@@ -20,7 +20,7 @@ from paddle_tvm.compiler.tuning.history import History
 from paddle_tvm.compiler.tuning.log import Entry, LogWriter, Skipped, read_log
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Header, Trial, Winner
-from paddle_tvm.compiler.tuning.task import TuningListener
+from paddle_tvm.compiler.tuning.task import Start, TuningListener
 from paddle_tvm.compiler.tuning.tune import TuneOptions, TuneResult
 from paddle_tvm.runtime.errors import UsageError
 
@@ -42,7 +42,7 @@ class Tuner:
         seen = History()
         script = Script(listener, tasks(), options.threads)
         compared = self.play(script)
-        seen.begin(script.tasks, 0.02, 200.0, None, None)
+        seen.begin(Start(script.tasks, 0.02, 200.0))
         return TuneResult(
             log=log,
             tasks=tuple(script.tasks),

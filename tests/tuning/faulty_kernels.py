@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from tvm import s_tir, te, tirx
 from tvm.script import tirx as T
 
 from paddle_tvm.targets.base import Target
-from paddle_tvm.targets.workload import Config, Workload
+from paddle_tvm.targets.workload import WORKLOAD, Config, Workload
 
 SHAPE = (64, 256)
 FAULTS = (
@@ -52,6 +53,15 @@ class Doubling(Workload):
 
     def default(self) -> Config:
         return {"rows": 4} if self.default_fault is None else faulty(self.default_fault)
+
+    def candidates(self) -> Sequence[Config]:
+        return [{"rows": 4}, *map(faulty, FAULTS)]
+
+    def flops(self) -> int | None:
+        return SHAPE[0] * SHAPE[1]
+
+    def notes(self, config: Config) -> Mapping[str, Any]:
+        return {WORKLOAD: self.key}
 
 
 @dataclass(frozen=True)

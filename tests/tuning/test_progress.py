@@ -206,13 +206,14 @@ def test_lines_where_there_is_no_terminal() -> None:
 def test_a_resumed_run_counts_what_the_log_holds() -> None:
     script = Script(LineProgress(_console(False, 200)), tasks())
     first = script.tasks[0]
-    first.outcomes = [default_of(first), outcome(first, 2.0), failure(first, "timeout", "", 1)]
+    for trial in (default_of(first), outcome(first, 2.0), failure(first, "timeout", "", 1)):
+        first.add(trial)
     progress = script.listener
     assert isinstance(progress, LineProgress)
     with progress:
         script.begin()
         assert progress.standings is not None
-        assert (progress.standings.tasks[0].trials, progress.standings.tasks[0].failed) == (3, 1)
+        assert (len(first.outcomes), first.failed) == (3, 1)
         assert progress.standings.trials == 0
         assert progress.standings.expected == pytest.approx(15e-3)
     assert "the log holds 3 trials of theirs" in _text(progress.console)

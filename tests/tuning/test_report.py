@@ -144,7 +144,8 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
 def test_trials_of_an_earlier_run_are_told_apart(tmp_path: Path) -> None:
     history = History()
     one = task(MatMul(1, 128, 768, 3072, 16), 0.5)
-    one.outcomes = [default_of(one), failure(one, "memory", "more than 4 GB")]
+    for trial in (default_of(one), failure(one, "memory", "more than 4 GB")):
+        one.add(trial)
     script = Script(history, [one])
     script.begin()
     script.trial(one, outcome(one, 1.5, 1))

@@ -43,7 +43,7 @@ def cost_of(workload: Workload) -> Cost:
 
     Up to 2 % come from nothing that could be learnt.
     """
-    positions = (workload.flops() or 0) // (2 * int(np.prod(workload.weight_shape())))
+    positions = (workload.flops() or 0) // (2 * int(np.prod(workload.weight_shape)))
 
     def cost(config: Config) -> float:
         points, blocks = config["points"], config["blocks"]

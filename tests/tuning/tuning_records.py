@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Header, Trial, Winner
-from paddle_tvm.targets.workload import Config, Workload
+from paddle_tvm.targets.workload import WORKLOAD, Config, Workload
 
 Log = Callable[..., Path]
 """Writes records under a header into a log, or appends them: ``log(name, header, *records)``."""
@@ -38,6 +38,12 @@ class Rows(Workload):
 
     def sizes(self) -> tuple[int | None, ...]:
         return (self.rows, self.width)
+
+    def flops(self) -> int | None:
+        return None if self.rows is None else self.rows * self.width
+
+    def notes(self, config: Config) -> Mapping[str, Any]:
+        return {WORKLOAD: self.key}
 
 
 def header(target: str = "x86-avx512", threads: int = 2, **fields: object) -> Header:

@@ -7,9 +7,9 @@ from html import escape
 
 from paddle_tvm.compiler.tuning.report.content import Content
 from paddle_tvm.compiler.tuning.report.plot import Axes, area, dots, level, plot, steps, ticks, time_ticks
-from paddle_tvm.compiler.tuning.standings import Standing
 from paddle_tvm.compiler.tuning.standings_view import show_gain, show_ms, show_share, show_time, show_trials
 from paddle_tvm.compiler.tuning.task import Task
+from paddle_tvm.compiler.tuning.workload_names import name_workload
 
 _MOST_COLUMNS, _MOST_ROWS = 8, 5
 # A curve of a gain of nothing should look flat.
@@ -52,11 +52,10 @@ def task_cards(content: Content) -> str:
 
 
 def _card(task: Task, kept: int, content: Content) -> str:
-    standing = Standing(task)
     failed = [number for number, outcome in enumerate(task.outcomes, 1) if outcome.status != "ok"]
     timed = [(number, outcome.median) for number, outcome in enumerate(task.outcomes, 1) if outcome.seconds]
     # Where the default could not be timed, the first that could stands for it.
-    unit = standing.default or (timed[0][1] if timed else 1.0)
+    unit = task.default or (timed[0][1] if timed else 1.0)
     speeds = [(float(number), unit / seconds) for number, seconds in timed]
     best: list[tuple[float, float]] = []
     for number, speed in speeds:
@@ -73,20 +72,20 @@ def _card(task: Task, kept: int, content: Content) -> str:
         + dots(axes, [(float(number), axes.high * 0.03) for number in failed], "failed")
         + steps(axes, best, "now")
     )
-    peak = _of_peak(standing, content)
-    reached = [] if standing.gflops is None else [f"{standing.gflops:.0f} GFLOP/s{peak}"]
-    said = ", ".join([*reached, show_trials(standing.trials, standing.failed)])
+    peak = _of_peak(task, content)
+    reached = [] if task.gflops is None else [f"{task.gflops:.0f} GFLOP/s{peak}"]
+    said = ", ".join([*reached, show_trials(total, task.failed)])
     calls = f"{task.calls} call{'s' if task.calls > 1 else ''}"
     return (
-        f'<div class="card"><div class="head"><b>{escape(standing.name)}</b>'
-        f"<em>{show_gain(standing.gain)}</em></div>"
+        f'<div class="card"><div class="head"><b>{escape(name_workload(task.workload))}</b>'
+        f"<em>{show_gain(task.gain)}</em></div>"
         f"<small>{show_share(task.share, 1)} of a run in default forms, {calls}</small>"
         f"{plot(axes, inside, [(1.0, '1')], [(1.0, '1'), (axes.right, str(total))], 'task')}"
         f"<small>{escape(said)}</small></div>"
     )
 
 
-def _of_peak(standing: Standing, content: Content) -> str:
+def _of_peak(task: Task, content: Content) -> str:
     """The share of the machine's peak that a task's best form reaches, behind its rate."""
     peak = content.history.peak_gflops
-    return "" if standing.gflops is None or not peak else f", {100 * standing.gflops / peak:.0f} % of peak"
+    return "" if task.gflops is None or not peak else f", {100 * task.gflops / peak:.0f} % of peak"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from html import escape
 
 from paddle_tvm.compiler.tuning.report.content import Content
-from paddle_tvm.compiler.tuning.standings import is_better
 from paddle_tvm.compiler.tuning.standings_view import show_ms
 from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
@@ -29,7 +28,7 @@ def winners_table(content: Content) -> str:
         _row(comparison, counts, most, content)
         for comparison in sorted(comparisons, key=lambda one: -_saved(one, content.threads))
     )
-    better = sum(map(is_better, comparisons))
+    better = sum(comparison.is_better for comparison in comparisons)
     return (
         f"<p><b>{better}</b> of {len(content.history.tasks)} tasks have a form that is faster than the "
         "default. The best of a task and its default were timed in turns; these are the times below.</p>"
@@ -38,7 +37,7 @@ def winners_table(content: Content) -> str:
 
 
 def _row(comparison: Comparison, counts: list[int], most: float, content: Content) -> str:
-    task, better = comparison.task, is_better(comparison)
+    task, better = comparison.task, comparison.is_better
     now, before = comparison.seconds[content.threads], comparison.default[content.threads]
     flops, peak = task.workload.flops(), content.history.peak_gflops
     gflops = 0.0 if flops is None else flops / now / 1e9
