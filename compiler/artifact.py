@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from paddle_tvm.runtime.manifest import (
     Verification,
     variant_file,
 )
+from paddle_tvm.targets.workload import Choice
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Code:
     """The code for one CPU.
 
     ``executable`` is a ``tvm.relax.VMExecutable``; its functions take the inputs, and then those of
-    ``weights`` that ``used`` lists for them. ``kernels`` describes its kernels for ``paddle-tvm profile``.
+    ``weights`` that ``used`` lists for them. ``kernels`` describes its kernels for ``paddle-tvm profile``,
+    ``choices`` says where the form of what may have several is from.
     """
 
     target: TargetSpec
@@ -67,6 +69,7 @@ class Code:
     used: Mapping[str, Sequence[int]]
     threads: int | None = None
     kernels: KernelTable | None = None
+    choices: Mapping[str, Choice] = field(default_factory=dict)
 
 
 class StagedArtifact:
@@ -106,7 +109,9 @@ class StagedArtifact:
             library=library,
             weights={name: tuple(indices[i] for i in used) for name, used in sorted(code.used.items())},
             threads=code.threads,
-            tuning=() if code.kernels is None else _tuning(code.kernels),
+            tuning=tuple(
+                TuningRecord(name, choice.origin, choice.source) for name, choice in code.choices.items()
+            ),
             verification=None,
         )
 
@@ -194,12 +199,6 @@ def write_artifact(
             staged.add(code)
         staged.complete()
         return staged.publish()
-
-
-def _tuning(table: KernelTable) -> tuple[TuningRecord, ...]:
-    return tuple(
-        TuningRecord(kernel, choice.origin, choice.source) for kernel, choice in table.choices.items()
-    )
 
 
 def _entry(path: Path) -> FileEntry:

@@ -23,6 +23,7 @@ from paddle_tvm.compiler.profiling.describe import describe_kernels
 from paddle_tvm.compiler.profiling.peak import available_threads
 from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.log import Skipped
+from paddle_tvm.compiler.tuning.workload_names import name_workload
 from paddle_tvm.compiler.verify import VerificationResult, verify_artifact
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
@@ -34,7 +35,7 @@ from paddle_tvm.runtime.manifest import (
     TargetSpec,
     TensorSpec,
 )
-from paddle_tvm.targets.workload import Choice
+from paddle_tvm.targets.workload import Choice, GraphWorkload
 from paddle_tvm.targets.x86 import X86Target, x86_targets
 
 
@@ -51,7 +52,8 @@ class CompiledVariant:
     """The code for one CPU.
 
     ``verification`` is None where none was asked for, or where this machine's CPU lacks the features that
-    ``missing`` names. ``choices`` has the forms of kernels that may have several, by the kernel's name.
+    ``missing`` names. ``choices`` has the forms of kernels that may have several, by the kernel's name, and
+    what logs say above kernels; ``graph_choices`` has all that could be chosen there.
     """
 
     mcpu: str
@@ -59,6 +61,7 @@ class CompiledVariant:
     missing: tuple[str, ...]
     verification: VerificationResult | None
     choices: Mapping[str, Choice]
+    graph_choices: Mapping[GraphWorkload, Choice]
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def compile_model(
             + "; ".join(f"--mcpu {mcpu}: {', '.join(features)}" for mcpu, features in missing.items())
             + "): compile without it, and verify on such a machine"
         )
-    tuned = [_choices(target, options) for target in targets]
+    logged = [_choices(target, options) for target in targets]
     with stage("import"):
         forms = import_forms(source, options)
     with stage("optimise"):
@@ -129,7 +132,7 @@ def compile_model(
     description = _describe(source, forms, options)
     variants: list[CompiledVariant] = []
     with stage_artifact(output, description, [t.mcpu for t in targets], force=options.force) as staged:
-        for target, choices in zip(targets, tuned, strict=True):
+        for target, choices in zip(targets, logged, strict=True):
             of = "" if len(targets) == 1 else f" for {target.mcpu}"
             with stage(f"lower and schedule{of}"):
                 lowered = lower_in_stages(module, replace(target, choices=choices))
@@ -141,11 +144,12 @@ def compile_model(
                 executable = build(lifted.module, target)
             with stage(f"link{of}"):
                 spec = TargetSpec(target.kind, target.mcpu, target.features)
-                staged.add(
-                    Code(spec, executable, lifted.weights, lifted.used, choices.threads, kernels=table)
-                )
+                graph = choices.of_graph()
+                tuned = {name_workload(above): choice for above, choice in graph.items() if choice.source}
+                made = {**table.choices, **tuned}
+                staged.add(Code(spec, executable, lifted.weights, lifted.used, choices.threads, table, made))
             variants.append(
-                CompiledVariant(target.mcpu, table.kernels, missing[target.mcpu], None, table.choices)
+                CompiledVariant(target.mcpu, table.kernels, missing[target.mcpu], None, made, graph)
             )
         with stage("sum up the files"):
             staged.complete()
@@ -159,7 +163,7 @@ def compile_model(
         variants=tuple(variants),
         artifact_bytes=sum(file.stat().st_size for file in output.rglob("*") if file.is_file()),
         # Several targets read the same logs.
-        skipped_records=tuple(dict.fromkeys(line for choices in tuned for line in choices.skipped)),
+        skipped_records=tuple(dict.fromkeys(line for choices in logged for line in choices.skipped)),
     )
 
 
@@ -169,6 +173,7 @@ def _choices(target: X86Target, options: CompileOptions) -> TunedChoices:
         options.logs(),
         shipped_logs(target) if options.shipped_logs else (),
         available_threads(),
+        options.fixed_forms,
     )
 
 

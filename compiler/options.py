@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -28,6 +28,8 @@ class CompileOptions:
     force: bool = False
     tuning_logs: str | Path | Sequence[str | Path] = ()
     shipped_logs: bool = True
+    fixed_forms: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Forms that workloads get whatever logs say, by key: what a tuner tries."""
 
     def __post_init__(self) -> None:
         for option, value, known in (

@@ -101,15 +101,34 @@ class PackedWorkload(Workload):
 
     @abstractmethod
     def packed_shape(self, config: Config) -> tuple[int, ...]:
-        """Shape of what ``pack`` returns."""
+        """Shape of what ``pack`` returns; forms of the same shape read the weight in the same order."""
 
     @abstractmethod
     def pack(self, config: Config, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A weight in the order in which a form reads it."""
 
 
+@dataclass(frozen=True)
+class GraphWorkload(Workload):
+    """A choice above kernels: only the time of a whole model tells its forms apart.
+
+    Attributes
+    ----------
+    graph
+        The model: what is best in one says nothing of another.
+    """
+
+    graph: str
+
+    def flops(self) -> int | None:
+        return None
+
+    def notes(self, config: Config) -> Mapping[str, Any]:
+        return {}
+
+
 def known_operators() -> list[str]:
-    """The operators that have workloads; those of a target are known once it is imported."""
+    """The operators of workloads; those of a target are known once it is imported."""
     return sorted(_OPERATORS)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
-from paddle_tvm.compiler.tuning.task import Comparison, Start, Task, TuningListener
+from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Start, Task, TuningListener
 from paddle_tvm.targets.workload import Config
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.depthwise_workload import Depthwise
+from paddle_tvm.targets.x86.graph_workloads import BlockWidth, Epilogue
 from paddle_tvm.targets.x86.matmul_workload import MatMul
 
 MODEL_SECONDS = 20e-3
@@ -92,6 +93,14 @@ class Script:
         self.listener.note("the process that measures was started again")
         self.listener.stage("compare")
         compared = [self.compare(first, 2.0), *(self.compare(one, 1) for one in (second, third, last))]
+        self.listener.stage("try other layouts and fusions")
+        for workload, config, seconds in (
+            (BlockWidth("a graph", 24, 16), {"lanes": 8}, 0.8),
+            (Epilogue("a graph", CONV.key), {"fused": 0}, 1.1),
+        ):
+            after = {self.threads: seconds * MODEL_SECONDS}
+            before = {self.threads: MODEL_SECONDS}
+            self.listener.graph_trial(GraphTrial(workload, config, after, before, seconds < 1))
         self.listener.stage("compile with the log")
         return compared
 

@@ -44,6 +44,9 @@ class _Clock:
     def compared(self, comparison: Any) -> None:
         pass
 
+    def graph_trial(self, trial: Any) -> None:
+        pass
+
     def note(self, text: str) -> None:
         click.echo(text)
 

@@ -192,6 +192,16 @@ def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
             }
             for one in result.comparisons
         ],
+        "graph": [
+            {
+                "workload": json.loads(one.workload.key),
+                "config": dict(one.config),
+                "default_ms": {str(threads): value * 1e3 for threads, value in one.default.items()},
+                "ms": {str(threads): value * 1e3 for threads, value in one.seconds.items()},
+                "won": one.won,
+            }
+            for one in result.graph
+        ],
         "skipped_records": [
             {"log": str(line.path), "line": line.line, "reason": line.reason} for line in result.skipped
         ],

@@ -13,7 +13,7 @@ from pathlib import Path
 from paddle_tvm.compiler.tuning.log import Skipped, read_log
 from paddle_tvm.compiler.tuning.records import Winner
 from paddle_tvm.targets.base import Target
-from paddle_tvm.targets.workload import Choice, Origin, Workload
+from paddle_tvm.targets.workload import Choice, Config, GraphWorkload, Origin, Workload
 
 # A form that was measured to gain less than this over the default is not taken for it.
 _LEAST_GAIN = 1.02
@@ -62,6 +62,8 @@ class TunedChoices:
         Logs that the package brings.
     threads
         Threads that the code will run with; None for any number.
+    fixed
+        Forms of workloads, by their keys, that they get whatever the logs say.
 
     Attributes
     ----------
@@ -82,7 +84,9 @@ class TunedChoices:
         logs: Iterable[Path] = (),
         shipped: Iterable[Path] = (),
         threads: int | None = None,
+        fixed: Mapping[str, Config] | None = None,
     ) -> None:
+        self._fixed = fixed or {}
         self.made: dict[str, Choice] = {}
         self._threads_of: dict[str, int] = {}
         skipped: list[Skipped] = []
@@ -106,6 +110,11 @@ class TunedChoices:
             self.made[key] = self._choose(workload)
         return self.made[key]
 
+    def of_graph(self) -> dict[GraphWorkload, Choice]:
+        """The choices made above kernels."""
+        asked = ((Workload.from_key(key), choice) for key, choice in self.made.items())
+        return {workload: choice for workload, choice in asked if isinstance(workload, GraphWorkload)}
+
     @property
     def threads(self) -> int | None:
         """The number of threads that all records in use were measured with; None where there is no such."""
@@ -113,6 +122,8 @@ class TunedChoices:
         return used.pop() if len(used) == 1 else None
 
     def _choose(self, workload: Workload) -> Choice:
+        if workload.key in self._fixed:
+            return Choice(self._fixed[workload.key])
         for known in self._known.get(workload, ()):
             if workload.fits(known.winner.config):
                 return self._take(workload, known, "tuned")

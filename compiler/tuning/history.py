@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paddle_tvm.compiler.tuning.outcome import Outcome
-from paddle_tvm.compiler.tuning.task import Comparison, Start, Task, TuningListener
+from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Start, Task, TuningListener
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class History:
         self.peak_gflops = 0.0
         self.moments: list[Moment] = []
         self.comparisons: list[Comparison] = []
+        self.graph_trials: list[GraphTrial] = []
         self.notes: list[str] = []
 
     @property
@@ -64,6 +65,9 @@ class History:
 
     def compared(self, comparison: Comparison) -> None:
         self.comparisons.append(comparison)
+
+    def graph_trial(self, trial: GraphTrial) -> None:
+        self.graph_trials.append(trial)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -90,6 +94,10 @@ class Both:
     def compared(self, comparison: Comparison) -> None:
         for listener in self._listeners:
             listener.compared(comparison)
+
+    def graph_trial(self, trial: GraphTrial) -> None:
+        for listener in self._listeners:
+            listener.graph_trial(trial)
 
     def note(self, text: str) -> None:
         for listener in self._listeners:

@@ -20,6 +20,8 @@ from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload, Worklo
 
 _WEIGHT = 1
 """Of a kernel's operands the one that is packed at compile time."""
+# Orders of the weight that are kept: both of Winograd, and two widths of tiles.
+_MOST_PACKED = 4
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,12 @@ class TunableKernel:
         weight, arrays = self._drawn[seed]
         inputs = list(arrays)
         if weight is not None and isinstance(self.workload, PackedWorkload):
-            inputs[weight] = self.workload.pack(config, arrays[weight])
+            order = (seed, self.workload.packed_shape(config))
+            if order not in self._packed:
+                if len(self._packed) == _MOST_PACKED:
+                    del self._packed[next(iter(self._packed))]
+                self._packed[order] = self.workload.pack(config, arrays[weight])
+            inputs[weight] = self._packed[order]
         return inputs
 
     def output(self) -> tuple[tuple[int, ...], str]:
@@ -83,6 +90,11 @@ class TunableKernel:
     @cached_property
     def _drawn(self) -> dict[int, tuple[int | None, list[npt.NDArray[Any]]]]:
         """For each seed the number of the weight among the inputs, and the inputs, in the model's layout."""
+        return {}
+
+    @cached_property
+    def _packed(self) -> dict[tuple[int, tuple[int, ...]], npt.NDArray[Any]]:
+        """The weight in orders that forms read it in, by seed and shape."""
         return {}
 
     def _draw(self, seed: int) -> tuple[int | None, list[npt.NDArray[Any]]]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from paddle_tvm.compiler.tuning.candidate import Kernel
 from paddle_tvm.compiler.tuning.child import Failed
+from paddle_tvm.targets.workload import Config
 
 # Each has its inputs and its default form's output in memory.
-_MOST = 32
+_MOST = 16
 
 
 @dataclass
@@ -59,12 +60,17 @@ class KnownKernels:
         self._kernels.move_to_end(pickled)
         return self._kernels[pickled]
 
+    def prepare(self, kernel: Kernel, config: Config) -> None:
+        """Have a kernel make what it makes once for many forms: a child that is forked then has it."""
+        # If that fails, so does the child.
+        with suppress(Exception):
+            kernel.inputs(config, self._seed)
+
     def _load(self, pickled: bytes) -> Kernel:
         kernel: Kernel = pickle.loads(pickled)
-        # What it makes once for all forms is there for all children then; if it fails, so do they.
         with suppress(Exception):
             kernel.output()
-            kernel.inputs(kernel.workload.default(), self._seed)
+        self.prepare(kernel, kernel.workload.default())
         # Children would copy the memory of all objects that they look at for garbage.
         gc.freeze()
         return kernel

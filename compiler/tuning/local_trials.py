@@ -147,6 +147,7 @@ class LocalTrials:
 
     def _start(self, known: KnownKernel, config: Config) -> Child:
         setup = self._setup
+        self._kernels.prepare(known.kernel, config)
 
         def make() -> Candidate:
             return Candidate(known.kernel, config, setup.target, setup.seed, self._launcher)

@@ -25,7 +25,8 @@ from paddle_tvm.compiler.tuning.standings_view import (
     show_trials,
     trials_line,
 )
-from paddle_tvm.compiler.tuning.task import Comparison, Start, Task
+from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Start, Task
+from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 
 # Seconds between two drawings, which take time from what is measured, and between lines.
 _DRAW_EVERY = 0.5
@@ -89,8 +90,18 @@ class TuningProgress(ABC):
         self.standings.compared(comparison)
         self._changed()
 
+    def graph_trial(self, trial: GraphTrial) -> None:
+        threads, seconds = next(iter(trial.seconds.items()))
+        before = trial.default[threads]
+        what = f"{name_workload(trial.workload)}, {name_form(trial.config)}"
+        times = f"one run {show_ms(before)} -> {show_ms(seconds)} ms, {show_gain(before / seconds)}"
+        self._say(f"{what}: {times}, {'kept' if trial.won else 'not kept'}")
+
     def note(self, text: str) -> None:
         self.console.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
+
+    def _say(self, line: str) -> None:
+        self.console.print(Text(line), soft_wrap=True)
 
     @abstractmethod
     def _changed(self) -> None:
@@ -190,9 +201,6 @@ class LineProgress(TuningProgress):
         ]
         parts += [f"{show_gain(task.gain):>6}", show_trials(len(task.outcomes), task.failed)]
         self._say(f"{'':9}{'  '.join(parts)}")
-
-    def _say(self, line: str) -> None:
-        self.console.print(Text(line), soft_wrap=True)
 
 
 def tuning_progress(console: Console) -> TuningProgress:

@@ -107,6 +107,7 @@ class RemoteTrials:
         at_once: int,
     ) -> Iterator[tuple[int, Any]]:
         def start(number: int) -> Child:
+            self._kernels.prepare(known.kernel, configs[number])
             return self._child(partial(time_form, self._setup, self._machines, known, configs[number]))
 
         return self._drive(start, list(configs), command, at_once, 1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Protocol
 
 from paddle_tvm.compiler.tuning.kernel import TunableKernel
 from paddle_tvm.compiler.tuning.outcome import Outcome
-from paddle_tvm.targets.workload import Workload
+from paddle_tvm.targets.workload import Config, GraphWorkload, Workload
 
 
 @dataclass
@@ -102,6 +102,20 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class GraphTrial:
+    """A choice above kernels, and the whole model with it and before: seconds of a run, by threads.
+
+    ``won`` says whether it was kept.
+    """
+
+    workload: GraphWorkload
+    config: Config
+    seconds: Mapping[int, float]
+    default: Mapping[int, float]
+    won: bool
+
+
+@dataclass(frozen=True)
 class Start:
     """What is known when the search begins.
 
@@ -138,6 +152,9 @@ class TuningListener(Protocol):
 
     def compared(self, comparison: Comparison) -> None:
         """A finalist was compared with the default."""
+
+    def graph_trial(self, trial: GraphTrial) -> None:
+        """A choice above kernels was tried."""
 
     def note(self, text: str) -> None:
         """Something that a person should know: bad lines of a log, a measuring server that was restarted."""

@@ -8,33 +8,30 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
-from paddle_tvm.compiler.array_files import save_arrays
-from paddle_tvm.compiler.driver import compile_model
-from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions
-from paddle_tvm.compiler.profiling.profile import Profile, profile_artifact
-from paddle_tvm.compiler.sample_inputs import complete_shapes, model_inputs
+from paddle_tvm.compiler.profiling.profile import Profile
 from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.cost_model import CostModel
+from paddle_tvm.compiler.tuning.graph_search import alternatives, search_graph
 from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, read_log
 from paddle_tvm.compiler.tuning.measure import Measurer
-from paddle_tvm.compiler.tuning.model_latency import compare_artifacts
+from paddle_tvm.compiler.tuning.model_run import ModelRun
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
 from paddle_tvm.compiler.tuning.records import Header, Trial, Winner, header_here
 from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
 from paddle_tvm.compiler.tuning.search import KernelSearch
-from paddle_tvm.compiler.tuning.task import Comparison, Start, Task, TuningListener
+from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Start, Task, TuningListener
 from paddle_tvm.compiler.tuning.tasks import kernels_of_model, tasks_of
-from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.base import Target
-from paddle_tvm.targets.workload import Choices, Config, Workload
+from paddle_tvm.targets.workload import Choices, Config, GraphWorkload, Workload
 from paddle_tvm.targets.x86 import x86_targets
 
+# What a trial with the whole model takes, about, and the most of the time that such trials get together.
+_GRAPH_SECONDS, _GRAPH_SHARE = 20.0, 0.3
 # Forms that are built before they are timed.
 _BATCH = 8
 # The best forms of a workload are compared with the default in turns, in so many rounds.
@@ -91,6 +88,7 @@ class TuneResult:
     log: Path
     tasks: tuple[Task, ...]
     comparisons: tuple[Comparison, ...]
+    graph: tuple[GraphTrial, ...]
     default_seconds: Mapping[int, float]
     tuned_seconds: Mapping[int, float]
     trials: int
@@ -132,11 +130,15 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     for line in skipped:
         listener.note(f"{line.path}:{line.line}: {line.reason}; the line is skipped")
     with scratch_directory("paddle-tvm-tune") as folder:
-        run = _ModelRun(Path(model), folder, options, listener)
-        profile = run.profile()
+        run = ModelRun(Path(model), options.compile, options.sizes, options.seed, folder)
+        listener.stage("compile")
+        graph_choices = run.compile_default()
+        listener.stage("profile")
+        profile = run.profile(options.threads)
         listener.stage("find kernels")
         kernels = kernels_of_model(run.model, options.compile, target, profile.sizes)
-        tasks = [task for task in tasks_of(kernels, profile) if _is_asked(task, options)]
+        found = tasks_of(kernels, profile)
+        tasks = [task for task in found if _is_asked(task, options)]
         for task in tasks:
             for outcome in known.get(task.workload, []):
                 task.add(outcome)
@@ -146,19 +148,29 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
             shipped_logs(target) if options.compile.shipped_logs else (),
             options.threads,
         )
+        asked = [workload for workload in graph_choices if _is_wanted(workload, options)]
+        above = alternatives(asked, found, known) if options.rpc is None else []
         search = _Search(tasks, known, known_forms, options, writer, listener, profile, begin)
+        search.reserve(min(_GRAPH_SECONDS * len(above), _GRAPH_SHARE * (options.seconds or 0.0)))
         with _measurer(target, options) as measurer:
             search.run(measurer)
             listener.stage("compare the best forms with the default")
             comparisons = tuple(search.compare(measurer))
-        better = any(comparison.is_better for comparison in comparisons)
-        latencies = run.compare(log) if better and options.rpc is None else ({}, {})
+        search.reserve(0.0)
+        if above and search.left():
+            listener.stage("try other layouts and fusions")
+        graph = search_graph(run, log, above, thread_counts(options.threads), writer, listener, search.take)
+        better = any(comparison.is_better for comparison in comparisons) or any(trial.won for trial in graph)
+        default, tuned = (
+            _latencies(run, log, options, listener) if better and options.rpc is None else ({}, {})
+        )
     return TuneResult(
         log=log,
         tasks=tuple(tasks),
         comparisons=comparisons,
-        default_seconds=latencies[0],
-        tuned_seconds=latencies[1],
+        graph=tuple(graph),
+        default_seconds=default,
+        tuned_seconds=tuned,
         trials=search.trials,
         failures=search.failures,
         elapsed=monotonic() - begin,
@@ -210,7 +222,28 @@ def _read(log: Path, here: Header) -> tuple[dict[Workload, list[Outcome]], list[
 
 
 def _is_asked(task: Task, options: TuneOptions) -> bool:
-    return task.share >= options.min_share and (not options.ops or task.workload.operator in options.ops)
+    return task.share >= options.min_share and _is_wanted(task.workload, options)
+
+
+def _is_wanted(workload: Workload, options: TuneOptions) -> bool:
+    return not options.ops or workload.operator in options.ops
+
+
+def _latencies(
+    run: ModelRun, log: Path, options: TuneOptions, listener: TuningListener
+) -> tuple[Mapping[int, float], Mapping[int, float]]:
+    """Seconds of a run in default forms and with the log, by threads, timed in turns."""
+    listener.stage("compile with the log")
+    tuned, _ = run.compile("tuned.pdtvm", log, {})
+    listener.stage("time the model")
+    seconds = {
+        count: run.time({"default": run.default, "tuned": tuned}, count)
+        for count in thread_counts(options.threads)
+    }
+    return (
+        {count: times["default"] for count, times in seconds.items()},
+        {count: times["tuned"] for count, times in seconds.items()},
+    )
 
 
 class _Search:
@@ -229,7 +262,14 @@ class _Search:
     ) -> None:
         self._tasks = tasks
         self._known_forms = known_forms
-        self._trials = {**known, **{task.workload: task.outcomes for task in tasks}}
+        self._trials = {
+            **{
+                workload: outcomes
+                for workload, outcomes in known.items()
+                if not isinstance(workload, GraphWorkload)
+            },
+            **{task.workload: task.outcomes for task in tasks},
+        }
         self._options = options
         self._writer = writer
         self._listener = listener
@@ -239,6 +279,7 @@ class _Search:
         self._searches = [
             KernelSearch(task.workload, task.outcomes, self._model, options.seed) for task in tasks
         ]
+        self._reserved = 0.0
         self.trials = 0
         self.failures: Counter[Status] = Counter()
 
@@ -249,7 +290,7 @@ class _Search:
             Start(self._tasks, self._profile.total_us / 1e6, peak, options.seconds, options.trials)
         )
         scheduler = TaskScheduler(self._tasks, self._searches, peak)
-        while (left := self._left()) and (turn := scheduler.next()) is not None:
+        while (left := self.left()) and (turn := scheduler.next()) is not None:
             configs = self._begin_with(turn) if not self._tasks[turn].outcomes else []
             if not configs:
                 self._model.fit(self._trials)
@@ -264,12 +305,22 @@ class _Search:
         first = self._searches[turn].propose(1)
         return first if known in first or not workload.fits(known) else [*first, known]
 
-    def _left(self) -> int:
-        """Trials that may still be made."""
+    def reserve(self, seconds: float) -> None:
+        """Leave so much of the time to others."""
+        self._reserved = seconds
+
+    def left(self) -> int:
+        """Trials that may still be made, of those that are proposed at once."""
         options = self._options
-        if options.seconds is not None and monotonic() - self._begin >= options.seconds:
+        if options.seconds is not None and monotonic() - self._begin >= options.seconds - self._reserved:
             return 0
         return _BATCH if options.trials is None else max(0, options.trials - self.trials)
+
+    def take(self) -> bool:
+        """Count a trial of others, if it may still be made."""
+        may = bool(self.left())
+        self.trials += may
+        return may
 
     def _note(self, turn: int, outcome: Outcome) -> None:
         task = self._tasks[turn]
@@ -347,41 +398,6 @@ def _winner(timed: Mapping[int, Sequence[Outcome]], threads: int) -> int | None:
         if all(outcomes[number].median <= _WORSE * default[count] for count, outcomes in timed.items())
     ]
     return min(fit, key=lambda number: timed[threads][number].median)
-
-
-class _ModelRun:
-    """The whole model, before and after."""
-
-    def __init__(self, model: Path, folder: Path, options: TuneOptions, listener: TuningListener) -> None:
-        self.model = model
-        self._folder = folder
-        self._options = options
-        self._listener = listener
-        self._default = folder / "default.pdtvm"
-        self._inputs = folder / "inputs.npz"
-
-    def profile(self) -> Profile:
-        """Compile it in default forms, and time its kernels."""
-        self._compile(self._default, "compile", tuning_logs=(), shipped_logs=False)
-        self._listener.stage("profile")
-        manifest = read_manifest(self._default)
-        shapes = next(complete_shapes(manifest.inputs, self._options.sizes))
-        arrays = model_inputs(manifest.inputs, find_model(self.model), shapes, self._options.seed)
-        save_arrays(self._inputs, arrays)
-        return profile_artifact(self._default, arrays, threads=self._options.threads)
-
-    def compare(self, log: Path) -> tuple[Mapping[int, float], Mapping[int, float]]:
-        """Compile it with the log, and time it in turns with what it was."""
-        tuned = self._folder / "tuned.pdtvm"
-        self._compile(tuned, "compile with the log", tuning_logs=(log,), shipped_logs=False)
-        self._listener.stage("time the model")
-        return compare_artifacts(
-            self._default, tuned, self._inputs, self._folder, thread_counts(self._options.threads)
-        )
-
-    def _compile(self, output: Path, stage: str, **logs: Any) -> None:
-        self._listener.stage(stage)
-        compile_model(self.model, output, replace(self._options.compile, verify=False, **logs))
 
 
 def thread_counts(threads: int) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from functools import singledispatch
 from paddle_tvm.targets.workload import Config, Workload
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.depthwise_workload import Depthwise
+from paddle_tvm.targets.x86.graph_workloads import BlockWidth, Epilogue
 from paddle_tvm.targets.x86.matmul_workload import MatMul
 
 
@@ -34,6 +35,16 @@ def _(workload: Depthwise) -> str:
 def _(workload: MatMul) -> str:
     batch = "" if workload.matrices == 1 else f"{_size(workload.matrices)} of "
     return f"matmul {batch}{_sizes((workload.rows, workload.depth, workload.columns))}"
+
+
+@name_workload.register
+def _(workload: BlockWidth) -> str:
+    return f"layout of {workload.channels} channels"
+
+
+@name_workload.register
+def _(workload: Epilogue) -> str:
+    return f"what follows {name_workload(Workload.from_key(workload.kernel))}"
 
 
 def name_form(config: Config) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 from tvm import relax
 
-from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, Window, float32_weight
+from paddle_tvm.targets.x86.conv2d import Window, float32_weight
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.depthwise import depthwise_blocked
 from paddle_tvm.targets.x86.depthwise import pack_weight as pack_filters
@@ -65,7 +65,7 @@ def _depthwise(carrier: Carrier, data: relax.Expr, array: npt.NDArray[Any], wind
         source.expr,
         constant(pack_filters(array, source.lanes)),
         primfunc_name_hint="depthwise_conv2d",
-        primfunc_attrs=FUSES_WHAT_FOLLOWS,
+        primfunc_attrs=carrier.graph_choices.fusion_attributes(workload),
     )
     return Blocked(carrier.builder.emit(made), source.channels, source.lanes)
 
@@ -104,7 +104,7 @@ def _dense(
         source,
         constant(workload.pack(config, array)),
         primfunc_name_hint="winograd_conv2d" if config["winograd"] else "conv2d",
-        primfunc_attrs=FUSES_WHAT_FOLLOWS,
+        primfunc_attrs=carrier.graph_choices.fusion_attributes(workload),
     )
     emitted = carrier.builder.emit(made)
     return emitted if total <= FEW_CHANNELS else Blocked(emitted, total, lanes)

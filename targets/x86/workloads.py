@@ -2,6 +2,7 @@
 
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.depthwise_workload import Depthwise
+from paddle_tvm.targets.x86.graph_workloads import BlockWidth, Epilogue
 from paddle_tvm.targets.x86.matmul_workload import MatMul
 
-__all__ = ["Conv2d", "Depthwise", "MatMul"]
+__all__ = ["BlockWidth", "Conv2d", "Depthwise", "Epilogue", "MatMul"]

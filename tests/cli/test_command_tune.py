@@ -47,6 +47,7 @@ class Tuner:
             log=log,
             tasks=tuple(script.tasks),
             comparisons=tuple(compared) if isinstance(compared, list) else (),
+            graph=(),
             default_seconds={2: 0.020, 1: 0.040},
             tuned_seconds={2: 0.016, 1: 0.032},
             trials=8,

@@ -50,6 +50,7 @@ def _result(history: History) -> TuneResult:
         log=Path("small.jsonl"),
         tasks=tuple(history.tasks),
         comparisons=tuple(history.comparisons),
+        graph=tuple(history.graph_trials),
         default_seconds={2: 0.020, 1: 0.040},
         tuned_seconds={2: 0.016, 1: 0.032},
         trials=history.trials,
@@ -124,6 +125,12 @@ def test_failures_are_counted_by_kind_with_what_was_said(page: str) -> None:
     assert "<b>1</b> crash" in page
     assert "largest error &lt;0.5&gt;" in page
     assert "timeout" not in page
+
+
+def test_choices_above_kernels_are_listed(page: str) -> None:
+    assert ["layout of 24 channels", "lanes=8", "1.25x", "20.00 → 16.00", "kept"] in _Page(page).rows
+    rows = [row[0] for row in _Page(page).rows]
+    assert "what follows conv2d 3x3 64->64 56x56" in rows
 
 
 def test_environment_and_notes(page: str) -> None:

@@ -11,7 +11,7 @@ from paddle_tvm.compiler.report.page_parts import fact, fill
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
 from paddle_tvm.compiler.tuning.report.content import Content
 from paddle_tvm.compiler.tuning.report.curves import latency_curve, task_cards
-from paddle_tvm.compiler.tuning.report.winners import winners_table
+from paddle_tvm.compiler.tuning.report.winners import graph_table, winners_table
 from paddle_tvm.compiler.tuning.standings_view import show_ms, show_time, show_trials
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 
@@ -36,7 +36,7 @@ def render(content: Content) -> str:
         "NOTICE": _notice(content),
         "FACTS": "".join(fact(*shown) for shown in _facts(content)),
         "CURVE": latency_curve(content),
-        "WINNERS": winners_table(content),
+        "WINNERS": winners_table(content) + graph_table(content),
         "TASKS": task_cards(content),
         "FAILURES": _failures(content),
         "NOTES": _notes(content),

@@ -36,6 +36,31 @@ def winners_table(content: Content) -> str:
     )
 
 
+def graph_table(content: Content) -> str:
+    """What was tried above kernels: each with the whole model, in turns with the best before it."""
+    trials = content.history.graph_trials
+    if not trials:
+        return ""
+    rows = []
+    for trial in trials:
+        threads = next(iter(trial.seconds))
+        now, before = trial.seconds[threads], trial.default[threads]
+        cells = [
+            f"<td class=name>{escape(name_workload(trial.workload))}</td>",
+            f"<td class=form><code>{escape(name_form(trial.config))}</code></td>",
+            _number(before / now, f"{before / now:.2f}x"),
+            _number(before, f"{show_ms(before)} → {show_ms(now)}"),
+            f"<td>{'kept' if trial.won else 'not kept'}</td>",
+        ]
+        rows.append(f"<tr{'' if trial.won else ' class=same'}>{''.join(cells)}</tr>")
+    return (
+        "<h2>Layouts and fusions</h2><p>Choices above kernels were tried with the whole model, each in turns "
+        "with the best before it.</p><div class=scroll><table><thead><tr><th>choice</th><th>other form</th>"
+        f"<th class=number>gain</th><th class=number>ms, one run, {_threads(content.threads)}</th><th></th>"
+        f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
 def _row(comparison: Comparison, counts: list[int], most: float, content: Content) -> str:
     task, better = comparison.task, comparison.is_better
     now, before = comparison.seconds[content.threads], comparison.default[content.threads]

@@ -13,10 +13,10 @@ import tvm
 from tvm import ir, relax
 
 from paddle_tvm.targets.workload import Choices, Defaults
+from paddle_tvm.targets.x86.graph_workloads import GraphChoices
 from paddle_tvm.targets.x86.layout.blocked import Blocked, block, unblock
 from paddle_tvm.targets.x86.layout.channels import Moved, settle, untouched
 from paddle_tvm.targets.x86.layout.rules import RULES
-from paddle_tvm.targets.x86.tile import fitting_lanes
 
 
 class _NamingBuilder:
@@ -49,6 +49,7 @@ class Carrier(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types.
         super().__init__(module)
         self.lanes = lanes
         self.choices = choices
+        self.graph_choices = GraphChoices(module, choices)
         self._naming = _NamingBuilder(self.builder_)
         self._blocked: dict[relax.Var, Blocked | Moved] = {}
         # Variables that have no plain form yet.
@@ -80,7 +81,7 @@ class Carrier(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types.
 
     def lanes_of(self, channels: int) -> int:
         """The width of the blocks of so many channels."""
-        return fitting_lanes(channels, self.lanes)
+        return self.graph_choices.block_width(channels, self.lanes)
 
     def blocked(self, expr: relax.Expr) -> Blocked:
         """The blocked form of an operand [N, C, H, W]; a transform where it has none."""

@@ -1,0 +1,121 @@
+"""Tries the choices above kernels: each with the whole model, in turns with the best one so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from shutil import rmtree
+
+from paddle_tvm.compiler.tuning.log import LogWriter
+from paddle_tvm.compiler.tuning.model_run import ModelRun
+from paddle_tvm.compiler.tuning.outcome import Outcome
+from paddle_tvm.compiler.tuning.records import Trial, Winner
+from paddle_tvm.compiler.tuning.task import GraphTrial, Task, TuningListener
+from paddle_tvm.runtime.errors import PaddleTvmError
+from paddle_tvm.targets.workload import Config, GraphWorkload, Workload
+from paddle_tvm.targets.x86.graph_workloads import Epilogue
+
+# A kernel that takes less of a run does not gain by what is fused with it.
+_LEAST_SHARE = 0.04
+# A choice wins where the whole model is faster by this, and with one thread no slower than by that.
+_GAIN, _WORSE = 1.02, 1.02
+
+Alternative = tuple[GraphWorkload, Config]
+
+
+def alternatives(
+    workloads: Sequence[GraphWorkload], tasks: Sequence[Task], known: Mapping[Workload, Sequence[Outcome]]
+) -> list[Alternative]:
+    """What a model could have other than the default and was not tried: epilogues of long kernels last."""
+    share = {task.workload.key: task.share for task in tasks}
+
+    def rank(workload: GraphWorkload) -> float:
+        return -share.get(workload.kernel, 0.0) if isinstance(workload, Epilogue) else -1.0
+
+    worth = [workload for workload in workloads if rank(workload) <= -_LEAST_SHARE]
+    return [
+        (workload, config)
+        for workload in sorted(worth, key=lambda workload: (rank(workload), workload.key))
+        for config in workload.candidates()
+        if config != workload.default()
+        and all(outcome.config != config for outcome in known.get(workload, ()))
+    ]
+
+
+def search_graph(
+    run: ModelRun,
+    log: Path,
+    tried: Sequence[Alternative],
+    threads: Sequence[int],
+    writer: LogWriter,
+    listener: TuningListener,
+    may_go_on: Callable[[], bool],
+) -> list[GraphTrial]:
+    """Try alternatives, keeping what makes the model faster; all is written to the log.
+
+    Parameters
+    ----------
+    run
+        The model.
+    log
+        Has the winners among kernels.
+    tried
+        What to try, in this order.
+    threads
+        The numbers of threads to time with; the first decides.
+    writer, listener
+        Are told of every trial.
+    may_go_on
+        Asked before each trial.
+
+    Returns
+    -------
+    list
+        The trials.
+    """
+    fixed: dict[GraphWorkload, Config] = {}
+    best: Path | None = None
+    trials: list[GraphTrial] = []
+    for number, (workload, config) in enumerate(tried):
+        if not may_go_on():
+            break
+        if best is None:
+            best, _ = run.compile("best.pdtvm", log, {})
+        try:
+            artifact, _ = run.compile(f"graph{number}.pdtvm", log, {**fixed, workload: config})
+            before, after = _time(run, best, artifact, threads)
+        except (PaddleTvmError, RuntimeError) as error:
+            # What cannot be compiled or run is no choice; that it was tried is on record.
+            outcome = Outcome(config, "error", detail=f"{type(error).__name__}: {error}"[:300])
+            writer.append([Trial(workload, outcome)])
+            listener.note(f"{workload.operator} {dict(config)}: {outcome.detail}")
+            continue
+        writer.append([Trial(workload, Outcome(config, "ok", (after[threads[0]],)))])
+        trial = GraphTrial(workload, config, after, before, _wins(before, after, threads))
+        trials.append(trial)
+        listener.graph_trial(trial)
+        if trial.won:
+            writer.append([Winner(workload, config, after, workload.default(), before)])
+            fixed[workload] = config
+            best, artifact = artifact, best
+        # It may be large.
+        rmtree(artifact)
+    return trials
+
+
+def _time(
+    run: ModelRun, best: Path, artifact: Path, threads: Sequence[int]
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Seconds of a run before and after, by threads; with fewer threads only where it may win."""
+    before: dict[int, float] = {}
+    after: dict[int, float] = {}
+    for count in threads:
+        seconds = run.time({"best": best, "other": artifact}, count)
+        before[count], after[count] = seconds["best"], seconds["other"]
+        if before[count] < _GAIN * after[count] and count == threads[0]:
+            break
+    return before, after
+
+
+def _wins(before: Mapping[int, float], after: Mapping[int, float], threads: Sequence[int]) -> bool:
+    return set(after) == set(threads) and all(after[count] <= _WORSE * before[count] for count in threads)

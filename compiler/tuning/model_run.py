@@ -1,0 +1,106 @@
+"""A whole model while it is tuned: profiled, and timed in one form or another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from paddle_tvm.compiler.array_files import save_arrays
+from paddle_tvm.compiler.bench.model_files import Files
+from paddle_tvm.compiler.bench.warm import bench_warm
+from paddle_tvm.compiler.driver import compile_model
+from paddle_tvm.compiler.frontends.source import find_model
+from paddle_tvm.compiler.options import CompileOptions
+from paddle_tvm.compiler.profiling.profile import Profile, profile_artifact
+from paddle_tvm.compiler.sample_inputs import complete_shapes, model_inputs
+from paddle_tvm.runtime.artifact import read_manifest
+from paddle_tvm.targets.workload import Choice, Config, GraphWorkload
+
+_ROUNDS = 5
+_TIME_LIMIT = 300.0
+
+
+class ModelRun:
+    """A model, compiled for a folder of its own.
+
+    Parameters
+    ----------
+    model, options
+        The saved model, and how it will be compiled, apart from tuning logs.
+    sizes
+        Input shapes to measure with, where the model is compiled with dynamic ones.
+    seed
+        Of the inputs.
+    folder
+        For artifacts, inputs and outputs.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        options: CompileOptions,
+        sizes: Mapping[str, Sequence[int]],
+        seed: int,
+        folder: Path,
+    ) -> None:
+        self.model = model
+        self.default = folder / "default.pdtvm"
+        self._options = replace(options, verify=False, force=True, shipped_logs=False)
+        self._sizes = sizes
+        self._seed = seed
+        self._folder = folder
+        self._inputs = folder / "inputs.npz"
+
+    def compile(
+        self, name: str, log: Path | None, fixed: Mapping[GraphWorkload, Config]
+    ) -> tuple[Path, Mapping[GraphWorkload, Choice]]:
+        """An artifact with the forms of a log, and some that are given; the choices above its kernels."""
+        output = self._folder / name
+        options = replace(
+            self._options,
+            tuning_logs=() if log is None else (log,),
+            fixed_forms={workload.key: config for workload, config in fixed.items()},
+        )
+        return output, compile_model(self.model, output, options).variants[0].graph_choices
+
+    def compile_default(self) -> Mapping[GraphWorkload, Choice]:
+        """Compile it in default forms, as ``default``; the choices above its kernels."""
+        _, choices = self.compile(self.default.name, None, {})
+        inputs = read_manifest(self.default).inputs
+        shapes = next(complete_shapes(inputs, self._sizes))
+        save_arrays(self._inputs, model_inputs(inputs, find_model(self.model), shapes, self._seed))
+        return choices
+
+    def profile(self, threads: int) -> Profile:
+        """The kernels of its default forms."""
+        with np.load(self._inputs) as arrays:
+            return profile_artifact(self.default, dict(arrays), threads=threads)
+
+    def time(self, artifacts: Mapping[str, Path], threads: int) -> dict[str, float]:
+        """Time artifacts of it in turns.
+
+        Returns
+        -------
+        dict
+            Median seconds of a run of each artifact.
+
+        Raises
+        ------
+        RuntimeError
+            One of them does not run.
+        """
+        prepared: dict[str, Files | str] = {
+            f"ours:{name}": {"artifact": str(artifact)} for name, artifact in artifacts.items()
+        }
+        results, _ = bench_warm(
+            prepared, self._inputs, self._folder, threads, _ROUNDS, _TIME_LIMIT, lambda _: None
+        )
+        seconds = {}
+        for result in results:
+            if result.failure is not None or result.median is None:
+                raise RuntimeError(f"the compiled model does not run: {result.failure}")
+            seconds[result.engine.removeprefix("ours:")] = result.median
+        return seconds
