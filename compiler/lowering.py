@@ -8,8 +8,9 @@ import tvm
 from tvm import relax
 
 from paddle_tvm.compiler.passes.fold_scale import fold_scale
+from paddle_tvm.compiler.passes.keep_nan import keep_nan
 from paddle_tvm.compiler.passes.loose_scalars import isolate_loose_scalars
-from paddle_tvm.compiler.passes.shape_checks import hold_checked, lower_shape_checks
+from paddle_tvm.compiler.passes.shape_checks import explain_shape_checks, hold_checked, lower_shape_checks
 from paddle_tvm.compiler.passes.trust_weights import trust_weights
 from paddle_tvm.targets.base import Target
 
@@ -48,6 +49,7 @@ def lower_in_stages(module: tvm.IRModule, target: Target) -> LoweredStages:
         operators = tvm.transform.Sequential(
             [
                 relax.transform.LegalizeOps(target.legalizations()),
+                keep_nan,
                 relax.transform.FoldConstant(),
                 relax.transform.DeadCodeElimination(),
                 relax.transform.AnnotateTIROpPattern(),
@@ -82,6 +84,7 @@ def build(module: tvm.IRModule, target: Target) -> relax.VMExecutable:
             relax.transform.ComputePrimValue(),
             lower_shape_checks,
             relax.transform.VMShapeLower(),
+            explain_shape_checks,
             trust_weights,
             relax.transform.AttachGlobalSymbol(),
         ]

@@ -13,6 +13,7 @@ import numpy as np
 from paddle_tvm.runtime import memory
 from paddle_tvm.runtime.config import Config
 from paddle_tvm.runtime.errors import ArtifactError, PaddleTvmError, UsageError
+from paddle_tvm.runtime.failures import failure
 from paddle_tvm.runtime.ffi import Call
 from paddle_tvm.runtime.loader import LoadedModel, load
 from paddle_tvm.runtime.native_tensor import NativeTensor
@@ -91,7 +92,8 @@ class Predictor:
         Raises
         ------
         UsageError
-            An input is missing, or its dtype or shape is not what the model takes.
+            An input is missing, its dtype or shape is not what the model takes, sizes do not go together, or
+            they need more memory than there is.
         PaddleTvmError
             The model failed on these inputs, or the process was forked while this predictor ran.
         """
@@ -173,8 +175,7 @@ class Predictor:
         except PaddleTvmError:
             raise
         except Exception as error:
-            shapes = ", ".join(f"{name} {handle.shape()}" for name, handle in self._inputs.items())
-            raise PaddleTvmError(f"{self._model.path}: the model failed on {shapes}: {error}") from error
+            raise self._failure(str(error)) from error
         if len(results) != len(self._outputs):
             raise ArtifactError(
                 f"expected {len(self._outputs)} outputs from {self._library()}, got {len(results)}"
@@ -186,6 +187,12 @@ class Predictor:
         state.results = results
         if rebound:
             memory.free_above(self._config.cached_memory_limit_mb() << 20)
+
+    def _failure(self, message: str) -> PaddleTvmError:
+        shapes = {name: tuple(handle.shape()) for name, handle in self._inputs.items()}
+        chosen = select_function(self._model.manifest, list(shapes.values()))
+        inputs = dict(zip(shapes, chosen.input_shapes, strict=True))
+        return failure(self._model.path, message, inputs, shapes)
 
 
 def _no_hooks(method: str) -> UsageError:

@@ -45,7 +45,9 @@ def check_shape(spec: TensorSpec, symbols: Mapping[str, SymbolRange], shape: tup
 
 
 def select_function(manifest: Manifest, shapes: Sequence[tuple[int, ...]]) -> FunctionSpec:
-    """Choose the specialisation for these shapes: the one with the fewest dynamic dimensions.
+    """Choose the specialisation for these shapes: of those that take them, the one with the fewest symbols.
+
+    A symbol that stands for several dimensions, which ties them, counts once.
 
     Raises
     ------
@@ -54,7 +56,7 @@ def select_function(manifest: Manifest, shapes: Sequence[tuple[int, ...]]) -> Fu
     """
     fitting = [f for f in manifest.functions if _conflict(f.input_shapes, shapes) is None]
     if fitting:
-        return min(fitting, key=lambda f: sum(isinstance(d, str) for shape in f.input_shapes for d in shape))
+        return min(fitting, key=lambda f: len({d for s in f.input_shapes for d in s if isinstance(d, str)}))
     conflict = _conflict([spec.shape for spec in manifest.inputs], shapes)
     if conflict is not None:
         raise UsageError(conflict.message(manifest.inputs))

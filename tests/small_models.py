@@ -123,6 +123,29 @@ def fixed(path: Path) -> Path:
     return path
 
 
+def tied(path: Path) -> Path:
+    """``x + mark`` with a mark of its own for the shapes [n, m], [n, n], [n, 4] and [4, 4]."""
+    builder = relax.BlockBuilder()
+    n, m = symbol("n"), symbol("m")
+    shapes: dict[str, tuple[tuple[Any, Any], tuple[int | str, ...]]] = {
+        "main": ((n, m), ("n", "m")),
+        "main_1": ((n, n), ("n", "n")),
+        "main_2": ((n, 4), ("n", 4)),
+        "main_3": ((4, 4), (4, 4)),
+    }
+    for mark, (name, (dims, _)) in enumerate(shapes.items()):
+        constant = relax.const(float(mark), "float32")
+        add_function(builder, name, [tensor("x", dims)], lambda x, c=constant: [relax.op.add(x, c)])
+    description = describe(
+        inputs=(TensorSpec("x", "float32", ("n", "m")),),
+        outputs=(TensorSpec("marked", "float32", ("n", "m")),),
+        functions=tuple(FunctionSpec(name, (dims,)) for name, (_, dims) in shapes.items()),
+        symbols={"n": SymbolRange(1, None), "m": SymbolRange(1, None)},
+    )
+    write_artifact(path, description, [code(build(builder), [], dict.fromkeys(shapes, ()))])
+    return path
+
+
 def pair(path: Path) -> Path:
     """``x + y`` of one dynamic shape, beside ``x`` itself, ``not flag`` and twice the 0-d ``scalar``."""
     builder = relax.BlockBuilder()

@@ -13,10 +13,19 @@ from collections.abc import Callable
 import tvm
 from tvm import relax
 
+from paddle_tvm.compiler.imported import format_dim
+from paddle_tvm.runtime.failures import size_check
 from paddle_tvm.targets.base import CHECK_SHAPE
 
 # Stands for a use of a tensor that memory planning must not overlook; LowerShapeChecks drops it.
 _HOLD = "paddle_tvm.hold"
+
+# Stands before a check, with what to say where it fails; ExplainShapeChecks drops it.
+_EXPLAIN = "paddle_tvm.explain"
+
+# As TVM 0.27 calls them after LowerRuntimeBuiltin and VMShapeLower.
+_ALLOCATE = "vm.builtin.alloc_tensor"
+_COMPARE = "vm.builtin.match_shape"
 
 
 def checked(tensor: relax.Expr, tensor_type: relax.TensorType) -> relax.Call:
@@ -59,7 +68,7 @@ def _hold(bindings: list[relax.Binding]) -> list[relax.Binding]:
     return [
         each
         for place, binding in enumerate(bindings)
-        for each in (binding, *(_use(source) for source in after.get(place, [])))
+        for each in (binding, *(_call(_HOLD, source) for source in after.get(place, [])))
     ]
 
 
@@ -75,9 +84,11 @@ def _is_kernel(value: relax.Expr) -> bool:
     return isinstance(value, relax.Call) and isinstance(value.op, tvm.ir.GlobalVar)
 
 
-def _use(tensor: relax.Var) -> relax.Binding:
-    call = relax.Call(relax.ExternFunc(_HOLD), [tensor], None, [relax.TupleType([])])
-    return relax.VarBinding(relax.Var("held", relax.TupleType([])), call)
+def _call(name: str, *operands: relax.Expr) -> relax.Binding:
+    call = relax.Call(relax.ExternFunc(name), operands, None, [relax.TupleType([])])
+    # VMShapeLower of TVM 0.27 does not find a function again into whose calls types were put meanwhile.
+    relax.expr._update_type(call, relax.TupleType([]))
+    return relax.VarBinding(relax.Var("_", relax.TupleType([])), call)
 
 
 @tvm.ir.transform.module_pass(opt_level=0, name="LowerShapeChecks")  # type: ignore[untyped-decorator]  # TVM has no types
@@ -86,7 +97,7 @@ def lower_shape_checks(module: tvm.IRModule, context: tvm.transform.PassContext)
 
     Requires: bindings stand in binding blocks that are no dataflow blocks, and calls of packed functions are
     plain calls (RemovePurityChecking). Ensures: no call of ``checked`` is left; no pass but VMShapeLower may
-    follow that rewrites bindings.
+    follow that rewrites bindings, and after it ``explain_shape_checks`` has to.
     """
     functions = {
         name: _rewrite(function, _lower) if isinstance(function, relax.Function) else function
@@ -96,13 +107,58 @@ def lower_shape_checks(module: tvm.IRModule, context: tvm.transform.PassContext)
 
 
 def _lower(bindings: list[relax.Binding]) -> list[relax.Binding]:
-    return [
-        relax.MatchCast(binding.var, binding.value.args[0], binding.value.ty_args[0])
-        if _is_call(binding, CHECK_SHAPE)
-        else binding
-        for binding in bindings
-        if not _is_call(binding, _HOLD)
-    ]
+    lowered: list[relax.Binding] = []
+    # Memory planning takes the shape from the type of what it allocates.
+    allocated: dict[relax.Var, relax.ShapeExpr] = {}
+    for binding in bindings:
+        if _is_call(binding, _ALLOCATE):
+            allocated[binding.var] = binding.value.args[2]
+        if _is_call(binding, CHECK_SHAPE):
+            tensor, wanted = binding.value.args[0], binding.value.ty_args[0]
+            own = tensor.ty.shape or allocated.get(tensor)
+            reason = size_check(_sizes(own) if own else None, _sizes(wanted.shape))
+            lowered += [
+                _call(_EXPLAIN, tensor, tvm.ir.StringImm(reason)),
+                relax.MatchCast(binding.var, tensor, wanted),
+            ]
+        elif not _is_call(binding, _HOLD):
+            lowered.append(binding)
+    return lowered
+
+
+def _sizes(shape: relax.ShapeExpr) -> list[str]:
+    return [format_dim(dim).replace("T.", "") for dim in shape.values]
+
+
+@tvm.ir.transform.module_pass(opt_level=0, name="ExplainShapeChecks")  # type: ignore[untyped-decorator]  # TVM has no types
+def explain_shape_checks(module: tvm.IRModule, context: tvm.transform.PassContext) -> tvm.IRModule:
+    """Have a check that fails say which sizes it compares, in words that the runtime knows.
+
+    Requires: VMShapeLower has run after ``lower_shape_checks``. Ensures: the same checks.
+    """
+    functions = {
+        name: _rewrite(function, _explain) if isinstance(function, relax.Function) else function
+        for name, function in module.functions.items()
+    }
+    return tvm.IRModule(functions, attrs=module.attrs)
+
+
+def _explain(bindings: list[relax.Binding]) -> list[relax.Binding]:
+    explained: list[relax.Binding] = []
+    reasons: dict[relax.Var, relax.Expr] = {}
+    for binding in bindings:
+        if _is_call(binding, _EXPLAIN):
+            tensor, reasons[tensor] = binding.value.args
+            continue
+        if _is_call(binding, _COMPARE) and binding.value.args[0] in reasons:
+            *operands, _ = binding.value.args
+            call = binding.value
+            binding = relax.VarBinding(
+                binding.var,
+                relax.Call(call.op, [*operands, reasons[operands[0]]], call.attrs, call.ty_args),
+            )
+        explained.append(binding)
+    return explained
 
 
 def _rewrite(

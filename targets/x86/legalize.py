@@ -14,6 +14,7 @@ from paddle_tvm.targets.x86.conv3d import legalize_conv3d
 from paddle_tvm.targets.x86.matmul import legalize_matmul
 from paddle_tvm.targets.x86.max_pool import legalize_max_pool
 from paddle_tvm.targets.x86.rows import legalize_layer_norm, legalize_softmax
+from paddle_tvm.targets.x86.zero_operand import legalize_zero_operand
 
 
 def legalizations(lanes: int, choices: Choices) -> Mapping[str, Callable[..., Any]]:
@@ -27,6 +28,8 @@ def legalizations(lanes: int, choices: Choices) -> Mapping[str, Callable[..., An
         "relax.matmul": lambda builder, call: legalize_matmul(builder, call, lanes, choices),
         "relax.nn.softmax": lambda builder, call: legalize_softmax(builder, call, lanes, _as_tvm_does),
         "relax.nn.layer_norm": lambda builder, call: legalize_layer_norm(builder, call, _as_tvm_does),
+        "relax.multiply": lambda builder, call: legalize_zero_operand(builder, call, _as_tvm_does),
+        "relax.divide": lambda builder, call: legalize_zero_operand(builder, call, _as_tvm_does),
     }
 
 

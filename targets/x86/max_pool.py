@@ -11,7 +11,7 @@ from typing import Any
 
 from tvm import relax, te, tirx
 
-from paddle_tvm.targets.x86.packing import extent
+from paddle_tvm.targets.x86.packing import extent, simplify
 
 _LAYOUTS = {2: "NCHW", 3: "NCDHW"}
 
@@ -60,9 +60,10 @@ def _max_pool(
         return data(n, c, *places)
 
     padded = te.compute((*data.shape[:2], *whole), nearest, name="pad_edge")
+    # TVM 0.27's FuseTIR takes (h + 2) - 2 and h for different sizes, so leave no such form.
     output = [
-        (extent(size) - far - 1) // stride + 1
-        for size, far, stride in zip(padded.shape[2:], reach, strides, strict=True)
+        simplify((size - far - 1) // stride + 1)
+        for size, far, stride in zip(whole, reach, strides, strict=True)
     ]
     window = [te.reduce_axis((0, size), f"k{axis}") for axis, size in enumerate(kernel)]
 

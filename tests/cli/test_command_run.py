@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_outcome import Run
+from paddle import nn
+from paddle.static import InputSpec
+from saved_layers import save
 
+from paddle_tvm import compiler
 from paddle_tvm.runtime.artifact import encode_manifest, read_manifest
 
 
@@ -33,6 +37,15 @@ def test_says_that_input_is_random(run: Run, artifact: Path) -> None:
     assert "random input (seed 0): x [1, 3, 9, 9]" in result.out
     content = json.loads(run("run", artifact, "--json").out)
     assert content["inputs"]["x"]["random"] is True
+
+
+def test_sizes_that_the_model_cannot_take_are_wrong_usage(run: Run, tmp_path: Path) -> None:
+    model = save(nn.Linear(8, 3), tmp_path / "model", InputSpec([None, None], "float32", "x"))
+    compiler.compile(model, tmp_path / "linear.pdtvm")
+    result = run("run", tmp_path / "linear.pdtvm", "--shape", "x=2,7")
+    assert result.code == 2
+    assert "cannot take x [2, 7]: expected x_1 to be 8, got 7 (x_1 is dimension 1 of 'x')" in result.err
+    assert "match_cast" not in result.err
 
 
 def _write_pickle(path: Path) -> None:

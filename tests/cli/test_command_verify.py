@@ -62,6 +62,19 @@ def test_every_form_is_run(
     assert "main_1" in run("verify", several, "--model", model).out
 
 
+def test_a_form_that_ties_dimensions_is_run(run: Run, tmp_path: Path) -> None:
+    model = save(nn.Sigmoid(), tmp_path / "model", InputSpec([None, None], "float32", "x"))
+    tied = tmp_path / "tied.pdtvm"
+    assert run("compile", model, "-o", tied, "--shape", "x=n,n;").code == 0
+    content = json.loads(run("verify", tied, "--model", model, "--json").out)
+    shapes: dict[str, list[list[int]]] = {}
+    for check in content["checks"]:
+        shapes.setdefault(check["form"], []).append(check["shapes"]["x"])
+    assert set(shapes) == {"main", "main_1"}
+    assert all(first == second for first, second in shapes["main_1"])
+    assert content["warnings"] == []
+
+
 def test_wrong_code_of_the_dynamic_form_is_found(run: Run, tmp_path: Path, wrong_relu: None) -> None:
     model = save(nn.ReLU(), tmp_path / "model", InputSpec([None, 3, None, None], "float32", "x"))
     several = tmp_path / "several.pdtvm"

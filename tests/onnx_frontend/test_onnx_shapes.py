@@ -226,3 +226,64 @@ def test_inputs_that_must_have_one_size_share_its_symbol(check_graph, rng):
         {"y": "float32"},
         [{"a": floats(rng, n, 3), "b": floats(rng, n, 3)} for n in (2, 5)],
     )
+
+
+def _of_eight(op, *weights, **attributes):
+    """A node that reads the channels and weights of the given shapes."""
+    names = [f"w{number}" for number in range(len(weights))]
+    return node(op, ["channels", *names], ["y"], **attributes), weights
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        _of_eight("Conv", (4, 8, 3), pads=[1, 1]),
+        _of_eight("Conv", (4, 4, 3), pads=[1, 1], group=2),
+        _of_eight("ConvTranspose", (8, 4, 3)),
+        _of_eight("BatchNormalization", (8,), (8,), (8,), (8,)),
+        _of_eight("InstanceNormalization", (8,), (8,)),
+        _of_eight("LayerNormalization", (8, 8), (8, 8), axis=1),
+        _of_eight("PRelu", (8, 1)),
+    ],
+    ids=lambda made: made[0].op_type,
+)
+def test_channels_computed_from_the_input_have_to_fit_the_weights(
+    make_graph, run_compiled, run_reference, rng, made
+):
+    operator, shapes = made
+    path = make_graph(
+        [
+            node("Transpose", ["x"], ["turned"], perm=[0, 2, 1]),
+            node("MatMul", ["x", "turned"], ["channels"]),
+            operator,
+        ],
+        {"x": ("float32", ["n", "t", "k"])},
+        {"y": "float32"},
+        {f"w{number}": abs(floats(rng, *shape)) for number, shape in enumerate(shapes)},
+    )
+    _, run = run_compiled(path)
+    for shape in ((2, 8, 5), (1, 8, 3)):
+        feeds = {"x": floats(rng, *shape)}
+        for ours, theirs in zip(run(feeds), run_reference(path, feeds), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    with pytest.raises(RuntimeError, match="shape"):
+        run({"x": floats(rng, 2, 7, 5)})
+
+
+def test_rows_computed_from_the_input_have_to_fit_a_gemm(make_graph, run_compiled, run_reference, rng):
+    path = make_graph(
+        [
+            node("Transpose", ["x"], ["turned"]),
+            node("MatMul", ["x", "turned"], ["square"]),
+            node("Gemm", ["square", "w"], ["y"], transB=1),
+        ],
+        {"x": ("float32", ["t", "k"])},
+        {"y": "float32"},
+        {"w": floats(rng, 4, 8)},
+    )
+    _, run = run_compiled(path)
+    for columns in (3, 5):
+        feeds = {"x": floats(rng, 8, columns)}
+        np.testing.assert_allclose(run(feeds)[0], run_reference(path, feeds)[0], rtol=1e-4, atol=1e-4)
+    with pytest.raises(RuntimeError, match="shape"):
+        run({"x": floats(rng, 7, 3)})

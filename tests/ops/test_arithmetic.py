@@ -103,6 +103,22 @@ def test_powers_of_special_values(check_op, exponent):
     check_op(lambda x: paddle.pow(x, exponent), values, dynamic=None)
 
 
+def test_a_constant_zero_hides_no_nan(check_op):
+    def model(x, y):
+        zero = paddle.zeros([1])
+        return x * 0.0, x * zero, zero / x, x / zero, paddle.zeros_like(x) / x, x * paddle.zeros_like(y)
+
+    # Not -0, to which Paddle adds a bias of 0.
+    check_op(model, *_pairs(np.unique(SPECIAL)))
+
+
+def test_what_is_added_and_taken_away_leaves_its_trace(check_op):
+    def model(x, y):
+        return x + y - y, (x + 1.0) - (x + 1.0)
+
+    check_op(model, *_pairs(np.append(SPECIAL, np.float32(1e9))))
+
+
 def test_scale_takes_numbers_and_tensors(check_op, rng):
     def model(x, s, k):
         return (

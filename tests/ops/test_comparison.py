@@ -24,6 +24,21 @@ def test_comparisons(check_op, dtype):
     check_op(_compare, *_pairs(values.astype(dtype)))
 
 
+def test_comparisons_of_nan_hold_where_they_are_fused(check_op):
+    def model(x, y):
+        undecided = paddle.logical_not(x < y)
+        return (
+            (x == x).astype("float32"),
+            (x != x).astype("float32"),
+            paddle.where(x + 0.5 == x + 0.5, x, paddle.zeros_like(x)),
+            paddle.where(undecided, x, y),
+            paddle.bitwise_not(x >= y).astype("int32"),
+            paddle.logical_not(x == y).astype("int32"),
+        )
+
+    check_op(model, *_pairs(SPECIAL))
+
+
 def test_comparisons_broadcast_and_take_numbers(check_op, rng):
     x, y = rng.integers(-2, 3, (2, 3, 4)), rng.integers(-2, 3, (3, 1))
     check_op(lambda x, y: (x < y, y == x, x >= 1, x != 0), x, y, dynamic=[(0, 2), ()])

@@ -108,6 +108,16 @@ def test_matmul_finds_that_symbolic_dimensions_must_be_equal(check_op, rng):
     )
 
 
+def test_product_of_a_pooled_map_of_unknown_size_with_itself(check_op, rng):
+    def function(x):
+        pooled = F.max_pool2d(x, 2, 3, [0, 1], ceil_mode=True)
+        # Windows that lie beyond the map give the lowest number.
+        return paddle.matmul(*[paddle.clip(pooled, -9.0, 9.0)] * 2, transpose_y=True)
+
+    first, second, third = arrays(rng, (1, 5, 14, 7), (2, 5, 9, 10), (1, 5, 31, 4))
+    check_op(function, first, dynamic=[(0, 2, 3)], more=[[second], [third]])
+
+
 def test_bmm_mv_and_chains(check_op, rng):
     def function(x, y, v):
         square = paddle.bmm(x, y)

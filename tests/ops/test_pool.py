@@ -218,6 +218,26 @@ def test_maxima_with_nan_behind_a_convolution(check_op):
     check_op(Net(), x, dynamic=SPATIAL)
 
 
+@pytest.mark.parametrize("known_batch", [True, False])
+def test_maxima_beside_their_data(check_op, rng, known_batch):
+    class Net(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.flat = paddle.nn.Conv2D(64, 15, 1)
+            self.deep = paddle.nn.Conv3D(32, 15, 1)
+
+        def forward(self, x):
+            volume = x.reshape([0, 16, 2, paddle.shape(x)[2], paddle.shape(x)[3]])
+            return (
+                self.flat(paddle.concat([F.max_pool2d(x, 3, 1, 1), x], 1)),
+                self.deep(paddle.concat([F.max_pool3d(volume, 3, 1, 1), volume], 1)),
+            )
+
+    sizes = [(1, 32, 6, 9), (1, 32, 11, 4)]
+    x, other = (rng.standard_normal(shape).astype("float32") for shape in sizes)
+    check_op(Net(), x, dynamic=[(2, 3) if known_batch else (0, 2, 3)], more=[[other]])
+
+
 @pytest.mark.parametrize("ceil_mode", [False, True])
 def test_data_short_by_less_than_a_stride_has_one_window(check_op, rng, ceil_mode):
     kernel = 4 if ceil_mode else 3

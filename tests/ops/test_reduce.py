@@ -69,6 +69,12 @@ def test_logsumexp_of_large_and_infinite_values(check_op):
     check_op(lambda x: (paddle.logsumexp(x, axis=1), paddle.logsumexp(x, axis=0, keepdim=True)), x)
 
 
+def test_logsumexp_of_rows_with_infinite_maximum(check_op):
+    x = np.zeros((5, 9), "float32")
+    x[0, 3], x[1], x[2, :2], x[3, 8] = np.inf, -np.inf, (np.inf, -np.inf), np.nan
+    check_op(lambda x: (paddle.logsumexp(x, axis=1), paddle.logsumexp(x, axis=0), paddle.logsumexp(x)), x)
+
+
 @pytest.mark.parametrize("order", [0, 1, 2, 3, 0.5, float("inf"), float("-inf")])
 def test_norms(check_op, rng, order):
     def model(x):
@@ -119,6 +125,17 @@ def test_argmax_and_argmin(check_op, rng, dtype):
 def test_argmax_of_infinities(check_op):
     x = np.array([[-np.inf, -np.inf], [np.inf, np.inf], [-1e38, -np.inf]], "float32")
     check_op(lambda x: (x.argmax(axis=1), x.argmin(axis=1)), x)
+
+
+@pytest.mark.parametrize("length", [5, 64])
+def test_argmax_passes_over_nan(check_op, length):
+    rows = np.float32(np.arange(6 * length).reshape(6, length) % 7)
+    rows[0, 2], rows[1, 0], rows[2, -1], rows[3] = np.nan, np.nan, np.nan, np.nan
+    # Nothing here is above the lowest finite number, or below the highest.
+    lowest = np.finfo("float32").min
+    rows[4], rows[4, :3] = lowest, [np.nan, -np.inf, -np.inf]
+    rows[5], rows[5, :3] = -lowest, [np.nan, np.inf, np.inf]
+    check_op(lambda x: [f(x, axis=axis) for f in (paddle.argmax, paddle.argmin) for axis in (0, 1)], rows)
 
 
 def test_0d(check_op):

@@ -130,3 +130,17 @@ def test_a_single_cell(check_op, rng, cell):
             return self.cell(x)[0]
 
     check_op(Cell(), sequences(rng, 3, 4), dynamic=[(0,)])
+
+
+@pytest.mark.parametrize("mode", NETWORKS)
+def test_features_computed_from_the_input(check_op, rng, mode):
+    class Network(Recurrent):
+        def forward(self, x):
+            return super().forward(paddle.bmm(x, x.transpose([0, 2, 1])))
+
+    check_op(
+        Network(mode, 6, 4, num_layers=2, direction="bidirect"),
+        sequences(rng, 2, 6, 5),
+        dynamic=[(0, 1, 2)],
+        more=[[sequences(rng, 1, 6, 3)], [sequences(rng, 5, 6, 2)]],
+    )

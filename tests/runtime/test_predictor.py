@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import small_models
 from small_models import WEIGHT
 
 from paddle_tvm.runtime import (
@@ -147,6 +148,17 @@ def test_the_exact_specialisation_comes_first(predictor: Predictor) -> None:
     outputs = [predictor.run([np.zeros((n, 4), "float32"), OFFSET]) for n in (1, 2, 3)]
     firsts = [float(output[0][0, 0]) for output in outputs if output]
     assert firsts == [1.0, 1001.0, 1.0]
+
+
+def test_a_specialisation_that_ties_dimensions_comes_before_the_general_form(tmp_path: Path) -> None:
+    predictor = create_predictor(Config(str(small_models.tied(tmp_path / "tied.pdtvm"))))
+    marks = {}
+    for shape in ((3, 5), (3, 3), (4, 4), (3, 4), (4, 3)):
+        outputs = predictor.run([np.zeros(shape, "float32")])
+        assert outputs is not None
+        marks[shape] = float(outputs[0][0, 0])
+    # 4 x 4 alone has a size for every dimension; of the others, [n, n] and [n, 4] leave one open.
+    assert marks == {(3, 5): 0, (3, 3): 1, (4, 4): 3, (3, 4): 2, (4, 3): 0}
 
 
 def test_shapes_that_were_not_compiled_are_listed(fixed: Path) -> None:

@@ -97,6 +97,16 @@ def test_interpolation(tmp_path, rng, form, dynamic, mcpu):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("mcpu", CPUS)
+@pytest.mark.parametrize("shape", [[1, 24, 10, 12], [1, 24, None, None], [None, 24, 1, None]])
+def test_functions_of_elements_of_one_image_and_one_row(tmp_path, rng, shape, mcpu):
+    prefix = saved(tmp_path, F.softplus, list(shape))
+    module = import_forms(find_model(prefix), CompileOptions())["main"].module
+    x = rng.standard_normal([size or 7 for size in shape]).astype("float32")
+    expected = F.relu(F.softplus(paddle.to_tensor(x))).numpy()
+    np.testing.assert_allclose(run_blocked(module, x, mcpu), expected, rtol=1e-5, atol=1e-5)
+
+
 def emitted(compute: Callable[..., te.Tensor], *shapes: list[int]) -> tuple[relax.BlockBuilder, relax.Call]:
     builder = relax.BlockBuilder()
     variables = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graph_reference import CPUS as EVERY_CPU
+from graph_reference import check
 from kernel_build import lower_graph, run_graph
 from tvm import relax, te, tirx
 
@@ -115,6 +117,20 @@ def test_chunks_that_reach_beyond_a_map_of_unknown_size(rng, size, plan, shared)
     chosen = Plan(rows, columns, points, blocks, 2, shared)
     actual = run_winograd(x, w, 4, 16, None, padding=padding, dynamic=(0, 2, 3), plan=chosen)
     assert error(actual, convolve(x, w, padding)) < 1
+
+
+@pytest.mark.parametrize("mcpu", EVERY_CPU)
+@pytest.mark.parametrize("stride", [1, 2], ids=["multiple", "multiple-of-quotient"])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_sizes_that_are_multiples_of_sizes_that_are_not_known(scale, stride, mcpu):
+    """A map made larger, whose rows and columns the chunks of tiles divide or do not."""
+
+    def graph(g, x):
+        small = g.conv(x, 16, stride, stride)
+        large = g.conv2d_transpose(small, g.const(16, 7, scale, scale), strides=(scale, scale))
+        return g.relu(g.add(g.conv(large, 12, 3, padding=1), g.const(1, 12, 1, 1)))
+
+    check([["n", 4, "h", "w"]], graph, mcpu, [{"n": 1, "h": 8, "w": 14}, {"n": 2, "h": 3, "w": 21}])
 
 
 @pytest.mark.parametrize(("mcpu", "lanes"), CPUS)

@@ -12,6 +12,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from paddle_tvm.compiler.frontends.onnx.context import NodeContext
 from paddle_tvm.compiler.frontends.onnx.tvm_refusals import refuse
+from paddle_tvm.compiler.frontends.onnx.weight_sizes import fit_data_to_weights
 from paddle_tvm.runtime.errors import PaddleTvmError
 
 # Their values are lists of tensors, which have no place in an artifact's inputs, outputs and shapes.
@@ -86,6 +87,8 @@ def convert_with_tvm(ctx: NodeContext) -> list[relax.Expr]:
 
 def _inputs(ctx: NodeContext) -> list[relax.Expr | None]:
     inputs = [value.expr(ctx.builder) if value else None for value in ctx.operands]
+    if inputs and inputs[0] is not None:
+        inputs[0] = fit_data_to_weights(ctx)
     if ctx.node.op_type in _ELEMENTWISE:
         present = [expr for expr in inputs if expr is not None]
         inputs = list(ctx.broadcast(present))

@@ -40,9 +40,9 @@ def _stack(ctx: OpContext) -> Converted:
     return concat(ctx, [ctx.emit(relax.op.expand_dims(tensor, axis)) for tensor in tensors], axis)
 
 
-def _pieces(ctx: OpContext, axis: int, sizes: Sequence[Dim]) -> list[relax.Expr]:
+def _pieces(ctx: OpContext, data: relax.Expr, axis: int, sizes: Sequence[Dim]) -> list[relax.Expr]:
     """Consecutive pieces as one slice each, so that each can fuse into what reads it."""
-    data, pieces, start = ctx.input(0), [], ctx.simplify(0)
+    pieces, start = [], ctx.simplify(0)
     for size in sizes:
         pieces.append(slice_tensor(ctx, data, {axis: Span(start, 1, size)}))
         start = ctx.simplify(start + size)
@@ -59,8 +59,18 @@ def _split(ctx: OpContext) -> Converted:
         if not (isinstance(size, int) and size == -1):
             rest = rest - size
     rest = ctx.simplify(rest)
+    if not any(isinstance(size, int) and size == -1 for size in sizes):
+        return [_pieces(ctx, _of_length(ctx, axis, ctx.simplify(shape[axis] - rest)), axis, sizes)]
     sizes = [rest if isinstance(size, int) and size == -1 else size for size in sizes]
-    return [_pieces(ctx, axis, sizes)]
+    return [_pieces(ctx, ctx.input(0), axis, sizes)]
+
+
+def _of_length(ctx: OpContext, axis: int, length: Dim) -> relax.Expr:
+    """The input, which must have that many elements along an axis."""
+    shape = ctx.shape(0)
+    if isinstance(length, int) and isinstance(shape[axis], int) and length != shape[axis]:
+        raise ctx.unsupported(f"axis {axis} of shape {shape} has not {length} elements")
+    return ctx.require_equal(ctx.input(0), [length if i == axis else dim for i, dim in enumerate(shape)])
 
 
 @register("split_with_num")
@@ -68,13 +78,7 @@ def _split_with_num(ctx: OpContext) -> Converted:
     shape = ctx.shape(0)
     axis, num = ctx.axes(1, len(shape))[0], ctx.attr("num")
     size = ctx.simplify(shape[axis] // num)
-    if not ctx.is_equal(size * num, shape[axis]):
-        if isinstance(size, int):
-            raise ctx.unsupported(f"axis {axis} of shape {shape} cannot be split into {num} equal parts")
-        ctx.require_equal(
-            ctx.input(0), [ctx.simplify(size * num) if i == axis else dim for i, dim in enumerate(shape)]
-        )
-    return [_pieces(ctx, axis, [size] * num)]
+    return [_pieces(ctx, _of_length(ctx, axis, ctx.simplify(size * num)), axis, [size] * num)]
 
 
 @register("unbind")
@@ -94,9 +98,8 @@ def _unstack(ctx: OpContext, num: Dim) -> Converted:
         raise ctx.unsupported(
             f"axis {axis} is dynamic, so the number of results is not known: fix it with --shape"
         )
-    if isinstance(shape[axis], int) and shape[axis] != num:
-        raise ctx.unsupported(f"axis {axis} of shape {shape} has not {num} elements")
-    return [[relax.op.squeeze(piece, [axis]) for piece in _pieces(ctx, axis, [1] * num)]]
+    data = _of_length(ctx, axis, num)
+    return [[relax.op.squeeze(piece, [axis]) for piece in _pieces(ctx, data, axis, [1] * num)]]
 
 
 @register("builtin.split")

@@ -9,6 +9,7 @@ import numpy as np
 from tvm import relax, te, tirx
 
 from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, shape_of
+from paddle_tvm.compiler.frontends.paddle.ops.reshape import product_of, reshape_to
 from paddle_tvm.compiler.frontends.paddle.ops.spatial import fixed_sizes, is_channel_last
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, is_constant, register
 
@@ -73,25 +74,18 @@ def _layer_norm(ctx: OpContext) -> Converted:
     kept, normalised = shape[:begin], shape[begin:]
     if ctx.dtype(0) != "float32":
         # TVM 0.27's layer_norm takes float32 and float16 alone.
-        rows = ctx.emit(relax.op.reshape(data, [_product(kept), _product(normalised)]))
+        size = product_of(ctx, normalised)
+        rows = ctx.emit(relax.op.reshape(data, [product_of(ctx, kept), size]))
+        scale, bias = (
+            None if vector is None else reshape_to(ctx, vector, [size]) for vector in (scale, bias)
+        )
         result = ctx.emit_te(_normalise_groups, rows, scale, bias, 1, epsilon, False, name="layer_norm")
         return relax.op.reshape(result, shape)
     # Paddle flattens scale and bias, TVM wants them in the shape of what is normalised.
-    gamma = relax.op.ones(normalised, "float32") if scale is None else _shaped(ctx, scale, normalised)
-    beta = relax.op.zeros(normalised, "float32") if bias is None else _shaped(ctx, bias, normalised)
+    gamma = relax.op.ones(normalised, "float32") if scale is None else reshape_to(ctx, scale, normalised)
+    beta = relax.op.zeros(normalised, "float32") if bias is None else reshape_to(ctx, bias, normalised)
     axes = list(range(begin, len(shape)))
     return relax.op.nn.layer_norm(data, ctx.emit(gamma), ctx.emit(beta), axes=axes, epsilon=epsilon)
-
-
-def _shaped(ctx: OpContext, vector: relax.Expr, shape: Sequence[Dim]) -> relax.Expr:
-    return vector if len(shape) == 1 else relax.op.reshape(vector, shape)
-
-
-def _product(dims: Sequence[Dim]) -> Dim:
-    product: Dim = 1
-    for dim in dims:
-        product = dim * product
-    return product
 
 
 @register("group_norm")
@@ -184,10 +178,10 @@ def _rms_norm(ctx: OpContext) -> Converted:
     if len(shape) - begin == 1:
         shape = [*shape[:begin], *ctx.shape(3)]
     data = ctx.require_equal(data, shape)
-    weight = _shaped(ctx, ctx.input(3), shape[begin:])
+    weight = reshape_to(ctx, ctx.input(3), shape[begin:])
     axes = list(range(begin, len(shape)))
     result = ctx.emit(relax.op.nn.rms_norm(data, ctx.emit(weight), axes=axes, epsilon=ctx.attr("epsilon")))
     if ctx.has_input(4):
-        bias = ctx.emit(_shaped(ctx, ctx.input(4), shape[begin:]))
+        bias = ctx.emit(reshape_to(ctx, ctx.input(4), shape[begin:]))
         result = ctx.emit(relax.op.add(result, bias))
     return [result, residual]

@@ -89,7 +89,7 @@ def _immediate(tensor: relax.Expr) -> tirx.Expr | None:
 
 
 def _is_one(dim: Any) -> bool:
-    return isinstance(dim, tirx.IntImm) and dim.value == 1
+    return dim == 1 if isinstance(dim, int) else isinstance(dim, tirx.IntImm) and dim.value == 1
 
 
 def _broadcast_shape(parts: Sequence[te.Tensor]) -> list[Any]:
@@ -104,4 +104,10 @@ def _broadcast_shape(parts: Sequence[te.Tensor]) -> list[Any]:
 
 def _read(part: te.Tensor, shape: Sequence[Any], index: Sequence[tirx.Var]) -> tirx.Expr:
     offset = len(shape) - len(part.shape)
-    return part(*[0 if _is_one(dim) else index[axis] for axis, dim in enumerate(part.shape, offset)])
+    # Not 0 where the result too has one element: targets look for what reads only at its own place.
+    return part(
+        *[
+            0 if _is_one(dim) and not _is_one(shape[axis]) else index[axis]
+            for axis, dim in enumerate(part.shape, offset)
+        ]
+    )

@@ -176,16 +176,13 @@ def _logsumexp(ctx: OpContext, x: relax.Expr, axes: Sequence[int], keepdim: bool
     if not axes:
         return x
 
-    def finite(a: tirx.Expr) -> tirx.Expr:
-        return tirx.Select(tirx.isinf(a), tirx.const(0, a.ty), a)
-
-    # An infinite maximum is not subtracted: Inf - Inf would be NaN.
-    offset = pointwise(ctx, finite, reduced_max(ctx, x, axes, True), name="logsumexp_offset")
-    terms = ctx.emit(relax.op.exp(ctx.emit(relax.op.subtract(x, offset))))
+    # As in Paddle, of rows whose largest element is infinite it is NaN: Inf - Inf.
+    largest = reduced_max(ctx, x, axes, True)
+    terms = ctx.emit(relax.op.exp(ctx.emit(relax.op.subtract(x, largest))))
     total = ctx.emit(relax.op.log(ctx.emit(relax.op.sum(terms, list(axes), keepdim))))
     if not keepdim:
-        offset = ctx.emit(relax.op.squeeze(offset, list(axes)))
-    return relax.op.add(total, offset)
+        largest = ctx.emit(relax.op.squeeze(largest, list(axes)))
+    return relax.op.add(total, largest)
 
 
 @_register_reduction("frobenius_norm")
@@ -233,7 +230,7 @@ def _dot(ctx: OpContext) -> Converted:
     return relax.op.sum(ctx.emit(relax.op.multiply(left, right)), -1)
 
 
-def _register_arg(name: str, extreme: Reduce) -> None:
+def _register_arg(name: str, combine: Combine, identity: Callable[[str], tirx.Expr]) -> None:
     def convert(ctx: OpContext) -> Converted:
         x, keepdim, dtype = ctx.input(0), bool(ctx.attr("keepdims")), ctx.attr("dtype") or "int64"
         shape = shape_of(x)
@@ -243,7 +240,8 @@ def _register_arg(name: str, extreme: Reduce) -> None:
         if ctx.attr("flatten"):
             x, axis = ctx.emit(relax.op.flatten(x)), 0
 
-        found = _first_place(ctx, x, extreme(ctx, x, [axis], True), axis, dtype, name)
+        wanted = reduced(ctx, x, [axis], True, combine, identity, f"{name}_value")
+        found = _first_place(ctx, x, wanted, identity(dtype_of(x)), axis, dtype, name)
         if ctx.attr("flatten"):
             return relax.op.reshape(found, [1] * len(shape) if keepdim else [])
         return found if keepdim else relax.op.squeeze(found, [axis])
@@ -252,18 +250,16 @@ def _register_arg(name: str, extreme: Reduce) -> None:
 
 
 def _first_place(
-    ctx: OpContext, x: relax.Expr, wanted: relax.Expr, axis: int, dtype: str, name: str
+    ctx: OpContext, x: relax.Expr, wanted: relax.Expr, worst: tirx.Expr, axis: int, dtype: str, name: str
 ) -> relax.Expr:
-    """The first index along an axis where a value, or else a NaN, stands."""
+    """The first index along an axis where a value stands; 0 where nothing is better than ``worst``."""
 
     def compute(part: te.Tensor, value: te.Tensor) -> te.Tensor:
         along = te.reduce_axis((0, part.shape[axis]), name="k")
 
         def result(*index: tirx.Var) -> tirx.Expr:
             element = part(*index[:axis], along, *index[axis + 1 :])
-            hit = element == value(*index)
-            if is_float(str(part.dtype)):
-                hit = tirx.any(hit, tirx.isnan(element))
+            hit = tirx.any(element == value(*index), value(*index) == worst)
             place = tirx.Select(hit, along.var.astype(dtype), tirx.max_value(dtype))
             return te.min(place, axis=along)
 
@@ -272,5 +268,7 @@ def _first_place(
     return ctx.emit_te(compute, x, wanted, name=name)
 
 
-_register_arg("argmax", reduced_max)
-_register_arg("argmin", reduced_min)
+# Of unordered values TVM takes the second one (0.27): NaN is passed over, as in Paddle, which starts from the
+# lowest finite number.
+_register_arg("argmax", lambda a, b: tirx.max(b, a), tirx.min_value)
+_register_arg("argmin", lambda a, b: tirx.min(b, a), tirx.max_value)

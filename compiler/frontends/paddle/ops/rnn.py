@@ -119,8 +119,9 @@ def _project_inputs(
     parameters: Sequence[tuple[Array, Array, Array, Array]],
 ) -> relax.Expr:
     """The inputs' share of all gates, for all time steps and both directions in one product."""
-    time, batch, features = shape_of(data)
-    assert isinstance(features, int)
+    time, batch, _ = shape_of(data)
+    features = parameters[0][0].shape[1]
+    data = ctx.require_equal(data, [time, batch, features])
     weights, biases = [], []
     for input_weight, _, input_bias, hidden_bias in parameters:
         bias = input_bias + hidden_bias

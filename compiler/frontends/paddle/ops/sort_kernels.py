@@ -12,6 +12,8 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
+from paddle_tvm.runtime.failures import SIZES_REFUSED
+
 
 def _int(value: int) -> tirx.Expr:
     return tirx.IntImm("int64", value)
@@ -26,7 +28,8 @@ def _stands_before(left: Any, right: Any, descending: bool) -> Any:
 
 
 def _check_count(count: Any, length: Any) -> None:
-    with T.Assert(length >= count, "the axis has fewer elements than topk or kthvalue shall take of it"):
+    reason = "the axis has fewer elements than topk or kthvalue shall take of it"
+    with T.Assert(length >= count, SIZES_REFUSED + reason):
         pass
 
 

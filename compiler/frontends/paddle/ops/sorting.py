@@ -105,6 +105,7 @@ def _topk(ctx: OpContext) -> Converted:
     rows = _Rows(ctx, x, [int(ctx.attr("axis"))])
     if isinstance(rows.length, int) and isinstance(count, int) and count > rows.length:
         raise ctx.unsupported(f"asks for {count} elements of {rows.length}")
+    ctx.require_at_least(rows.length, count)
     order = rows.sorted_indices(bool(ctx.attr("largest")), count)
     return [rows.restored(rows.values(order), count), rows.restored(order, count)]
 
@@ -115,6 +116,7 @@ def _kthvalue(ctx: OpContext) -> Converted:
     if not shape_of(x):
         return [x, relax.op.zeros((), "int64")]
     rows = _Rows(ctx, x, [int(ctx.attr("axis"))])
+    ctx.require_at_least(rows.length, k)
     index = _column(ctx, rows.sorted_indices(False, k), k - 1)
     return [rows.one_each(rows.values(index), keepdim), rows.one_each(index, keepdim)]
 
