@@ -67,6 +67,10 @@ class Workload(ABC):
         """Whether this version has a form, one from a record or of another workload."""
         return _form(config) in _forms(self)
 
+    def agrees(self, config: Config) -> bool:
+        """Whether the analytic model takes a form that fits for about as good as the default."""
+        return True
+
     def family(self) -> tuple[object, ...]:
         """What another workload must have in common with it for its form to be worth taking over.
 

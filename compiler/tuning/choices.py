@@ -47,10 +47,11 @@ class TunedChoices:
     """The forms of kernels by tuning logs; where they say nothing, by the analytic model.
 
     A workload gets the form of its own record; else that of its nearest neighbour (the workload of the same
-    family whose sizes are nearest, up to a factor of two), where it has such a form; else the default. So it
-    does where the record says that nothing is at least 2 % faster than the default. Of several records,
-    those of the user's logs count before those shipped, then those measured with the most threads that are
-    no more than asked for, then the larger gain. The order of the logs does not matter.
+    family whose sizes are nearest, up to a factor of two), where it has such a form and the analytic model
+    takes it for about as good as the default; else the default. So it does where the record says that nothing
+    is at least 2 % faster than the default. Of several records, those of the user's logs count before those
+    shipped, then those measured with the most threads that are no more than asked for, then the larger gain.
+    The order of the logs does not matter.
 
     Parameters
     ----------
@@ -145,7 +146,8 @@ class TunedChoices:
         ]
         for _, other in sorted(near, key=lambda found: (found[0], found[1].key)):
             best = self._known[other][0]
-            if not best.improves or workload.fits(best.winner.config):
+            form = best.winner.config
+            if not best.improves or (workload.fits(form) and workload.agrees(form)):
                 return best
         return None
 

@@ -240,6 +240,13 @@ def _latencies(
         count: run.time({"default": run.default, "tuned": tuned}, count)
         for count in thread_counts(options.threads)
     }
+    for count, times in seconds.items():
+        if times["tuned"] > _WORSE * times["default"]:
+            listener.note(
+                f"with {count} thread{'s' if count > 1 else ''} the model as a whole is slower with the log: "
+                "what was faster alone is not so among the others, or something disturbed this machine. Tune "
+                "again while it does nothing else, or compile without the log"
+            )
     return (
         {count: times["default"] for count, times in seconds.items()},
         {count: times["tuned"] for count, times in seconds.items()},
@@ -299,11 +306,15 @@ class _Search:
                 self._note(turn, outcome)
 
     def _begin_with(self, turn: int) -> list[Config]:
-        """The default form, whose time says what there is to gain, and what logs have for the workload."""
-        workload = self._tasks[turn].workload
+        """The default form, whose time says what there is to gain, and what logs have for the workload.
+
+        Or else another one: two cores build two forms in the time of one.
+        """
+        search, workload = self._searches[turn], self._tasks[turn].workload
         known = self._known_forms.of(workload).config
-        first = self._searches[turn].propose(1)
-        return first if known in first or not workload.fits(known) else [*first, known]
+        first = search.propose(1)
+        use_known = known not in first and workload.fits(known)
+        return [*first, *([known] if use_known else search.propose(1))]
 
     def reserve(self, seconds: float) -> None:
         """Leave so much of the time to others."""

@@ -15,14 +15,23 @@ from paddle_tvm.targets.x86 import winograd
 from paddle_tvm.targets.x86.conv2d import Window
 from paddle_tvm.targets.x86.direct import direct, pack_weight, tiled_points
 from paddle_tvm.targets.x86.packing import ceil_div
-from paddle_tvm.targets.x86.tile import CHUNKS, FEW_CHANNELS, Tile, choose_tile, possible_tiles
-from paddle_tvm.targets.x86.winograd_plan import Plan, best_plan, near_plans
+from paddle_tvm.targets.x86.tile import (
+    CHUNKS,
+    FEW_CHANNELS,
+    Tile,
+    choose_tile,
+    possible_tiles,
+    tile_efficiency,
+)
+from paddle_tvm.targets.x86.winograd_plan import Plan, best_plan, near_plans, relative_cost
 from paddle_tvm.targets.x86.winograd_plan import Workload as WinogradWork
 
 # Most row chunks that are tried.
 _MOST_CHUNKS = 64
 # Winograd's plans are tried up to this cost, relative to that of the best one by the model.
 _WORTH_TRYING = 1.5
+# By so much the model's costs of forms may differ that are about as good.
+_ABOUT = 1.15
 # The model's plans are for machines of two cores and more.
 _THREADS = 2
 
@@ -97,6 +106,19 @@ class Conv2d(PackedWorkload):
 
     def candidates(self) -> Sequence[Config]:
         return [*self._direct_forms(), *self._winograd_forms()]
+
+    def agrees(self, config: Config) -> bool:
+        default = self.default()
+        if config["winograd"] != default["winograd"]:
+            return False
+        if config["winograd"]:
+            work = self._work(config["winograd"])
+            return relative_cost(work, _plan(config)) <= _ABOUT * relative_cost(work, _plan(default))
+        efficiency, best = (
+            tile_efficiency(Tile(form["points"], form["blocks"]), self._points())
+            for form in (config, default)
+        )
+        return _ABOUT * efficiency >= best
 
     def notes(self, config: Config) -> Mapping[str, Any]:
         return {WORKLOAD: self.key, **({CHUNKS: config["chunks"]} if "chunks" in config else {})}

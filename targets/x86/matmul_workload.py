@@ -15,8 +15,11 @@ from paddle_tvm.targets.x86.tile import (
     gemm_annotations,
     gemm_tile,
     possible_gemm_tiles,
+    tile_efficiency,
 )
 
+# By so much the efficiencies of tiles may differ that are about as good.
+_ABOUT = 1.15
 # Of parallel work: candidates.
 _UNITS = (4, 8, 16, 32, 64, 128)
 
@@ -93,6 +96,13 @@ class MatMul(Workload):
             for units in _UNITS
         ]
         return forms if default in forms else [default, *forms]
+
+    def agrees(self, config: Config) -> bool:
+        efficiency, best = (
+            tile_efficiency(Tile(form["points"], form["blocks"]), self.rows)
+            for form in (config, self.default())
+        )
+        return _ABOUT * efficiency >= best
 
     def notes(self, config: Config) -> Mapping[str, Any]:
         tile = Tile(config["points"], config["blocks"])

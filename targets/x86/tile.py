@@ -93,13 +93,19 @@ def choose_tile(points: int | tirx.Expr | None, blocks: int, lanes: int) -> Tile
         float32 values in a vector.
     """
 
-    def worth(tile: Tile) -> float:
-        used = 1.0 if not isinstance(points, int) else points / (-(-points // tile.points) * tile.points)
-        multiplies = tile.points * tile.blocks
-        # A load of a vector and a broadcast load each cost about half a multiply-add of issue slots.
-        return used * multiplies / (multiplies + 0.5 * (tile.points + tile.blocks))
+    tiles = possible_tiles(points, blocks, lanes)
+    return max(tiles, key=lambda tile: (tile_efficiency(tile, points), tile.points))
 
-    return max(possible_tiles(points, blocks, lanes), key=lambda tile: (worth(tile), tile.points))
+
+def tile_efficiency(tile: Tile, points: int | tirx.Expr | None) -> float:
+    """The share of issue slots that multiply-adds take, of positions that are not computed in vain.
+
+    ``points`` as for ``choose_tile``.
+    """
+    used = points / (-(-points // tile.points) * tile.points) if isinstance(points, int) else 1.0
+    multiplies = tile.points * tile.blocks
+    # A load of a vector and a broadcast load each cost about half a multiply-add of issue slots.
+    return used * multiplies / (multiplies + 0.5 * (tile.points + tile.blocks))
 
 
 def possible_tiles(points: int | tirx.Expr | None, blocks: int, lanes: int) -> list[Tile]:

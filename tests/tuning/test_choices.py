@@ -131,6 +131,23 @@ def test_convolutions_lend_their_form_over_sizes_and_channels(log: Log) -> None:
     assert choices.of(convolution(outputs=48)).origin == "default"
     for fields in ({"strides": (2, 2)}, {"lanes": 8}, {"lanes_in": 8}, {"kernel": (3, 3)}, {"rows": None}):
         assert choices.of(convolution(**fields)).origin == "default"
+    # The record's own workload gets it, and no other: by the model it is slow.
+    path = log("b.jsonl", HERE, winner(convolution(), {**form, "points": 1}))
+    choices = TunedChoices(AVX512.target, [path])
+    assert choices.of(convolution()).origin == "tuned"
+    assert choices.of(convolution(channels=96)).origin == "default"
+
+
+def test_winograd_and_direct_convolution_are_not_taken_over_against_the_model() -> None:
+    def convolution(rows: int, channels: int) -> Conv2d:
+        square: Any = ((3, 3), (1, 1), (1, 1), (1, 1, 1, 1))
+        return Conv2d(1, rows, rows, channels, channels, *square, 1, 16, 16)
+
+    large, small = convolution(56, 64), convolution(7, 512)
+    assert large.default()["winograd"] == 4
+    assert large.agrees(large.default())
+    assert not large.agrees({"winograd": 0, "points": 14, "blocks": 1})
+    assert not small.agrees({**large.default(), "winograd": 4})
 
 
 def test_every_choice_is_remembered(log: Log) -> None:
