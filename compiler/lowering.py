@@ -10,6 +10,8 @@ from tvm import relax
 from paddle_tvm.compiler.passes.fold_scale import fold_scale
 from paddle_tvm.compiler.passes.keep_nan import keep_nan
 from paddle_tvm.compiler.passes.loose_scalars import isolate_loose_scalars
+from paddle_tvm.compiler.passes.merge_functions import merge_functions, order_sizes
+from paddle_tvm.compiler.passes.order_shape_functions import order_shape_functions
 from paddle_tvm.compiler.passes.shape_checks import explain_shape_checks, hold_checked, lower_shape_checks
 from paddle_tvm.compiler.passes.trust_weights import trust_weights
 from paddle_tvm.targets.base import Target
@@ -54,12 +56,13 @@ def lower_in_stages(module: tvm.IRModule, target: Target) -> LoweredStages:
                 relax.transform.DeadCodeElimination(),
                 relax.transform.AnnotateTIROpPattern(),
                 isolate_loose_scalars,
+                merge_functions,
             ]
         )(arranged)
-        groups = relax.transform.FuseOps()(operators)
-        fused = tvm.transform.Sequential([relax.transform.FuseTIR(), relax.transform.DeadCodeElimination()])(
-            groups
-        )
+        groups = merge_functions(relax.transform.FuseOps()(operators))
+        fused = tvm.transform.Sequential(
+            [relax.transform.FuseTIR(), relax.transform.DeadCodeElimination(), order_sizes]
+        )(groups)
         return LoweredStages(arranged, operators, groups, fused, target.schedule(fused))
 
 
@@ -84,6 +87,7 @@ def build(module: tvm.IRModule, target: Target) -> relax.VMExecutable:
             relax.transform.ComputePrimValue(),
             lower_shape_checks,
             relax.transform.VMShapeLower(),
+            order_shape_functions,
             explain_shape_checks,
             trust_weights,
             relax.transform.AttachGlobalSymbol(),
