@@ -86,6 +86,10 @@ class Workload(ABC):
     def flops(self) -> int | None:
         """Floating-point operations of the mathematics, whatever the form; None where a size is not known."""
 
+    def least_flops(self) -> float | None:
+        """Those of the form that needs the fewest; None where a size is not known."""
+        return self.flops()
+
     @abstractmethod
     def notes(self, config: Config) -> Mapping[str, Any]:
         """Annotations of the kernel's main block that tell the schedule its form; WORKLOAD is among them."""

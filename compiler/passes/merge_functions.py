@@ -97,8 +97,9 @@ class _Merger:
         if isinstance(function, relax.Function):
             parts = [self._name(callee) for callee in _callees(function)]
             return "_".join(["fused", *parts])[:_LONGEST_NAME].rstrip("0123456789")
-        bare = variable.name_hint.rstrip("0123456789")
-        return bare if bare in self._names else variable.name_hint
+        name = str(variable.name_hint)
+        bare = name.rstrip("0123456789")
+        return bare if bare in self._names else name
 
 
 @relax.expr_functor.mutator

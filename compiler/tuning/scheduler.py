@@ -73,13 +73,16 @@ class TaskScheduler:
 
     def at_limit(self, number: int) -> bool:
         """Whether a task's best form does all that the machine can."""
-        gflops = self._tasks[number].gflops
-        return self._peak is not None and gflops is not None and gflops >= _LIMIT * self._peak
+        reached = self._reached(self._tasks[number])
+        return reached is not None and reached >= _LIMIT
 
     def _headroom(self, task: Task) -> float:
         """The share of the default's time that the best form may still lose."""
         assert task.default is not None
-        left = task.best / task.default
-        if self._peak is None or task.gflops is None:
-            return _HEADROOM * left
-        return max(0.0, left * (1 - task.gflops / self._peak))
+        left, reached = task.best / task.default, self._reached(task)
+        return left * (_HEADROOM if reached is None else max(0.0, 1 - reached))
+
+    def _reached(self, task: Task) -> float | None:
+        """The part of the peak that the best form would reach if no other needed fewer operations."""
+        flops = task.workload.least_flops()
+        return None if self._peak is None or flops is None else flops / task.best / 1e9 / self._peak

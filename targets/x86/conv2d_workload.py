@@ -97,6 +97,13 @@ class Conv2d(PackedWorkload):
             return None
         return 2 * self.batch * rows * columns * prod(self.weight_shape)
 
+    def least_flops(self) -> float | None:
+        flops = self.flops()
+        if flops is None or not self._may_winograd():
+            return flops
+        # F(4x4, 3x3) has 36 multiplications for 16 sums of 9 products, F(2x2, 3x3) 16 for 4.
+        return flops / (4 if winograd.is_accurate(self.channels) else 2.25)
+
     def default(self) -> Config:
         m = self._winograd()
         if m is not None:

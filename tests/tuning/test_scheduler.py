@@ -78,6 +78,21 @@ def test_what_is_at_the_limit_of_the_machine_is_left_alone() -> None:
     assert scheduler.next() is None
 
 
+def test_a_form_that_needs_fewer_operations_is_not_at_the_limit_by_those_of_the_definition() -> None:
+    three = replace(WORKLOAD, kernel=(3, 3), padding=(1, 1, 1, 1), channels=64)
+    flops = three.flops()
+    assert flops is not None
+    kernel = cast("TunableKernel", None)
+
+    def reaching(peaks: float) -> TaskScheduler:
+        outcome = Outcome(three.default(), "ok", (flops / peaks / PEAK / 1e9,))
+        return scheduler_of(Task(three, kernel, ("kernel",), 1, 1.0, 1.0, [outcome]))
+
+    # Winograd's F(4x4, 3x3) needs a quarter of the multiplications.
+    assert reaching(2.0).next() == 0
+    assert reaching(3.9).at_limit(0)
+
+
 def test_without_a_known_peak_nothing_is_at_the_limit() -> None:
     scheduler = scheduler_of(task_of(1.0, 1.04e-3), peak=None)
     assert not scheduler.at_limit(0)
