@@ -126,11 +126,10 @@ class TunableKernel:
     def _size(self, dim: Any) -> int:
         if isinstance(dim, tirx.IntImm):
             return int(dim.value)
-        known = {
-            variable: tirx.IntImm("int64", self.sizes[variable.name])
-            for variable in tirx.analysis.undefined_vars(dim)
-        }
-        return int(Analyzer().simplify(tirx.stmt_functor.substitute(dim, known)).value)
+        known = tvm_ffi.structural_map(
+            dim, (tirx.Var, lambda variable: tirx.IntImm("int64", self.sizes[variable.name]))
+        )
+        return int(Analyzer().simplify(known).value)
 
 
 def workload_of(function: tirx.PrimFunc) -> Workload | None:
@@ -177,16 +176,20 @@ def _cut_out(module: tvm.IRModule, name: str) -> tvm.IRModule:
     builder = relax.BlockBuilder()
     if isinstance(function, tirx.PrimFunc):
         # Nothing is fused with it: a group of its own.
-        *inputs, output = (function.buffer_map[parameter] for parameter in function.params)
-        parameters = [
+        *inputs, output = function.params
+        # A size is an argument as it is: the shapes of tensors define it.
+        arguments = [
             relax.Var(f"input{number}", relax.TensorType(list(buffer.shape), str(buffer.dtype)))
+            if isinstance(buffer.ty, tirx.BufferType)
+            else buffer
             for number, buffer in enumerate(inputs)
         ]
+        parameters = [argument for argument in arguments if isinstance(argument.ty, relax.TensorType)]
         with builder.function("main", parameters, attrs={"Primitive": True}):
             with builder.dataflow():
                 callee = builder.add_func(function, "kernel")
                 result = relax.TensorType(list(output.shape), str(output.dtype))
-                made = builder.emit_output(relax.call_tir(callee, parameters, result))
+                made = builder.emit_output(relax.call_tir(callee, arguments, result))
             builder.emit_func_output(made)
         return builder.finalize()
     functions = {"main": function.with_attr("global_symbol", "main")}

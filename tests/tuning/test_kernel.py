@@ -1,0 +1,65 @@
+"""Kernels cut out of models compute the same in every form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+import tvm
+from paddle import nn
+from paddle.static import InputSpec
+
+from paddle_tvm.compiler.options import CompileOptions
+from paddle_tvm.compiler.tuning.candidate import build, difference, unwritten
+from paddle_tvm.compiler.tuning.kernel import TunableKernel
+from paddle_tvm.compiler.tuning.tasks import kernels_of_model
+from paddle_tvm.targets.x86 import x86_target
+
+TARGET = x86_target()
+SIZES = {"x_0": 2, "x_2": 13, "x_3": 10}
+
+
+class Add(nn.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(16, 32, 3, padding=1)
+        self.skip = nn.Conv2D(16, 32, 1, bias_attr=False)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return nn.functional.relu(self.conv(x) + self.skip(x))
+
+
+LAYERS: dict[str, Callable[[], nn.Layer]] = {
+    # Nothing is fused with these.
+    "convolution": lambda: nn.Conv2D(16, 32, 3, padding=1, bias_attr=False),
+    "pointwise": lambda: nn.Conv2D(16, 32, 1, bias_attr=False),
+    "depthwise": lambda: nn.Conv2D(16, 16, 3, padding=1, groups=16, bias_attr=False),
+    "residual": Add,
+}
+
+
+def run(kernel: TunableKernel, config: dict[str, int]) -> np.ndarray:
+    output = tvm.runtime.tensor(unwritten(kernel))
+    arguments = [tvm.runtime.tensor(array) for array in kernel.inputs(config, 0)]
+    build(kernel, config, TARGET)["main"](*arguments, output)
+    return output.numpy()
+
+
+@pytest.mark.parametrize("shape", [[2, 16, 13, 10], [None, 16, None, None]], ids=["fixed", "dynamic"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_forms_of_a_kernel_agree(name: str, shape: list[int | None], tmp_path: Path) -> None:
+    paddle.seed(0)
+    paddle.jit.save(LAYERS[name](), str(tmp_path / "model"), [InputSpec(shape, "float32", "x")])
+    kernels = kernels_of_model(tmp_path / "model", CompileOptions(), TARGET, SIZES)
+    assert len(kernels) == (2 if name == "residual" else 1)
+    for kernel in kernels.values():
+        default = kernel.workload.default()
+        expected = run(kernel, dict(default))
+        assert np.isfinite(expected).all()
+        assert expected.std() > 0
+        others = [config for config in kernel.workload.candidates() if config != default]
+        for config in others[:: max(1, len(others) // 3)]:
+            assert difference(run(kernel, dict(config)), expected) is None, config
