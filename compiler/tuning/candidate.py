@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tvm
 
+from paddle_tvm.compiler.tuning.aligned import as_tensor
 from paddle_tvm.compiler.tuning.child import Channel, Failed
 from paddle_tvm.compiler.tuning.launcher_library import LoopLauncher
 from paddle_tvm.targets.base import Target
@@ -97,7 +98,7 @@ class Candidate:
         # The machine code is made here.
         self._call = self._library["main"]
         self._output = tvm.runtime.tensor(unwritten(kernel))
-        self._arguments = [*map(tvm.runtime.tensor, kernel.inputs(config, seed)), self._output]
+        self._arguments = [*map(as_tensor, kernel.inputs(config, seed)), self._output]
         self._calls = 0
 
     def output(self, threads: int) -> npt.NDArray[Any]:

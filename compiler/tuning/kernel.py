@@ -15,6 +15,7 @@ from tvm import relax, s_tir, tirx
 from tvm.sym import Analyzer
 
 from paddle_tvm.compiler.lowering import LoweredStages
+from paddle_tvm.compiler.tuning.aligned import aligned
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload, Workload
 
@@ -60,7 +61,8 @@ class TunableKernel:
     def inputs(self, config: Config, seed: int) -> list[npt.NDArray[Any]]:
         """Random inputs, the same for every form but for the order of the weight."""
         if seed not in self._drawn:
-            self._drawn[seed] = self._draw(seed)
+            number, drawn = self._draw(seed)
+            self._drawn[seed] = number, [aligned(array) for array in drawn]
         weight, arrays = self._drawn[seed]
         inputs = list(arrays)
         if weight is not None and isinstance(self.workload, PackedWorkload):
@@ -68,7 +70,7 @@ class TunableKernel:
             if order not in self._packed:
                 if len(self._packed) == _MOST_PACKED:
                     del self._packed[next(iter(self._packed))]
-                self._packed[order] = self.workload.pack(config, arrays[weight])
+                self._packed[order] = aligned(self.workload.pack(config, arrays[weight]))
             inputs[weight] = self._packed[order]
         return inputs
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from paddle_tvm.compiler.tuning.aligned import aligned, as_tensor
 from paddle_tvm.compiler.tuning.candidate import difference, steady
 
 NAN, INF = np.nan, np.inf
@@ -68,3 +69,22 @@ def test_rounds_are_timed_until_they_agree(rounds: list[float], best: float, kep
     timed = iter(rounds)
     assert steady(lambda: next(timed), best) == kept
     assert list(timed) == []
+
+
+def test_aligned_arrays_are_not_copied() -> None:
+    array = aligned(np.arange(12, dtype=np.float32).reshape(3, 4))
+    assert array.ctypes.data % 64 == 0
+    tensor = as_tensor(array)
+    array[1, 2] = 99
+    np.testing.assert_array_equal(tensor.numpy(), array)
+
+
+def test_other_arrays_become_aligned_copies() -> None:
+    memory = aligned(np.arange(13, dtype=np.float32))
+    for array in (memory[1:], memory[:12].reshape(3, 4).T):
+        tensor = as_tensor(array)
+        np.testing.assert_array_equal(tensor.numpy(), array)
+        before = array.copy()
+        array[...] = 0
+        np.testing.assert_array_equal(tensor.numpy(), before)
+        array[...] = before
