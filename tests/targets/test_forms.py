@@ -9,7 +9,7 @@ import pytest
 from graph_reference import CPUS, Graph, check
 from tvm import relax
 
-from paddle_tvm.targets.workload import Choice, Workload
+from paddle_tvm.targets.workload import Choice, GraphWorkload, Workload
 
 
 class Picks:
@@ -74,7 +74,9 @@ def test_forms_for_sizes_that_are_not_known(graph, turn):
 def test_forms_of_convolution_by_winograd(turn, mcpu):
     class Winograd(Picks):
         def of(self, workload: Workload) -> Choice:
-            forms = [form for form in workload.candidates() if form["winograd"]]
+            forms = [form for form in workload.candidates() if form.get("winograd")]
+            if not forms:
+                return Choice(workload.default())
             config = forms[(self.turn * 37) % len(forms)]
             self.picked[workload] = config
             return Choice(config)
@@ -115,5 +117,8 @@ def test_default_is_among_the_forms_and_keys_lead_back():
         assert default in workload.candidates()
         assert Workload.from_key(workload.key) == workload
         flops = workload.flops()
+        if isinstance(workload, GraphWorkload):
+            assert flops is None
+            continue
         assert flops is not None
         assert flops > 0
