@@ -7,15 +7,7 @@ from collections.abc import Mapping
 import tvm
 from tvm import ir, relax
 
-
-@relax.expr_functor.mutator
-class _RenameGlobals(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types
-    def __init__(self, renamed: Mapping[ir.GlobalVar, ir.GlobalVar]) -> None:
-        super().__init__()
-        self.renamed = renamed
-
-    def visit_global_var_(self, variable: ir.GlobalVar) -> ir.GlobalVar:
-        return self.renamed.get(variable, variable)
+from paddle_tvm.compiler.passes.redirect import Redirect
 
 
 def merge_forms(modules: Mapping[str, tvm.IRModule]) -> tvm.IRModule:
@@ -35,7 +27,7 @@ def merge_forms(modules: Mapping[str, tvm.IRModule]) -> tvm.IRModule:
             relax.expr._update_type(renamed[variable], module[variable].ty)
         for variable, function in module.functions.items():
             if isinstance(function, relax.Function):
-                function = _RenameGlobals(renamed).visit_expr(function)
+                function = Redirect(renamed).visit_expr(function)
                 function = function.with_attr("global_symbol", renamed[variable].name_hint)
             functions[renamed[variable]] = function
     return relax.transform.Normalize()(tvm.IRModule(functions))

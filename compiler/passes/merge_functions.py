@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 import tvm
 import tvm_ffi
 from tvm import ir, relax, tirx
+
+from paddle_tvm.compiler.passes.redirect import Redirect
 
 # Names of functions that many operators were fused in are cut here.
 _LONGEST_NAME = 120
@@ -36,7 +38,7 @@ def order_sizes(module: tvm.IRModule, context: tvm.transform.PassContext) -> tvm
         for variable, function in module.functions.items()
         if isinstance(function, tirx.PrimFunc) and (order := _order(function)) != sorted(order)
     }
-    redirect = _Redirect({}, orders)
+    redirect = Redirect({}, orders)
     functions = {}
     for variable, function in module.functions.items():
         if isinstance(function, relax.Function):
@@ -67,7 +69,7 @@ class _Merger:
     def _rewrite(self, function: relax.Function) -> relax.Function:
         for callee in _callees(function):
             self._merge(callee)
-        return _Redirect(self._merged, {}).visit_expr(function)
+        return Redirect(self._merged).visit_expr(function)
 
     def _merge(self, variable: ir.GlobalVar) -> None:
         if variable in self._merged:
@@ -100,30 +102,6 @@ class _Merger:
         name = str(variable.name_hint)
         bare = name.rstrip("0123456789")
         return bare if bare in self._names else name
-
-
-@relax.expr_functor.mutator
-class _Redirect(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types
-    def __init__(
-        self, merged: Mapping[ir.GlobalVar, ir.GlobalVar], orders: Mapping[ir.GlobalVar, Sequence[int]]
-    ) -> None:
-        super().__init__()
-        self.merged = merged
-        self.orders = orders
-
-    def visit_global_var_(self, variable: ir.GlobalVar) -> ir.GlobalVar:
-        return self.merged.get(variable, variable)
-
-    def visit_call_(self, call: relax.Call) -> relax.Expr:
-        order = (
-            self.orders.get(call.args[0]) if call.args and isinstance(call.args[0], ir.GlobalVar) else None
-        )
-        if order is not None:
-            fields = call.args[1].fields
-            # Outputs are no arguments here.
-            operands = relax.Tuple([fields[place] for place in order if place < len(fields)])
-            call = relax.Call(call.op, [call.args[0], operands, *call.args[2:]], call.attrs, call.ty_args)
-        return super().visit_call_(call)
 
 
 def _order(function: tirx.PrimFunc) -> list[int]:

@@ -103,11 +103,10 @@ class TunableKernel:
         arrays = []
         packed = None
         workload = self.workload
+        weight = _weight_parameter(self._module, workload) if isinstance(workload, PackedWorkload) else None
         for number, parameter in enumerate(self._module["main"].params):
             generator = np.random.default_rng((seed, number))
-            if isinstance(workload, PackedWorkload) and parameter.same_as(
-                _weight_parameter(self._module, workload)
-            ):
+            if isinstance(workload, PackedWorkload) and parameter.same_as(weight):
                 shape = workload.weight_shape
                 packed = number
                 values = generator.standard_normal(shape, np.float32)

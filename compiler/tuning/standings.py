@@ -52,7 +52,7 @@ class Standings:
         self.expected = self.start.model_seconds - gained
         self._by_task = {id(standing.task): standing for standing in self.tasks}
 
-    def trial(self, task: Task, outcome: Outcome, expected: float, elapsed: float) -> Standing:
+    def trial(self, task: Task, outcome: Outcome, expected: float, elapsed: float) -> None:
         """Take in a trial."""
         self._first = elapsed if self.trials == 0 else self._first
         self.trials += 1
@@ -63,7 +63,6 @@ class Standings:
             self.current.state = "searched"
         self.current = standing
         standing.state = "searching"
-        return standing
 
     def searched(self) -> None:
         """The search is over."""
@@ -71,11 +70,10 @@ class Standings:
             self.current.state = "searched"
             self.current = None
 
-    def compared(self, comparison: Comparison) -> Standing:
+    def compared(self, comparison: Comparison) -> None:
         """Take in a comparison."""
         standing = self._by_task[id(comparison.task)]
         standing.state = "tuned" if comparison.is_better else "default"
-        return standing
 
     def by_weight(self) -> list[Standing]:
         """The tasks, that which takes the most of a run now first."""

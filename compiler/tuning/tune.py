@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import inf
 from pathlib import Path
 from time import monotonic
 
@@ -14,6 +13,7 @@ from paddle_tvm.compiler.profiling.profile import Profile
 from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.cost_model import CostModel
+from paddle_tvm.compiler.tuning.finalists import WORSE, best_forms, choose_winner
 from paddle_tvm.compiler.tuning.graph_search import alternatives, search_graph
 from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, read_log
 from paddle_tvm.compiler.tuning.measure import Measurer
@@ -35,10 +35,7 @@ _GRAPH_SECONDS, _GRAPH_SHARE = 20.0, 0.3
 # Forms that are built before they are timed.
 _BATCH = 8
 # The best forms of a workload are compared with the default in turns, in so many rounds.
-_FINALISTS = 3
 _ROUNDS = 7
-# A finalist is no winner where it is slower than the default by more, with another number of threads.
-_WORSE = 1.02
 
 
 @dataclass(frozen=True)
@@ -241,7 +238,7 @@ def _latencies(
         for count in thread_counts(options.threads)
     }
     for count, times in seconds.items():
-        if times["tuned"] > _WORSE * times["default"]:
+        if times["tuned"] > WORSE * times["default"]:
             listener.note(
                 f"with {count} thread{'s' if count > 1 else ''} the model as a whole is slower with the log: "
                 "what was faster alone is not so among the others, or something disturbed this machine. Tune "
@@ -350,13 +347,13 @@ class _Search:
     def compare(self, measurer: Measurer) -> Iterator[Comparison]:
         """Time the best forms of each task and its default in turns; write down what wins."""
         for task in self._tasks:
-            finalists = _finalists(task)
+            finalists = best_forms(task)
             if not finalists:
                 continue
             counts = thread_counts(self._options.threads)
             default = task.workload.default()
             timed = measurer.compare(task.kernel, [default, *finalists], counts, _ROUNDS)
-            winner = _winner(timed, self._options.threads)
+            winner = choose_winner(timed, self._options.threads)
             if winner is None:
                 self._listener.note(f"{', '.join(task.names)}: the default form did not run again; no winner")
                 continue
@@ -379,36 +376,6 @@ class _Search:
             )
             self._listener.compared(comparison)
             yield comparison
-
-
-def _finalists(task: Task) -> list[Config]:
-    """The best forms beside the default; none where none was faster."""
-    default = task.workload.default()
-    best: dict[str, Outcome] = {}
-    for outcome in task.outcomes:
-        key = repr(sorted(outcome.config.items()))
-        timed = outcome.status == "ok" and outcome.config != default
-        if timed and (key not in best or outcome.median < best[key].median):
-            best[key] = outcome
-    limit = inf if task.default is None else task.default
-    faster = [outcome for outcome in best.values() if outcome.median < limit]
-    return [outcome.config for outcome in sorted(faster, key=lambda outcome: outcome.median)[:_FINALISTS]]
-
-
-def _winner(timed: Mapping[int, Sequence[Outcome]], threads: int) -> int | None:
-    """Which of the forms, the default first, is the fastest and nowhere slower than the default.
-
-    None where the default has no time.
-    """
-    default = {count: outcomes[0].median for count, outcomes in timed.items()}
-    if any(seconds == inf for seconds in default.values()):
-        return None
-    fit = [
-        number
-        for number in range(len(timed[threads]))
-        if all(outcomes[number].median <= _WORSE * default[count] for count, outcomes in timed.items())
-    ]
-    return min(fit, key=lambda number: timed[threads][number].median)
 
 
 def thread_counts(threads: int) -> tuple[int, ...]:
