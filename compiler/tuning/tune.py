@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -13,13 +13,13 @@ from paddle_tvm.compiler.profiling.profile import Profile
 from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.cost_model import CostModel
-from paddle_tvm.compiler.tuning.finalists import WORSE, best_forms, choose_winner
+from paddle_tvm.compiler.tuning.finalists import WORSE, compare_with_defaults
 from paddle_tvm.compiler.tuning.graph_search import alternatives, search_graph
 from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, read_log
 from paddle_tvm.compiler.tuning.measure import Measurer
 from paddle_tvm.compiler.tuning.model_run import ModelRun
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
-from paddle_tvm.compiler.tuning.records import Header, Trial, Winner, header_here
+from paddle_tvm.compiler.tuning.records import Header, Trial, header_here
 from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
 from paddle_tvm.compiler.tuning.search import KernelSearch
 from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Start, Task, TuningListener
@@ -34,8 +34,6 @@ from paddle_tvm.targets.x86 import x86_targets
 _GRAPH_SECONDS, _GRAPH_SHARE = 20.0, 0.3
 # Forms that are built before they are timed.
 _BATCH = 8
-# The best forms of a workload are compared with the default in turns, in so many rounds.
-_ROUNDS = 7
 
 
 @dataclass(frozen=True)
@@ -152,11 +150,12 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         with _measurer(target, options) as measurer:
             search.run(measurer)
             listener.stage("compare the best forms with the default")
-            comparisons = tuple(search.compare(measurer))
+            counts = thread_counts(options.threads)
+            comparisons = tuple(compare_with_defaults(tasks, measurer, counts, writer, listener))
         search.reserve(0.0)
         if above and search.left():
             listener.stage("try other layouts and fusions")
-        graph = search_graph(run, log, above, thread_counts(options.threads), writer, listener, search.take)
+        graph = search_graph(run, log, above, counts, writer, listener, search.take)
         better = any(comparison.is_better for comparison in comparisons) or any(trial.won for trial in graph)
         default, tuned = (
             _latencies(run, log, options, listener) if better and options.rpc is None else ({}, {})
@@ -343,39 +342,6 @@ class _Search:
     def _expected(self) -> float:
         """Latency of a run with the best forms so far."""
         return self._profile.total_us / 1e6 - sum(task.seconds - task.best_seconds for task in self._tasks)
-
-    def compare(self, measurer: Measurer) -> Iterator[Comparison]:
-        """Time the best forms of each task and its default in turns; write down what wins."""
-        for task in self._tasks:
-            finalists = best_forms(task)
-            if not finalists:
-                continue
-            counts = thread_counts(self._options.threads)
-            default = task.workload.default()
-            timed = measurer.compare(task.kernel, [default, *finalists], counts, _ROUNDS)
-            winner = choose_winner(timed, self._options.threads)
-            if winner is None:
-                self._listener.note(f"{', '.join(task.names)}: the default form did not run again; no winner")
-                continue
-            comparison = Comparison(
-                task,
-                timed[self._options.threads][winner],
-                {count: timed[count][winner].median for count in counts},
-                {count: timed[count][0].median for count in counts},
-            )
-            self._writer.append(
-                [
-                    Winner(
-                        task.workload,
-                        comparison.winner.config,
-                        comparison.seconds,
-                        default,
-                        comparison.default,
-                    )
-                ]
-            )
-            self._listener.compared(comparison)
-            yield comparison
 
 
 def thread_counts(threads: int) -> tuple[int, ...]:
