@@ -24,6 +24,10 @@ class Target(Protocol):
         """The CPU, by LLVM's name."""
 
     @property
+    def microarchitecture(self) -> str:
+        """The CPU that forms of kernels are chosen for, by LLVM's name; the code may run on others too."""
+
+    @property
     def features(self) -> tuple[str, ...]:
         """CPU features that the generated code needs, as /proc/cpuinfo names them."""
 

@@ -72,5 +72,13 @@ def runs_here(mcpu: str) -> bool:
 
 
 def detect() -> str:
-    """The CPU to compile for on this machine unless another is named."""
+    """The CPU to compile for on this machine unless another is named.
+
+    Its name stands for the instructions, whoever made the CPU; ``microarchitecture_here`` says which it is.
+    """
     return next(name for name in _DETECTED if runs_here(name))
+
+
+def microarchitecture_here() -> str:
+    """LLVM's name of this machine's CPU; that of one like it, or ``generic``, where LLVM does not know it."""
+    return str(codegen.llvm_get_system_cpu())

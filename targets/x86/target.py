@@ -12,7 +12,7 @@ import tvm
 from paddle_tvm.targets.cpu_names import CPUS, TARGET_CLASSES, check_cpu_names
 from paddle_tvm.targets.workload import Choices, Defaults
 from paddle_tvm.targets.x86.attention import fuse_attention
-from paddle_tvm.targets.x86.cpus import detect, features_of
+from paddle_tvm.targets.x86.cpus import detect, features_of, microarchitecture_here
 from paddle_tvm.targets.x86.layout.carry import block_channels
 from paddle_tvm.targets.x86.legalize import legalizations
 from paddle_tvm.targets.x86.pipeline import register_pipeline
@@ -21,10 +21,11 @@ from paddle_tvm.targets.x86.schedules import schedule_module
 
 @dataclass(frozen=True)
 class X86Target:
-    """An x86 CPU, by LLVM's name of it."""
+    """An x86 CPU, by LLVM's name of it; see ``Target`` for the attributes."""
 
     mcpu: str
     features: tuple[str, ...]
+    microarchitecture: str
     kind: str = "x86"
     choices: Choices = field(default_factory=Defaults, compare=False)
 
@@ -69,13 +70,16 @@ class X86Target:
 def x86_target(mcpu: str | None = None) -> X86Target:
     """The target for a CPU name; None means this machine.
 
+    Without a name the code is for all machines that have the instructions of this one, and the forms of its
+    kernels are for this machine's microarchitecture. With a name nothing depends on this machine.
+
     Raises
     ------
     UsageError
         The name is not known.
     """
     name = detect() if mcpu is None else mcpu
-    return X86Target(name, features_of(name))
+    return X86Target(name, features_of(name), microarchitecture_here() if mcpu is None else mcpu)
 
 
 def x86_targets(mcpus: Sequence[str]) -> tuple[X86Target, ...]:

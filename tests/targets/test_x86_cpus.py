@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import tvm
 
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.core_families import CORE_FAMILIES, same_family
 from paddle_tvm.targets.cpu_names import CPUS
 from paddle_tvm.targets.x86 import x86_target, x86_targets
-from paddle_tvm.targets.x86.cpus import detect, features_of
+from paddle_tvm.targets.x86.cpus import codegen, detect, features_of
 
 
 def test_no_cpu_stands_before_one_that_has_more() -> None:
@@ -55,3 +57,53 @@ def test_unknown_and_repeated_names_are_refused() -> None:
         x86_targets(["haswell", "pentium"])
     with pytest.raises(UsageError, match="--mcpu haswell is given twice"):
         x86_targets(["haswell", "znver3", "haswell"])
+
+
+@pytest.mark.parametrize("here", ["znver4", "emeraldrapids", "znver3"])
+def test_forms_are_for_the_cpu_that_is_named_else_for_this_machine(
+    here: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = x86_target().mcpu
+    monkeypatch.setattr(codegen, "llvm_get_system_cpu", lambda: here)
+    assert [target.microarchitecture for target in x86_targets(["haswell", "znver4"])] == [
+        "znver4",
+        "haswell",
+    ]
+    assert x86_target().microarchitecture == here
+    # The code stays what any machine with these instructions runs.
+    assert x86_target().mcpu == before
+
+
+def test_families_of_cores_are_disjoint_and_of_names_that_llvm_has() -> None:
+    names = [name for family in CORE_FAMILIES for name in family]
+    assert len(names) == len(set(names))
+    target = tvm.target.Target({"kind": "llvm", "mcpu": "x86-64", "mtriple": "x86_64-linux-gnu"})
+    assert set(names) <= set(map(str, codegen.llvm_get_cpu_archlist(target)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("sapphirerapids", "emeraldrapids", True),
+        ("skylake-avx512", "graniterapids", True),
+        ("haswell", "alderlake", True),
+        ("znver2", "znver3", True),
+        ("icelake-client", "tigerlake", True),
+        ("znver4", "znver4", True),
+        # Half as many multiply-adds of 512 bits a cycle.
+        ("znver4", "sapphirerapids", False),
+        ("icelake-client", "icelake-server", False),
+        ("znver4", "znver5", False),
+        ("znver1", "znver2", False),
+        # Nothing is known of these.
+        ("x86-64", "haswell", False),
+        ("a CPU of the future", "a CPU of the future", True),
+        (None, "znver4", False),
+        (None, None, False),
+    ],
+)
+def test_cores_of_a_family_start_as_many_multiply_adds_in_a_cycle(
+    one: str | None, other: str | None, same: bool
+) -> None:
+    assert same_family(one, other) is same
+    assert same_family(other, one) is same
