@@ -109,9 +109,11 @@ def _print(report: _Report) -> None:
     click.echo(f"{report.log}: {held} that can be applied")
     for header, counts in report.usable.items():
         held = f"{_count(counts['winner'], 'winner')}, {_count(counts['trial'], 'trial')}"
+        core = header.microarchitecture or "microarchitecture not recorded"
         click.echo(
-            f"  {held} for {header.target}: {header.cpu}, {_count(header.threads, 'thread')}, {header.date}, "
-            f"paddle-tvm {header.paddle_tvm}, TVM {header.tvm}"
+            f"  {held} for {header.target}: {header.cpu} ({core}), "
+            f"{_count(header.threads, 'thread')}, {header.date}, paddle-tvm {header.paddle_tvm}, "
+            f"TVM {header.tvm}"
         )
     for name, lines in (("stale", report.stale), ("damaged", report.bad)):
         for line, reason in lines:

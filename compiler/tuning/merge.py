@@ -24,7 +24,7 @@ class Merged:
 
 
 def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, force: bool = False) -> Merged:
-    """Write the best winner for each target class, number of threads and workload into one log.
+    """Write the best winner for each target class, microarchitecture, thread count and workload into one log.
 
     The best is that with the largest gain over its default; of equals, the fastest. The same records give
     the same bytes, in whatever order they come.
@@ -91,11 +91,11 @@ _Line = tuple[bytes, int, bytes]
 
 
 def _best(entries: Sequence[Entry]) -> set[_Line]:
-    best: dict[tuple[str, int, str], tuple[tuple[float, float, bytes], _Line]] = {}
+    best: dict[tuple[str, str | None, int, str], tuple[tuple[float, float, bytes], _Line]] = {}
     for entry in entries:
         header, winner = entry.header, entry.record
         if isinstance(winner, Winner):
-            key = (header.target, header.threads, winner.workload.key)
+            key = (header.target, header.microarchitecture, header.threads, winner.workload.key)
             found = (best_first(header, winner), (encode(header), 0, encode(winner)))
             best[key] = min(best[key], found) if key in best else found
     return {line for _, line in best.values()}

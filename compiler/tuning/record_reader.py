@@ -72,6 +72,9 @@ class _Fields:
     def text(self, name: str) -> str:
         return str(self.take(name, str))
 
+    def text_or_none(self, name: str) -> str | None:
+        return None if self.values.get(name, "") is None else self.text(name)
+
     def positive(self, name: str) -> int:
         number = int(self.take(name, int))
         if number < 1:
@@ -124,6 +127,8 @@ def _header(fields: _Fields) -> Header:
     header = Header(
         target=fields.text("target"),
         cpu=fields.text("cpu"),
+        # Headers of schema 1 that were written again, by a merge, have null.
+        microarchitecture=fields.text_or_none("microarchitecture") if schema > 1 else None,
         features=tuple(_of_type(name, str, "features") for name in fields.take("features", list)),
         threads=fields.positive("threads"),
         date=fields.text("date"),

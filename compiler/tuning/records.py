@@ -1,6 +1,7 @@
 """What a tuning log is made of, and how that stands in it as JSON; docs/tuning.md describes it.
 
-History of ``SCHEMA``: 1 (November 2026) is the first.
+History of ``SCHEMA``: 1 (November 2026) is the first; 2 (November 2026) names the microarchitecture that
+measured.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     # It imports TVM, which reading the logs' paths does not need.
     from paddle_tvm.targets.base import Target
 
-SCHEMA = 1
+SCHEMA = 2
 
 Seconds: TypeAlias = Mapping[int, float]
 """Seconds of a call, by the number of threads."""
@@ -36,6 +37,8 @@ class Header:
         The target class; records hold for no other.
     cpu
         The CPU's name.
+    microarchitecture
+        LLVM's name of the CPU; None in headers of schema 1, which do not say.
     features
         CPU features that the measured code could use.
     threads
@@ -48,6 +51,7 @@ class Header:
 
     target: str
     cpu: str
+    microarchitecture: str | None
     features: tuple[str, ...]
     threads: int
     date: str
@@ -62,6 +66,7 @@ class Header:
             "tvm": self.tvm,
             "target": self.target,
             "cpu": self.cpu,
+            "microarchitecture": self.microarchitecture,
             "features": list(self.features),
             "threads": self.threads,
             "date": self.date,
@@ -70,9 +75,13 @@ class Header:
 
 def header_here(target: Target, threads: int) -> Header:
     """The header of a run that begins now, on this machine."""
+    # Only now, because it imports TVM.
+    from paddle_tvm.targets.x86.cpus import microarchitecture_here
+
     return Header(
         target=target.target_class,
         cpu=cpu_info().get("model name", "unknown"),
+        microarchitecture=microarchitecture_here(),
         features=target.features,
         threads=threads,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -15,7 +15,8 @@ from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.cost_model import CostModel
 from paddle_tvm.compiler.tuning.finalists import WORSE, compare_with_defaults
 from paddle_tvm.compiler.tuning.graph_search import alternatives, search_graph
-from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, read_log
+from paddle_tvm.compiler.tuning.known_trials import known_trials
+from paddle_tvm.compiler.tuning.log import LogWriter, Skipped
 from paddle_tvm.compiler.tuning.measure import Measurer
 from paddle_tvm.compiler.tuning.model_run import ModelRun
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
@@ -121,7 +122,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     header = _header(target, options)
     writer = LogWriter(log, header)
     writer.append([])
-    known, skipped = _read(log, header)
+    known, skipped = known_trials(log, header)
     for line in skipped:
         listener.note(f"{line.path}:{line.line}: {line.reason}; the line is skipped")
     with scratch_directory("paddle-tvm-tune") as folder:
@@ -191,8 +192,11 @@ def _target(options: TuneOptions) -> Target:
 
 def _header(target: Target, options: TuneOptions) -> Header:
     header = header_here(target, options.threads)
-    # Other machines than this one measure.
-    return header if options.rpc is None else replace(header, cpu=f"machines of key {options.rpc[2]}")
+    if options.rpc is None:
+        return header
+    # Other machines than this one measure, of the kind that the model is compiled for.
+    key = options.rpc[2]
+    return replace(header, cpu=f"machines of key {key}", microarchitecture=target.microarchitecture)
 
 
 def _measurer(target: Target, options: TuneOptions) -> Measurer:
@@ -201,20 +205,6 @@ def _measurer(target: Target, options: TuneOptions) -> Measurer:
     from paddle_tvm.compiler.tuning.rpc import RpcMeasurer
 
     return RpcMeasurer(target, options.threads, *options.rpc, seed=options.seed)
-
-
-def _read(log: Path, here: Header) -> tuple[dict[Workload, list[Outcome]], list[Skipped]]:
-    """Trials of the log that were measured as this run measures, and the lines that hold no record."""
-    known: dict[Workload, list[Outcome]] = {}
-    skipped = []
-    for entry in read_log(log):
-        if isinstance(entry, Skipped):
-            skipped.append(entry)
-        elif isinstance(entry.record, Trial):
-            header = entry.header
-            if (header.target, header.cpu, header.threads) == (here.target, here.cpu, here.threads):
-                known.setdefault(entry.record.workload, []).append(entry.record.outcome)
-    return known, skipped
 
 
 def _is_asked(task: Task, options: TuneOptions) -> bool:

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tuning_records import Log, Rows, header, trial, winner
 
+from paddle_tvm.compiler.tuning.known_trials import known_trials
 from paddle_tvm.compiler.tuning.log import (
     Checked,
     Entry,
@@ -171,9 +172,24 @@ def test_records_without_a_header_are_skipped(tmp_path: Path) -> None:
 
 def test_records_of_a_newer_schema_are_stale(log: Log) -> None:
     path = log("a.jsonl", HERE, *RECORDS)
-    path.write_bytes(path.read_bytes().replace(b'"schema":1', b'"schema":7') + b"\n\n")
+    path.write_bytes(path.read_bytes().replace(b'"schema":2', b'"schema":7') + b"\n\n")
     assert [line.stale for line in skipped(path)] == [True] * 6
     assert not usable(path)
+
+
+def test_trials_of_the_same_kind_of_machine_count_as_known(log: Log) -> None:
+    path = log("a.jsonl", HERE, RECORDS[0], winner(Rows(8, 8), {"tile": 2, "wide": 1}))
+    # Of another class, CPU, microarchitecture and number of threads.
+    log("a.jsonl", THERE, RECORDS[1])
+    log("a.jsonl", header(cpu="Another CPU"), RECORDS[1])
+    log("a.jsonl", header(microarchitecture="znver4"), RECORDS[2])
+    log("a.jsonl", header(threads=4), RECORDS[3])
+    # An earlier version did not write the microarchitecture.
+    log("a.jsonl", header(microarchitecture=None), RECORDS[4])
+    path.write_bytes(path.read_bytes() + b"?\n")
+    known, skipped = known_trials(path, HERE)
+    assert known == {record.workload: [record.outcome] for record in (RECORDS[0], RECORDS[4])}
+    assert len(skipped) == 1
 
 
 def test_a_file_without_its_last_line_break_is_whole(log: Log) -> None:
@@ -305,6 +321,19 @@ def test_a_merge_keeps_the_best_winner_of_each_workload_class_and_thread_count(
     merge_logs([tmp_path / "ab.jsonl"], tmp_path / "again.jsonl")
     contents = {(tmp_path / name).read_bytes() for name in ("ab.jsonl", "ba.jsonl", "again.jsonl")}
     assert len(contents) == 1
+
+
+def test_a_merge_keeps_what_was_measured_on_other_cores(log: Log, tmp_path: Path) -> None:
+    headers = [header(microarchitecture=name) for name in ("znver4", "sapphirerapids", None)]
+    for number, under in enumerate(headers):
+        log("a.jsonl", under, winner(Rows(8, 8), FORM, gain=1.2 + number / 10))
+        log("b.jsonl", under, winner(Rows(8, 8), FORM, gain=1.1))
+    merged = merge_logs([tmp_path / "b.jsonl", tmp_path / "a.jsonl"], tmp_path / "ab.jsonl")
+    assert merged.winners == 3
+    found = {entry.header: entry.record for entry in entries(tmp_path / "ab.jsonl")}
+    assert found == {
+        under: winner(Rows(8, 8), FORM, gain=1.2 + number / 10) for number, under in enumerate(headers)
+    }
 
 
 def test_a_merge_keeps_trials_if_asked(log: Log, tmp_path: Path) -> None:

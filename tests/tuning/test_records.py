@@ -18,6 +18,7 @@ from paddle_tvm.compiler.tuning.record_reader import BadRecordError, StaleRecord
 from paddle_tvm.compiler.tuning.records import SCHEMA, Trial, Winner, encode, header_here
 from paddle_tvm.targets.workload import workload_from_json
 from paddle_tvm.targets.x86 import x86_target
+from paddle_tvm.targets.x86.cpus import codegen
 from paddle_tvm.targets.x86.workloads import Conv2d
 
 CONVOLUTION = Conv2d(1, 56, None, 64, 64, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, 16, 16)
@@ -56,7 +57,17 @@ def test_the_header_of_this_machine_reads_as_it_was_written() -> None:
     here = header_here(x86_target("haswell"), threads=2)
     assert here.target == "x86-avx2"
     assert "fma" in here.features
+    assert here.microarchitecture == codegen.llvm_get_system_cpu()
     assert decode(encode(here)) == here
+
+
+def test_a_header_of_schema_1_reads_and_names_no_microarchitecture() -> None:
+    fields = json.loads(encode(header())) | {"schema": 1}
+    del fields["microarchitecture"]
+    old = decode(json.dumps(fields).encode())
+    assert old == header(microarchitecture=None)
+    # A merge writes it again, in the schema of today.
+    assert decode(encode(old)) == old
 
 
 def test_a_header_comes_first_and_says_its_schema() -> None:
@@ -107,6 +118,14 @@ DAMAGED = {
     "null": (_changed(workload=json.loads(Rows(8, 8).key) | {"width": None}), "workload.width: expected int"),
     "status": (encode(trial(Rows(8, 8), {})).replace(b'"ok"', b'"fine"'), "status: expected one of ok"),
     "failed with times": (encode(trial(Rows(8, 8), {})).replace(b'"ok"', b'"crash"'), "do not go with"),
+    "no microarchitecture": (
+        encode(header()).replace(b'"microarchitecture":"icelake-server",', b""),
+        "microarchitecture: missing",
+    ),
+    "microarchitecture": (
+        encode(header()).replace(b'"icelake-server"', b"4"),
+        "microarchitecture: expected str, got 4",
+    ),
     "header": (encode(header()).replace(b'"threads":2', b'"threads":0'), "threads: expected at least 1"),
 }
 
@@ -123,7 +142,7 @@ def test_damaged_lines_say_what_is_wrong(name: str) -> None:
 
 STALE = {
     "kind": (b'{"record":"model","seconds":1}', "kind of record 'model'"),
-    "schema": (encode(header()).replace(b'"schema":1', b'"schema":2'), "schema 2 is newer"),
+    "schema": (encode(header()).replace(b'"schema":2', b'"schema":3'), "schema 3 is newer"),
     "target": (encode(header()).replace(b"x86-avx512", b"arm64-sve"), "target class 'arm64-sve'"),
     "operator": (_changed(workload={"operator": "convolve"}), "operator 'convolve' is not known"),
     "no operator": (_changed(workload={}), "operator None is not known"),

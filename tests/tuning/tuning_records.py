@@ -47,7 +47,12 @@ class Rows(Workload):
 
 
 def header(target: str = "x86-avx512", threads: int = 2, **fields: object) -> Header:
-    values = {"cpu": "Some CPU", "features": ("avx2", "fma"), "date": "2026-11-22T10:00:00+00:00"}
+    values = {
+        "cpu": "Some CPU",
+        "microarchitecture": "icelake-server",
+        "features": ("avx2", "fma"),
+        "date": "2026-11-22T10:00:00+00:00",
+    }
     values.update({"paddle_tvm": "0.1.0", "tvm": "0.27.0", **fields})
     return Header(target=target, threads=threads, **values)  # type: ignore[arg-type]
 
