@@ -65,7 +65,8 @@ def compile(
     tuning_logs
         Logs of ``paddle-tvm tune``, whose records say which form each kernel gets.
     shipped_logs
-        Whether to use the logs that the package brings as well, where those say nothing.
+        Whether to use the logs that the package brings as well, where those say nothing; of these, what was
+        measured on the family of cores that is compiled for.
     progress
         Told of each stage.
 

@@ -21,7 +21,7 @@ from paddle_tvm.compiler.passes.lift_weights import lift_weights
 from paddle_tvm.compiler.passes.merge_forms import merge_forms
 from paddle_tvm.compiler.profiling.describe import describe_kernels
 from paddle_tvm.compiler.profiling.peak import available_threads
-from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
+from paddle_tvm.compiler.tuning.choices import ForeignForms, TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.log import Skipped
 from paddle_tvm.compiler.tuning.workload_names import name_workload
 from paddle_tvm.compiler.verify import VerificationResult, verify_artifact
@@ -68,7 +68,8 @@ class CompiledVariant:
 class CompileResult:
     """What a compilation made; a machine takes the first of ``variants`` that it can run.
 
-    ``skipped_records`` are the lines of tuning logs that could not be used.
+    ``skipped_records`` are the lines of tuning logs that could not be used; ``foreign_forms`` names the logs
+    that gave forms of another family of cores than was compiled for.
     """
 
     artifact: Path
@@ -76,6 +77,7 @@ class CompileResult:
     variants: tuple[CompiledVariant, ...]
     artifact_bytes: int
     skipped_records: tuple[Skipped, ...]
+    foreign_forms: tuple[ForeignForms, ...]
 
     @property
     def kernels(self) -> int:
@@ -164,6 +166,7 @@ def compile_model(
         artifact_bytes=sum(file.stat().st_size for file in output.rglob("*") if file.is_file()),
         # Several targets read the same logs.
         skipped_records=tuple(dict.fromkeys(line for choices in logged for line in choices.skipped)),
+        foreign_forms=tuple(forms for choices in logged for forms in choices.foreign_forms),
     )
 
 

@@ -11,7 +11,12 @@ import click
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.shape_option import parse_shapes, shape_option
 from paddle_tvm.compiler.cli.text_table import format_bytes
-from paddle_tvm.compiler.cli.tuned_forms import count_origins, describe_origins, warn_of_skipped
+from paddle_tvm.compiler.cli.tuned_forms import (
+    count_origins,
+    describe_origins,
+    note_foreign_forms,
+    warn_of_skipped,
+)
 from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.output_places import check_output, check_report_path
@@ -119,6 +124,7 @@ def compile(
         progress=progress,
     )
     warn_of_skipped(result.skipped_records)
+    note_foreign_forms(result.foreign_forms)
     if report is not None:
         from paddle_tvm.compiler.report import write_report
 
@@ -176,5 +182,13 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
         "skipped_records": [
             {"log": str(line.path), "line": line.line, "reason": line.reason}
             for line in result.skipped_records
+        ],
+        "foreign_forms": [
+            {
+                "log": str(forms.log),
+                "measured_on": list(forms.measured_on),
+                "compiled_for": forms.compiled_for,
+            }
+            for forms in result.foreign_forms
         ],
     }

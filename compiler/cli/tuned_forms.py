@@ -12,6 +12,7 @@ import click
 from paddle_tvm.targets.workload import Choice, Origin
 
 if TYPE_CHECKING:
+    from paddle_tvm.compiler.tuning.choices import ForeignForms
     from paddle_tvm.compiler.tuning.log import Skipped
 
 
@@ -37,5 +38,16 @@ def warn_of_skipped(skipped: Sequence[Skipped]) -> None:
         click.echo(
             f"warning: {log}: {count} skipped, the first is line {lines[0].line}: {lines[0].reason}; "
             f"see all of them with: paddle-tvm tune --check {log}",
+            err=True,
+        )
+
+
+def note_foreign_forms(found: Sequence[ForeignForms]) -> None:
+    """A line on stderr for each log whose forms were measured on cores of another family."""
+    for forms in found:
+        measured = ", ".join(name or "a CPU that it does not name" for name in forms.measured_on)
+        click.echo(
+            f"note: {forms.log} was measured on {measured}, and this is compiled for {forms.compiled_for}, "
+            "whose cores are of another family: what is fastest there may be slow here",
             err=True,
         )

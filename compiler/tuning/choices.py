@@ -10,9 +10,10 @@ from importlib.resources import files
 from math import inf, log2
 from pathlib import Path
 
-from paddle_tvm.compiler.tuning.log import Skipped, read_log
+from paddle_tvm.compiler.tuning.log import Entry, Skipped, read_log
 from paddle_tvm.compiler.tuning.records import Winner
 from paddle_tvm.targets.base import Target
+from paddle_tvm.targets.core_families import same_family
 from paddle_tvm.targets.workload import Choice, Config, GraphWorkload, Origin, Workload
 
 # A form that was measured to gain less than this over the default is not taken for it.
@@ -28,14 +29,27 @@ def shipped_logs(target: Target) -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True)
+class ForeignForms:
+    """A log gave forms that were measured on cores of another family than those that are compiled for.
+
+    ``measured_on`` and ``compiled_for`` are LLVM's names, None where the log names no CPU.
+    """
+
+    log: Path
+    measured_on: tuple[str | None, ...]
+    compiled_for: str
+
+
+@dataclass(frozen=True)
 class _Known:
     """A winner, and in which order it is asked among those of its workload."""
 
-    rank: tuple[bool, bool, int, float, float, str, str]
+    rank: tuple[bool, bool, bool, int, float, float, str, str]
     winner: Winner
-    threads: int
+    entry: Entry
     gain: float
     source: str
+    is_foreign: bool
 
     @property
     def improves(self) -> bool:
@@ -50,13 +64,17 @@ class TunedChoices:
     family whose sizes are nearest, up to a factor of two), where it has such a form and the analytic model
     takes it for about as good as the default; else the default. So it does where the record says that nothing
     is at least 2 % faster than the default. Of several records, those of the user's logs count before those
-    shipped, then those measured with the most threads that are no more than asked for, then the larger gain.
-    The order of the logs does not matter.
+    shipped, then those measured on cores of the target's family (``core_families``), then those measured with
+    the most threads that are no more than asked for, then the larger gain. The order of the logs does not
+    matter.
+
+    Shipped records from cores of another family are not looked at: nobody has asked for them, and what is
+    fastest on one core may be slow on the other. The user's are, and ``foreign_forms`` says so.
 
     Parameters
     ----------
     target
-        What is compiled for. Records of another target class are not looked at.
+        What is compiled for. Records of another target class are not looked at, whoever has them.
     logs
         The user's logs.
     shipped
@@ -89,12 +107,13 @@ class TunedChoices:
     ) -> None:
         self._fixed = fixed or {}
         self.made: dict[str, Choice] = {}
-        self._threads_of: dict[str, int] = {}
+        self._target = target
+        self._used: dict[str, _Known] = {}
         skipped: list[Skipped] = []
         known: defaultdict[Workload, list[_Known]] = defaultdict(list)
         for brought, paths in ((False, logs), (True, shipped)):
             for path in paths:
-                for winner in _winners(path, target.target_class, brought, threads, skipped):
+                for winner in _winners(path, target, brought, threads, skipped):
                     known[winner.winner.workload].append(winner)
         self.skipped = tuple(skipped)
         self._known: Mapping[Workload, Sequence[_Known]] = {
@@ -119,8 +138,20 @@ class TunedChoices:
     @property
     def threads(self) -> int | None:
         """The number of threads that all records in use were measured with; None where there is no such."""
-        used = set(self._threads_of.values())
+        used = {known.entry.header.threads for known in self._used.values()}
         return used.pop() if len(used) == 1 else None
+
+    @property
+    def foreign_forms(self) -> tuple[ForeignForms, ...]:
+        """The user's logs whose forms are in use and were measured on cores of another family."""
+        measured: defaultdict[Path, set[str | None]] = defaultdict(set)
+        for known in self._used.values():
+            if known.is_foreign:
+                measured[known.entry.path].add(known.entry.header.microarchitecture)
+        return tuple(
+            ForeignForms(path, tuple(sorted(names, key=str)), self._target.microarchitecture)
+            for path, names in sorted(measured.items())
+        )
 
     def _choose(self, workload: Workload) -> Choice:
         if workload.key in self._fixed:
@@ -135,7 +166,7 @@ class TunedChoices:
         config, default = dict(known.winner.config), workload.default()
         if not known.improves or config == dict(default):
             return Choice(default)
-        self._threads_of[workload.key] = known.threads
+        self._used[workload.key] = known
         return Choice(config, origin, known.source)
 
     def _neighbour(self, workload: Workload) -> _Known | None:
@@ -153,23 +184,26 @@ class TunedChoices:
 
 
 def _winners(
-    path: Path, target_class: str, brought: bool, threads: int | None, skipped: list[Skipped]
+    path: Path, target: Target, brought: bool, threads: int | None, skipped: list[Skipped]
 ) -> Iterator[_Known]:
     for entry in read_log(path):
         if isinstance(entry, Skipped):
             skipped.append(entry)
             continue
         winner, measured = entry.record, entry.header.threads
-        if entry.header.target != target_class or not isinstance(winner, Winner):
+        if entry.header.target != target.target_class or not isinstance(winner, Winner):
+            continue
+        foreign = not same_family(entry.header.microarchitecture, target.microarchitecture)
+        if foreign and brought:
             continue
         gain = winner.gain(measured)
         source = f"{path.name}:{entry.line}"
         beyond = threads is not None and measured > threads
         rank = (
-            *(brought, beyond, measured if beyond else -measured),
+            *(brought, foreign, beyond, measured if beyond else -measured),
             *(-gain, winner.seconds[measured], json.dumps(dict(winner.config), sort_keys=True), source),
         )
-        yield _Known(rank, winner, measured, gain, source)
+        yield _Known(rank, winner, entry, gain, source, foreign)
 
 
 def _distance(workload: Workload, other: Workload) -> float:

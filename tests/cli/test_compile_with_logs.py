@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.manifest import MODEL_FILE, Variant
 from paddle_tvm.targets.workload import Config, Workload
 from paddle_tvm.targets.x86 import x86_target
+from paddle_tvm.targets.x86.cpus import codegen
 
 SHAPE = "x=1,3,24,24"
 
@@ -37,12 +38,13 @@ class Tuned:
 
     log: Path
     kernel: str
+    workload: Workload
     config: Config
 
 
-def write_log(path: Path, workload: Workload, config: Config, mcpu: str | None = None) -> Path:
+def write_log(path: Path, workload: Workload, config: Config, mcpu: str | None = None, **header: Any) -> Path:
     record = Winner(workload, config, {2: 1e-3, 1: 2e-3}, workload.default(), {2: 2e-3, 1: 4e-3})
-    LogWriter(path, header_here(x86_target(mcpu), threads=2)).append([record])
+    LogWriter(path, replace(header_here(x86_target(mcpu), threads=2), **header)).append([record])
     return path
 
 
@@ -65,7 +67,7 @@ def tuned(saved_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     kernel, workload = convolution(kernels(folder / "default.pdtvm"))
     config = next(config for config in workload.candidates() if config.get("points") == 3)
     assert config != workload.default()
-    return Tuned(write_log(folder / "mine.jsonl", workload, config), kernel, config)
+    return Tuned(write_log(folder / "mine.jsonl", workload, config), kernel, workload, config)
 
 
 def compile_with(run: Run, model: Path, output: Path, *arguments: object) -> Any:
@@ -124,6 +126,43 @@ def test_a_log_of_other_instructions_changes_nothing(run: Run, model: Path, tmp_
     compile_with(run, model, second, "--tuning-log", log, "--no-tuning-logs")
     assert variant(second).tuning == variant(first).tuning
     assert (second / "model.so").read_bytes() == (first / "model.so").read_bytes()
+
+
+def test_a_log_of_other_cores_is_applied_and_one_line_says_so(
+    run: Run, model: Path, tuned: Tuned, tmp_path: Path
+) -> None:
+    log = write_log(
+        tmp_path / "other.jsonl", tuned.workload, tuned.config, microarchitecture="a CPU of the future"
+    )
+    result = compile_with(
+        run, model, tmp_path / "out.pdtvm", "--tuning-log", log, "--no-tuning-logs", "--json"
+    )
+    (note,) = [line for line in result.err.splitlines() if line.startswith("note:")]
+    here = x86_target().microarchitecture
+    assert note.startswith(
+        f"note: {log} was measured on a CPU of the future, and this is compiled for {here}, whose cores"
+    )
+    content = json.loads(result.out)
+    assert content["variants"][0]["forms"]["tuned"] == 1
+    assert content["foreign_forms"] == [
+        {"log": str(log), "measured_on": ["a CPU of the future"], "compiled_for": here}
+    ]
+    # Nothing is said where all is of this machine.
+    result = compile_with(run, model, tmp_path / "own.pdtvm", "--tuning-log", tuned.log, "--no-tuning-logs")
+    assert "note:" not in result.err
+
+
+def test_for_a_named_cpu_the_artifact_does_not_depend_on_this_machine(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = []
+    for here in ("znver4", "emeraldrapids"):
+        monkeypatch.setattr(codegen, "llvm_get_system_cpu", lambda here=here: here)
+        compile_with(run, model, tmp_path / here, "--mcpu", "znver4")
+        contents.append(
+            {path.name: path.read_bytes() for path in (tmp_path / here).rglob("*") if path.is_file()}
+        )
+    assert contents[0] == contents[1]
 
 
 def test_equal_logs_give_equal_artifacts(run: Run, model: Path, tuned: Tuned, tmp_path: Path) -> None:

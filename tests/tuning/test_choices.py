@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tuning_records import Log, Rows, header, trial, winner
 
-from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
-from paddle_tvm.compiler.tuning.log import LogWriter
+from paddle_tvm.compiler.tuning.choices import ForeignForms, TunedChoices, shipped_logs
+from paddle_tvm.compiler.tuning.log import Entry, LogWriter, read_log
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.workload import Choice
 from paddle_tvm.targets.x86 import X86Target, x86_target
+from paddle_tvm.targets.x86.cpus import codegen
 from paddle_tvm.targets.x86.workloads import Conv2d
 
 HERE = header()
@@ -84,6 +85,62 @@ def test_the_users_logs_count_before_shipped_ones(log: Log) -> None:
     assert AVX512.of(Rows(8, 8), mine, shipped=[shipped]) == Choice(FORM, "tuned", "mine.jsonl:2")
     unchanged = log("unchanged.jsonl", HERE, winner(Rows(8, 8), Rows(8, 8).default()))
     assert AVX512.of(Rows(8, 8), unchanged, shipped=[shipped]) == DEFAULT
+
+
+def test_shipped_records_hold_for_cores_of_their_family_alone(log: Log) -> None:
+    def origins(measured_on: str | None, mcpu: str) -> list[str]:
+        shipped = log(f"{measured_on}.jsonl", header(microarchitecture=measured_on), winner(Rows(8, 8), FORM))
+        choices = TunedChoices(x86_target(mcpu), shipped=[shipped])
+        found = [choices.of(workload).origin for workload in (Rows(8, 8), Rows(8, 9))]
+        assert choices.foreign_forms == ()
+        return found
+
+    assert origins("znver4", "znver4") == ["tuned", "transferred"]
+    assert origins("emeraldrapids", "icelake-server") == ["tuned", "transferred"]
+    assert origins("znver4", "sapphirerapids") == ["default", "default"]
+    assert origins("icelake-client", "icelake-server") == ["default", "default"]
+    assert origins(None, "znver4") == ["default", "default"]
+
+
+def test_without_a_named_cpu_shipped_records_are_those_of_this_machine(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = x86_target()
+    shipped = log("a.jsonl", header(here.target_class, microarchitecture="znver4"), winner(Rows(8, 8), FORM))
+    for name, origin in (("znver4", "tuned"), ("emeraldrapids", "default")):
+        monkeypatch.setattr(codegen, "llvm_get_system_cpu", lambda name=name: name)
+        assert TunedChoices(x86_target(), shipped=[shipped]).of(Rows(8, 8)).origin == origin
+        # With a name, nothing depends on the machine.
+        assert TunedChoices(x86_target("icelake-server"), shipped=[shipped]).of(Rows(8, 8)) == DEFAULT
+
+
+@pytest.mark.parametrize("measured_on", ["znver4", None])
+def test_the_users_records_of_other_cores_apply_and_are_named(log: Log, measured_on: str | None) -> None:
+    under = header(microarchitecture=measured_on)
+    path = log("mine.jsonl", under, winner(Rows(8, 8), FORM), winner(Rows(8, 64), Rows(8, 64).default()))
+    choices = TunedChoices(AVX512.target, [path])
+    # Nothing of them is in use yet; then nothing but the default.
+    assert choices.foreign_forms == ()
+    assert choices.of(Rows(8, 64)) == DEFAULT
+    assert choices.foreign_forms == ()
+    assert choices.of(Rows(8, 8)) == Choice(FORM, "tuned", "mine.jsonl:2")
+    assert choices.foreign_forms == (ForeignForms(path, (measured_on,), "icelake-server"),)
+
+
+def test_records_of_the_cores_that_are_compiled_for_count_before_others(log: Log) -> None:
+    other = {"tile": 8, "wide": 1}
+    path = log(
+        "mine.jsonl", header(microarchitecture="znver4", threads=4), winner(Rows(8, 8), other, 3, 1e-4, 4)
+    )
+    log("mine.jsonl", header(microarchitecture="cascadelake"), winner(Rows(8, 8), FORM, 1.1))
+    choices = TunedChoices(AVX512.target, [path], threads=4)
+    assert choices.of(Rows(8, 8)) == Choice(FORM, "tuned", "mine.jsonl:4")
+    assert choices.foreign_forms == ()
+    assert Chooser(x86_target("znver4")).of(Rows(8, 8), path).config == other
+    # Who names a log asks for it, whatever it was measured on.
+    foreign = log("foreign.jsonl", header(microarchitecture="znver4"), winner(Rows(8, 8), other))
+    shipped = log("shipped.jsonl", HERE, winner(Rows(8, 8), FORM))
+    assert AVX512.of(Rows(8, 8), foreign, shipped=[shipped]).config == other
 
 
 def test_a_form_that_this_version_lacks_gives_way_to_the_next_best(log: Log) -> None:
@@ -173,12 +230,23 @@ def test_a_log_that_is_missing_is_refused(tmp_path: Path) -> None:
         TunedChoices(AVX512.target, [tmp_path / "none.jsonl"])
 
 
-def test_shipped_logs_are_sound_and_of_their_class() -> None:
+def test_shipped_logs_are_sound_and_of_their_class_and_name_who_measured() -> None:
     for mcpu in ("icelake-server", "haswell", "x86-64"):
         target = x86_target(mcpu)
         logs = shipped_logs(target)
         assert all(log.parent.name == target.target_class for log in logs)
         assert not TunedChoices(target, shipped=logs).skipped
+        entries = [entry for log in logs for entry in read_log(log) if isinstance(entry, Entry)]
+        assert all(entry.header.microarchitecture is not None for entry in entries)
+
+
+def test_what_was_measured_on_zen_4_is_shipped_for_zen_4_alone() -> None:
+    (path,) = shipped_logs(x86_target("znver4"))
+    workloads = {entry.record.workload for entry in read_log(path) if isinstance(entry, Entry)}
+    for mcpu, applied in (("znver4", True), ("sapphirerapids", False), ("znver5", False)):
+        choices = TunedChoices(x86_target(mcpu), shipped=[path])
+        origins = {choices.of(workload).origin for workload in workloads}
+        assert ("tuned" in origins) is applied
 
 
 winners = st.builds(
