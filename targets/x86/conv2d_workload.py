@@ -108,7 +108,8 @@ class Conv2d(PackedWorkload):
         m = self._winograd()
         if m is not None:
             return _plan_config(m, best_plan(self._work(m)))
-        tile = choose_tile(self._points(), self._blocks(), self.lanes)
+        points, flat = self._points()
+        tile = choose_tile(points, self._blocks(), self.lanes, chunked=flat)
         return {"winograd": 0, "points": tile.points, "blocks": tile.blocks}
 
     def candidates(self) -> Sequence[Config]:
@@ -122,7 +123,7 @@ class Conv2d(PackedWorkload):
             work = self._work(config["winograd"])
             return relative_cost(work, _plan(config)) <= _ABOUT * relative_cost(work, _plan(default))
         efficiency, best = (
-            tile_efficiency(Tile(form["points"], form["blocks"]), self._points())
+            tile_efficiency(Tile(form["points"], form["blocks"]), self._points()[0])
             for form in (config, default)
         )
         return _ABOUT * efficiency >= best
@@ -178,13 +179,15 @@ class Conv2d(PackedWorkload):
         """Vectors of output channels of a group."""
         return int(ceil_div(self.outputs // self.groups, self.lanes))
 
-    def _points(self) -> int | None:
-        points, _ = tiled_points(self.window, self.rows, self.columns)
-        return points if isinstance(points, int) else None
+    def _points(self) -> tuple[int | None, bool]:
+        """Positions along the tiled axis, and whether that is rows and columns in one."""
+        points, flat = tiled_points(self.window, self.rows, self.columns)
+        return (points if isinstance(points, int) else None), flat
 
     def _direct_forms(self) -> Iterator[Config]:
         rows, columns = self._output()
-        for tile in possible_tiles(self._points(), self._blocks(), self.lanes):
+        points, _ = self._points()
+        for tile in possible_tiles(points, self._blocks(), self.lanes):
             form = {"winograd": 0, "points": tile.points, "blocks": tile.blocks}
             yield form
             units = rows

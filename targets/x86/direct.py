@@ -54,7 +54,8 @@ def direct_tile(data: relax.Expr, window: Window, total: int, lanes: int, groups
     """The register tile of a direct convolution; its vectors belong to one group."""
     rows, columns = (extent(data.ty.shape[axis]) for axis in (2, 3))
     blocks = ceil_div(total // groups, lanes)
-    return choose_tile(tiled_points(window, rows, columns)[0], blocks, lanes)
+    points, flat = tiled_points(window, rows, columns)
+    return choose_tile(points, blocks, lanes, chunked=flat)
 
 
 def tiled_points(window: Window, rows: Any, columns: Any) -> tuple[Any, bool]:

@@ -16,6 +16,7 @@ from paddle_tvm.targets.x86.clipping import clip_tiles
 from paddle_tvm.targets.x86.division import truncate_divisions, truncate_shifted_divisions
 from paddle_tvm.targets.x86.overlap import overlap_tiles
 from paddle_tvm.targets.x86.partitioning import partition_loops
+from paddle_tvm.targets.x86.prefetch import prefetch_weights
 from paddle_tvm.targets.x86.registers import split_registers
 from paddle_tvm.targets.x86.vector_math import expand_vector_math
 
@@ -35,6 +36,7 @@ def _pass(rewrite: Callable[[tirx.PrimFunc], tirx.PrimFunc]) -> Any:
 def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir.IRModule:
     """Lower the TIR functions of a module to calls and loops."""
     passes: list[Any] = [
+        _pass(prefetch_weights),
         s_tir.transform.CanonicalizeLoop(),
         s_tir.transform.LowerInitBlock(),
         s_tir.transform.PlanAndUpdateBufferAllocationLocation(),

@@ -34,6 +34,8 @@ _POINTS_OF_UNKNOWN = 4
 # Kernels on feature maps are divided among threads by rows, in about so many chunks: then a thread finds
 # most of what it reads in the caches of its own core, where it wrote it in the kernel before.
 ROW_CHUNKS = 8
+# What a tile of 4 x 4 reaches. Measured: larger ones with as few positions in vain are no faster.
+_ENOUGH = 0.8
 # So few output channels leave most lanes of a block empty: their tensors stay plain.
 FEW_CHANNELS = 3
 
@@ -80,7 +82,7 @@ def fitting_lanes(channels: int, lanes: int) -> int:
     return lanes
 
 
-def choose_tile(points: int | tirx.Expr | None, blocks: int, lanes: int) -> Tile:
+def choose_tile(points: int | tirx.Expr | None, blocks: int, lanes: int, chunked: bool = False) -> Tile:
     """The tile with the most multiply-adds for each load, counting positions that are computed in vain.
 
     Parameters
@@ -91,10 +93,22 @@ def choose_tile(points: int | tirx.Expr | None, blocks: int, lanes: int) -> Tile
         Number of vectors that the output channels fill.
     lanes
         float32 values in a vector.
+    chunked
+        Whether threads take chunks of tiles along that axis: then their number should divide into some.
     """
-
     tiles = possible_tiles(points, blocks, lanes)
-    return max(tiles, key=lambda tile: (tile_efficiency(tile, points), tile.points))
+    if chunked and isinstance(points, int):
+        even = [tile for tile in tiles if row_chunks(-(-points // tile.points)) is not None]
+        tiles = even or tiles
+    return max(
+        tiles, key=lambda tile: (tile_efficiency(tile, points), -tile.points * tile.blocks, tile.points)
+    )
+
+
+def row_chunks(length: int) -> int | None:
+    """In how many equal chunks threads take so many rows, or tiles; None where none is about right."""
+    fitting = [count for count in range(ROW_CHUNKS // 2, 2 * ROW_CHUNKS + 1) if length % count == 0]
+    return min(fitting, key=lambda count: abs(count - ROW_CHUNKS), default=None)
 
 
 def tile_efficiency(tile: Tile, points: int | tirx.Expr | None) -> float:
@@ -104,31 +118,33 @@ def tile_efficiency(tile: Tile, points: int | tirx.Expr | None) -> float:
     """
     used = points / (-(-points // tile.points) * tile.points) if isinstance(points, int) else 1.0
     multiplies = tile.points * tile.blocks
-    # A load of a vector and a broadcast load each cost about half a multiply-add of issue slots.
-    return used * multiplies / (multiplies + 0.5 * (tile.points + tile.blocks))
+    # A load of a vector and a broadcast load each cost about half a multiply-add of issue slots. With four
+    # times as many multiply-adds, loads are in nobody's way any more.
+    return used * min(_ENOUGH, multiplies / (multiplies + 0.5 * (tile.points + tile.blocks)))
 
 
 def possible_tiles(points: int | tirx.Expr | None, blocks: int, lanes: int) -> list[Tile]:
     """The tiles that fit into the registers; parameters as for ``choose_tile``."""
-    # Measured on AVX-512: with more than half of the registers as accumulators LLVM begins to spill. With
-    # 16 registers, a step's weights and one broadcast value leave fewer still.
     registers = _registers(lanes)
-    budget = registers // 2 if lanes == 16 else registers - 4
+    # Beside the accumulators there are a step's weights and one broadcast value; where there are 16, LLVM
+    # spills with more than 12 of them.
+    most = registers if lanes == 16 else registers - 4
     return [
         Tile(count, width)
         for width in (1, 2, 3, 4)
         if blocks % width == 0
         for count in range(1, 15 if isinstance(points, int) or blocks == 1 else _POINTS_OF_UNKNOWN + 1)
-        if count * width <= budget and count * width + width < registers
+        if count * width <= most and count * width + width < registers
     ]
 
 
 def gemm_tile(lanes: int) -> Tile:
     """Rows and vectors of columns in a tile of a matrix product.
 
-    Measured: with 16 registers, 4 rows by 3 vectors are a sixth slower than 4 by 2.
+    Measured: with 16 registers, 4 rows by 3 vectors are a sixth slower than 4 by 2; with 32, 6 by 4 are 4 %
+    faster than 4 by 4, on cores of two multiply-adds a cycle.
     """
-    return Tile(4, 4) if lanes == 16 else Tile(6, 2)
+    return Tile(6, 4) if lanes == 16 else Tile(6, 2)
 
 
 # Columns of a matrix product are divided into rows until there are about so many units.

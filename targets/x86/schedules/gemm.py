@@ -15,12 +15,14 @@ from typing import Any
 from tvm import s_tir, tirx
 
 from paddle_tvm.targets.x86.packing import ceil_div, extent
+from paddle_tvm.targets.x86.prefetch import are_large, prefetch
 from paddle_tvm.targets.x86.schedules.fused_stage import FusedStage, take_stage
 from paddle_tvm.targets.x86.schedules.loop_nest import (
     PARALLEL,
     SERIAL,
     UNROLLED,
     VECTORIZED,
+    int64,
     loop,
     opaque_block,
     sequence,
@@ -30,6 +32,10 @@ from paddle_tvm.targets.x86.tile import BLOCKS, LANES, TILE, UNITS, Tile
 
 # Products of fewer multiply-adds take about as long as starting the threads.
 _PARALLEL_WORK = 1 << 18
+# Every so many steps of the depth a tile asks for memory.
+_DEPTH_OF_PART = 8
+# Where it is not known how many tiles of rows there are, all ask for a part as if there were so many.
+_SHARES_OF_UNKNOWN = 8
 
 
 def schedule_gemm(schedule: s_tir.Schedule, main: Any) -> None:
@@ -162,13 +168,44 @@ class GemmKernel:
             return loop("column", 0, width, store)
 
         zero = tirx.const(0, dtype)
-        depth = self.fused.main.iter_vars[-1].dom.extent
         statements = [
             each(lambda row, column: tirx.BufferStore(sums[row], zero, [column])),
-            loop("k", 0, extent(depth), lambda k: each(lambda row, column: update(row, column, k))),
+            *self._over_depth(group, first, lambda k: each(lambda row, column: update(row, column, k))),
             *[finish(row) for row in range(count)],
         ]
         return opaque_block("tile", sums, sequence(statements))
+
+    def _over_depth(self, group: Any, first: Any, update: Callable[[Any], tirx.Stmt]) -> list[tirx.Stmt]:
+        """Sum over the depth, asking now and then for a share of the next group of columns."""
+        depth = extent(self.fused.main.iter_vars[-1].dom.extent)
+        shares = self._shares(depth)
+        if shares < 2:
+            return [loop("k", 0, depth, update)]
+        packed = self.fused.main.reads[-1].source
+        parts, rest = divmod(depth, _DEPTH_OF_PART)
+        lines = ceil_div(depth * self.tile.blocks, shares * parts)
+        tile = first // self.tile.points % shares
+
+        def part(number: Any) -> tirx.Stmt:
+            block, line, lane = (group + 1) * self.tile.blocks, (tile * parts + number) * lines, int64(0)
+            asked = [prefetch(packed, [block, line + more, lane]) for more in range(lines)]
+            first_k = number * _DEPTH_OF_PART
+            return sequence([*asked, loop("k", 0, _DEPTH_OF_PART, lambda k: update(first_k + k))])
+
+        statements = [loop("part", 0, parts, part)]
+        if rest:
+            statements.append(loop("k", parts * _DEPTH_OF_PART, rest, update))
+        return statements
+
+    def _shares(self, depth: Any) -> int:
+        """How many tiles of rows share in asking for a group of columns; 0 where it is not worth while."""
+        *batch, rows, columns = self.shape
+        if self.batched or not (isinstance(depth, int) and isinstance(columns, int)):
+            return 0
+        if depth < _DEPTH_OF_PART or not are_large(depth * columns):
+            return 0
+        total = _count([*batch, rows])
+        return ceil_div(total, self.tile.points) if isinstance(total, int) else _SHARES_OF_UNKNOWN
 
     def _place(self, matrix: Any, row: Any) -> list[Any]:
         """Indices of a row: of its matrix, and in it."""

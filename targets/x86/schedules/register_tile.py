@@ -14,6 +14,8 @@ from tvm import s_tir, tirx
 from tvm.s_tir.schedule import ScheduleError
 
 from paddle_tvm.targets.x86.overlap import OVERLAP
+from paddle_tvm.targets.x86.packing import ceil_div
+from paddle_tvm.targets.x86.prefetch import AHEAD, are_large
 from paddle_tvm.targets.x86.schedules.blocks import (
     block_extents,
     constant_extent,
@@ -31,8 +33,8 @@ from paddle_tvm.targets.x86.tile import (
     FLAT,
     LANES,
     PHASES,
-    ROW_CHUNKS,
     TILE,
+    row_chunks,
 )
 
 # Fewer parallel units than this do not spread evenly over cores: tiles become the units.
@@ -62,6 +64,7 @@ def schedule_register_tile(schedule: s_tir.Schedule, main: Any) -> None:
                 _vectorize_epilogue(schedule, stages[0], tile_loop)
             stages = stages[1:]
     _run_in_parallel(schedule, main, units, inner)
+    _ask_ahead(schedule, main)
     _registers(schedule, main)
     for block in [*before, *stages]:
         schedule_block(schedule, block)
@@ -174,13 +177,12 @@ def _by_rows(
 
 
 def _chunks(schedule: s_tir.Schedule, main: Any, length: int | None) -> int:
-    """Chunks of equal length: as asked for, else about ``ROW_CHUNKS``, or single rows for odd lengths."""
+    """Chunks of equal length: as asked for, else about eight, or single rows for odd lengths."""
     annotations = schedule.get(main).annotations
     if CHUNKS in annotations:
         return int(annotations[CHUNKS])
     assert length is not None
-    fitting = [count for count in range(ROW_CHUNKS // 2, 2 * ROW_CHUNKS + 1) if length % count == 0]
-    return min(fitting, key=lambda count: abs(count - ROW_CHUNKS)) if fitting else length
+    return row_chunks(length) or length
 
 
 def _run_in_parallel(schedule: s_tir.Schedule, main: Any, units: list[Any], inner: list[Any]) -> None:
@@ -197,6 +199,30 @@ def _run_in_parallel(schedule: s_tir.Schedule, main: Any, units: list[Any], inne
     if inner and tiles is None:
         schedule.annotate(inner[-1], OVERLAP, int(schedule.get(main).annotations[TILE]))
     schedule.parallel(schedule.fuse(*units))
+
+
+def _ask_ahead(schedule: s_tir.Schedule, main: Any) -> None:
+    """Mark the reduction for prefetches, where weights are many and several tiles pass over each block."""
+    annotations = schedule.get(main).annotations
+    sizes = block_extents(schedule, main)
+    if (
+        BLOCKED not in annotations
+        or PHASES in annotations
+        or not all(isinstance(size, int) for size in sizes)
+    ):
+        return
+    flags = reduction_flags(schedule, main)
+    *outer, positions, channels = (size for size, flag in zip(sizes, flags, strict=True) if not flag)
+    reduction = [size for size, flag in zip(sizes, flags, strict=True) if flag]
+    tiles = ceil_div(positions, int(annotations[TILE]))
+    # What a thread takes of a block of channels.
+    shares = prod([*outer[1:], tiles])
+    if _takes_rows(schedule, main):
+        shares //= _chunks(schedule, main, tiles if FLAT in annotations else outer[-1])
+    lines = prod(reduction[1:]) * int(annotations[BLOCKS])
+    if are_large(channels * prod(reduction)) and 1 < shares <= lines:
+        loop = schedule.get_loops(main)[-3 - len(reduction)]
+        schedule.annotate(loop, AHEAD, [int(annotations[TILE]), tiles, shares])
 
 
 def _is_below(count: int, extents: list[int | None]) -> bool:

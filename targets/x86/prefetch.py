@@ -1,0 +1,99 @@
+"""Asks for the weights of the next block of channels while those of this one are used.
+
+The first tile that passes over a block of weights does so as fast as memory gives them. Where that is half of
+the time of all tiles, as with maps of 7 x 7, half of it is lost. So each tile asks for a share of the weights
+of the block that follows, which then are in the second-level cache when their turn comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import tvm_ffi
+from tvm import tirx
+from tvm.s_tir.stmt import SBlockRealize
+
+from paddle_tvm.targets.x86.packing import ceil_div, extent
+
+# Set by a schedule on the outermost reduction loop of a register tile: positions of a tile, tiles of a row,
+# and how many tiles share in asking for a block.
+AHEAD = "paddle_tvm.ahead"
+
+# What all weights of a kernel take that stay in the cache from one run to the next, if anything does.
+_SMALL_BYTES = 512 * 1024
+_SECOND_LEVEL = 2
+# Axes of a packed weight: packs, channels / step, rows, columns, step, vectors, lanes.
+_AXES_OF_WEIGHT = 7
+
+
+def are_large(weights: int) -> bool:
+    """Whether so many float32 weights are worth asking for."""
+    return weights * 4 > _SMALL_BYTES
+
+
+def prefetch(buffer: Any, index: Sequence[Any]) -> tirx.Stmt:
+    """Ask for the line of memory with an element, which may lie beyond an axis, and beyond the buffer."""
+    address = tirx.call_intrin("handle", "tirx.address_of", tirx.BufferLoad(buffer, list(index)))
+    # Data, to be read.
+    hints = [tirx.const(value, "int32") for value in (0, _SECOND_LEVEL, 1)]
+    return tirx.Evaluate(tirx.call_intrin("void", "tirx.prefetch", address, *hints))
+
+
+def prefetch_weights(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Put prefetches into every marked loop.
+
+    Requires: blocks that still have their axes. Ensures: the same results.
+    """
+
+    def ask(loop: tirx.For) -> Any:
+        if AHEAD not in loop.annotations:
+            return loop
+        body = tirx.SeqStmt([*_prefetches(loop), loop.body])
+        return tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, body)
+
+    body = tvm_ffi.structural_map(function.body, (tirx.For, ask))
+    return function if body.same_as(function.body) else function.with_body(body)
+
+
+def _prefetches(loop: tirx.For) -> Iterator[tirx.Stmt]:
+    points, tiles_of_row, shares = (int(value) for value in loop.annotations[AHEAD])
+    *rows, position, channel = _tile_start(loop)
+    weight = next(
+        region.source for region in _block(loop).block.reads if len(region.source.shape) == _AXES_OF_WEIGHT
+    )
+    packs, _, height, width, step, vectors, lanes = (extent(size) for size in weight.shape)
+    tile = position // points
+    for row in rows[1:]:
+        tile = row * tiles_of_row + tile
+    next_pack = (channel // (vectors * lanes) + 1) % packs
+    share = ceil_div(height * width * step * vectors, shares)
+    zero = tirx.IntImm("int64", 0)
+    for number in range(share):
+        line = tile % shares * share + number
+        yield prefetch(weight, [next_pack, loop.loop_var, zero, zero, zero, line, zero])
+
+
+def _block(loop: tirx.For) -> SBlockRealize:
+    """The block in the loop."""
+    found: list[SBlockRealize] = []
+    tvm_ffi.structural_walk(loop.body, (SBlockRealize, found.append))
+    (block,) = found
+    return block
+
+
+def _tile_start(loop: tirx.For) -> list[Any]:
+    """Where a tile begins, on the axes of the block that are not summed over."""
+    inner: list[tirx.Var] = []
+    tvm_ffi.structural_walk(loop.body, (tirx.For, lambda nested: inner.append(nested.loop_var)))
+
+    def first(variable: tirx.Var) -> Any:
+        is_inner = any(variable.same_as(other) for other in inner)
+        return tirx.IntImm("int64", 0) if is_inner else variable
+
+    realize = _block(loop)
+    return [
+        tvm_ffi.structural_map(value, (tirx.Var, first))
+        for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True)
+        if int(axis.iter_type) == tirx.IterVar.DataPar
+    ]
