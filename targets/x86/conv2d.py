@@ -134,7 +134,7 @@ def direct(data: te.Tensor, weight: te.Tensor, window: Window, total: int) -> te
     # TVM 0.27 loses elements of what follows where a tile spans rows and ends within a group's last vector.
     flat = flat and (groups == 1 or total // groups % lanes == 0)
     points = out_rows * out_columns if flat else out_columns
-    tile = choose_tile(points, blocks, lanes)
+    tile = choose_tile(points, blocks, lanes, depth * height * width)
     tiled = ceil_div(points, tile.points) * tile.points
     exact = isinstance(points, int) and points == tiled
     if any((*window.before, *window.after)):

@@ -96,7 +96,7 @@ def conv2d_transpose_blocked(carrier: Carrier, call: relax.Call) -> Blocked | re
         return None
     lanes = carrier.lanes_of(total)
     source = carrier.blocked(data).expr
-    tile = choose_tile(phases.steps(1), ceil_div(total, lanes), lanes)
+    tile = choose_tile(phases.steps(1), ceil_div(total, lanes), lanes, array.shape[0])
     packed = pack_phases(array, phases, extent(source.ty.shape[4]), tile.blocks, lanes)
     made = carrier.builder.call_te(
         lambda x, w: _transpose(x, w, phases, tile),
@@ -118,7 +118,7 @@ def _few_channels(carrier: Carrier, call: relax.Call, array: npt.NDArray[Any]) -
     lanes = carrier.lanes_of(products)
     source = carrier.blocked(call.args[0])
     pointwise = array.reshape(depth, products, 1, 1).transpose(1, 0, 2, 3)
-    tile = direct_tile(source.expr, POINTWISE, products, lanes)
+    tile = direct_tile(source.expr, POINTWISE, products, lanes, depth)
 
     def compute(x: te.Tensor, w: te.Tensor) -> te.Tensor:
         blocks = direct(x, w, POINTWISE, tile)

@@ -109,7 +109,7 @@ class Conv2d(PackedWorkload):
         if m is not None:
             return _plan_config(m, best_plan(self._work(m)))
         points, flat = self._points()
-        tile = choose_tile(points, self._blocks(), self.lanes, chunked=flat)
+        tile = choose_tile(points, self._blocks(), self.lanes, self._depth(), flat)
         return {"winograd": 0, "points": tile.points, "blocks": tile.blocks}
 
     def candidates(self) -> Sequence[Config]:
@@ -123,7 +123,9 @@ class Conv2d(PackedWorkload):
             work = self._work(config["winograd"])
             return relative_cost(work, _plan(config)) <= _ABOUT * relative_cost(work, _plan(default))
         efficiency, best = (
-            tile_efficiency(Tile(form["points"], form["blocks"]), self._points()[0])
+            tile_efficiency(
+                Tile(form["points"], form["blocks"]), self._points()[0], self.lanes, self._depth()
+            )
             for form in (config, default)
         )
         return _ABOUT * efficiency >= best
@@ -178,6 +180,10 @@ class Conv2d(PackedWorkload):
     def _blocks(self) -> int:
         """Vectors of output channels of a group."""
         return int(ceil_div(self.outputs // self.groups, self.lanes))
+
+    def _depth(self) -> int:
+        """Products of an output."""
+        return prod(self.weight_shape[1:])
 
     def _points(self) -> tuple[int | None, bool]:
         """Positions along the tiled axis, and whether that is rows and columns in one."""

@@ -97,7 +97,7 @@ def _direct(data: te.Tensor, weight: te.Tensor, window: Window, total: int) -> t
     taps = window.kernel[0]
     channels = planes // taps
     out_depth, out_rows, points = (window.output(size, axis) for axis, size in enumerate(sizes))
-    tile = choose_tile(points, blocks, lanes)
+    tile = choose_tile(points, blocks, lanes, planes * height * width)
     tiled = ceil_div(points, tile.points) * tile.points
     exact = isinstance(points, int) and points == tiled
     limit = None if exact else sizes[2] - 1

@@ -50,12 +50,12 @@ def pack_weight(weight: npt.NDArray[Any], width: int, vectors: int, lanes: int) 
     return np.ascontiguousarray(split.transpose(0, 3, 5, 6, 4, 1, 2))
 
 
-def direct_tile(data: relax.Expr, window: Window, total: int, lanes: int, groups: int = 1) -> Tile:
-    """The register tile of a direct convolution; its vectors belong to one group."""
+def direct_tile(data: relax.Expr, window: Window, total: int, lanes: int, depth: int) -> Tile:
+    """The register tile of a direct convolution that is not grouped and sums ``depth`` products."""
     rows, columns = (extent(data.ty.shape[axis]) for axis in (2, 3))
-    blocks = ceil_div(total // groups, lanes)
+    blocks = ceil_div(total, lanes)
     points, flat = tiled_points(window, rows, columns)
-    return choose_tile(points, blocks, lanes, chunked=flat)
+    return choose_tile(points, blocks, lanes, depth, flat)
 
 
 def tiled_points(window: Window, rows: Any, columns: Any) -> tuple[Any, bool]:

@@ -99,7 +99,7 @@ class MatMul(Workload):
 
     def agrees(self, config: Config) -> bool:
         efficiency, best = (
-            tile_efficiency(Tile(form["points"], form["blocks"]), self.rows)
+            tile_efficiency(Tile(form["points"], form["blocks"]), self.rows, self.lanes, self.depth or 0)
             for form in (config, self.default())
         )
         return _ABOUT * efficiency >= best

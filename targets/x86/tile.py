@@ -34,8 +34,12 @@ _POINTS_OF_UNKNOWN = 4
 # Kernels on feature maps are divided among threads by rows, in about so many chunks: then a thread finds
 # most of what it reads in the caches of its own core, where it wrote it in the kernel before.
 ROW_CHUNKS = 8
-# What a tile of 4 x 4 reaches. Measured: larger ones with as few positions in vain are no faster.
-_ENOUGH = 0.8
+# What a tile of 4 x 4 reaches whose weights are in the first-level cache. Measured: larger ones are no faster
+# there, and those of more than 16 accumulators a little slower, but for positions in vain.
+_ENOUGH, _ENOUGH_SUMS, _CROWDED = 0.8, 16, 0.002
+# Weights of a tile are read from the second-level cache where they take more than half of the first. Then a
+# vector of 64 bytes costs another multiply-add; all the more where two threads share a core.
+_NEAR_BYTES = 24 * 1024
 # So few output channels leave most lanes of a block empty: their tensors stay plain.
 FEW_CHANNELS = 3
 
@@ -82,7 +86,9 @@ def fitting_lanes(channels: int, lanes: int) -> int:
     return lanes
 
 
-def choose_tile(points: int | tirx.Expr | None, blocks: int, lanes: int, chunked: bool = False) -> Tile:
+def choose_tile(
+    points: int | tirx.Expr | None, blocks: int, lanes: int, depth: int = 0, chunked: bool = False
+) -> Tile:
     """The tile with the most multiply-adds for each load, counting positions that are computed in vain.
 
     Parameters
@@ -93,6 +99,8 @@ def choose_tile(points: int | tirx.Expr | None, blocks: int, lanes: int, chunked
         Number of vectors that the output channels fill.
     lanes
         float32 values in a vector.
+    depth
+        How many products are summed.
     chunked
         Whether threads take chunks of tiles along that axis: then their number should divide into some.
     """
@@ -100,9 +108,7 @@ def choose_tile(points: int | tirx.Expr | None, blocks: int, lanes: int, chunked
     if chunked and isinstance(points, int):
         even = [tile for tile in tiles if row_chunks(-(-points // tile.points)) is not None]
         tiles = even or tiles
-    return max(
-        tiles, key=lambda tile: (tile_efficiency(tile, points), -tile.points * tile.blocks, tile.points)
-    )
+    return max(tiles, key=lambda tile: (tile_efficiency(tile, points, lanes, depth), tile.points))
 
 
 def row_chunks(length: int) -> int | None:
@@ -111,16 +117,19 @@ def row_chunks(length: int) -> int | None:
     return min(fitting, key=lambda count: abs(count - ROW_CHUNKS), default=None)
 
 
-def tile_efficiency(tile: Tile, points: int | tirx.Expr | None) -> float:
+def tile_efficiency(tile: Tile, points: int | tirx.Expr | None, lanes: int, depth: int = 0) -> float:
     """The share of issue slots that multiply-adds take, of positions that are not computed in vain.
 
-    ``points`` as for ``choose_tile``.
+    Parameters as for ``choose_tile``.
     """
     used = points / (-(-points // tile.points) * tile.points) if isinstance(points, int) else 1.0
     multiplies = tile.points * tile.blocks
-    # A load of a vector and a broadcast load each cost about half a multiply-add of issue slots. With four
-    # times as many multiply-adds, loads are in nobody's way any more.
-    return used * min(_ENOUGH, multiplies / (multiplies + 0.5 * (tile.points + tile.blocks)))
+    # A load of a vector and a broadcast load each cost about half a multiply-add of issue slots.
+    loads = 0.5 * (tile.points + tile.blocks)
+    if depth * tile.blocks * lanes * 4 > _NEAR_BYTES:
+        return used * multiplies / (multiplies + loads + tile.blocks * lanes / 16)
+    crowded = _CROWDED * max(0, multiplies - _ENOUGH_SUMS)
+    return used * (min(_ENOUGH, multiplies / (multiplies + loads)) - crowded)
 
 
 def possible_tiles(points: int | tirx.Expr | None, blocks: int, lanes: int) -> list[Tile]:
