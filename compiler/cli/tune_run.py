@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from paddle_tvm.compiler.bench.suite.machine import describe_machine
 from paddle_tvm.compiler.cli.console import stderr_console, stdout_console
 from paddle_tvm.compiler.cli.main import INTERRUPTED
 from paddle_tvm.compiler.cli.tune_values import default_log
+from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.tuning import tune as tuning
 from paddle_tvm.compiler.tuning.history import Both, History
 from paddle_tvm.compiler.tuning.progress import tuning_progress
@@ -127,9 +129,20 @@ def _print(result: TuneResult, model: Path, options: TuneOptions, console: Conso
     console.print(Text(f"log: {result.log}"), soft_wrap=True)
     if not better:
         return
-    console.print(
-        Text(f"next: paddle-tvm compile {model} -o OUTPUT.pdtvm --tuning-log {result.log}"), soft_wrap=True
-    )
+    console.print(Text(f"next: {_compile_command(model, result.log, options.compile)}"), soft_wrap=True)
+
+
+def _compile_command(model: Path, log: Path, options: CompileOptions) -> str:
+    """The command that compiles as the model was tuned: for other shapes, or another CPU, forms differ."""
+    words = ["paddle-tvm", "compile", str(model), "-o", "OUTPUT.pdtvm"]
+    for mcpu in options.mcpus():
+        words += ["--mcpu", mcpu]
+    if options.frontend != "paddle":
+        words += ["--frontend", options.frontend]
+    if isinstance(options.shapes, Mapping):
+        for name, shape in options.shapes.items():
+            words += ["--shape", f"{name}={','.join(map(str, shape))}"]
+    return shlex.join([*words, "--tuning-log", str(log)])
 
 
 def _table(comparisons: list[Comparison], threads: int, width: int) -> Table:

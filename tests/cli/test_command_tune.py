@@ -134,6 +134,16 @@ def test_the_result_says_what_became_faster_and_what_to_do_next(
     assert "Tuning of" in report.read_text()
 
 
+def test_the_next_command_compiles_as_the_model_was_tuned(
+    run: Run, tuner: Tuner, saved_model: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.jsonl"
+    tuned_as = ["--mcpu", "haswell", "--shape", "x=1,3,32,32"]
+    lines = run("tune", saved_model, "-o", log, "--threads", 2, *tuned_as).out.splitlines()
+    command = " ".join(["paddle-tvm compile", str(saved_model), "-o OUTPUT.pdtvm", *tuned_as])
+    assert f"next: {command} --tuning-log {log}" in lines
+
+
 def test_json_and_nothing_else_on_stdout(run: Run, tuner: Tuner, saved_model: Path, tmp_path: Path) -> None:
     log, report = tmp_path / "log.jsonl", tmp_path / "report.html"
     content = json.loads(
