@@ -12,14 +12,16 @@ def keep_nan(module: tvm.IRModule, context: tvm.transform.PassContext) -> tvm.IR
     """Write operators on floats in forms that the simplifier leaves alone.
 
     TVM 0.27 takes ``x == x`` for true, ``x != y`` for false where one is NaN, ``not x < y`` for ``y <= x``,
-    ``x - x``, ``0 * x`` and ``0 / x`` for 0, and ``x + y - y`` for x; fusion brings such pairs together. LLVM
-    makes of the longer forms the instructions that it makes of the short ones.
+    ``x < y or y <= x`` for true, ``x - x``, ``0 * x`` and ``0 / x`` for 0, and ``x + y - y`` for x. Fusion
+    brings such pairs together. LLVM makes the same instructions of the longer forms as of the short ones.
 
     Requires: operators are legalized; FuseTIR has not run.
     """
     rewrites = (
         (tirx.EQ, _equal),
         (tirx.NE, _not_equal),
+        (tirx.LE, _at_most),
+        (tirx.GE, _at_most),
         (tirx.Not, lambda negation: _inverse(negation.a)),
         (tirx.BufferStore, _elementwise),
     )
@@ -40,6 +42,13 @@ def _not_equal(comparison: tirx.NE) -> ir.Expr:
     return _inverse(_same(comparison)) if _is_float(comparison.a) else comparison
 
 
+def _at_most(comparison: tirx.LE | tirx.GE) -> ir.Expr:
+    """The comparison of hidden values: TVM does not take it for the inverse of ``<`` or ``>``."""
+    if not _is_float(comparison.a):
+        return comparison
+    return type(comparison)(_hidden(comparison.a), _hidden(comparison.b))
+
+
 def _same(comparison: tirx.EQ | tirx.NE) -> ir.Expr:
     left, right = comparison.a, comparison.b
     return tirx.all(tirx.LE(left, right), tirx.LE(right, left))
@@ -55,9 +64,12 @@ def _elementwise(store: tirx.BufferStore) -> tirx.Stmt:
         return store
     if not isinstance(value.a, ir.TensorLoad) or not isinstance(value.b, ir.TensorLoad):
         return store
-    # The same bits, which hide from TVM what fusion puts there, and not from LLVM.
-    hidden = tirx.call_intrin(str(value.ty).removeprefix("T."), "tirx.reinterpret", value.a)
-    return tirx.BufferStore(store.buffer, type(value)(hidden, value.b), store.indices)
+    return tirx.BufferStore(store.buffer, type(value)(_hidden(value.a), value.b), store.indices)
+
+
+def _hidden(value: ir.Expr) -> ir.Expr:
+    """The same bits, which hide from TVM what fusion puts there, and not from LLVM."""
+    return tirx.call_intrin(str(value.ty).removeprefix("T."), "tirx.reinterpret", value)
 
 
 def _is_float(value: ir.Expr) -> bool:

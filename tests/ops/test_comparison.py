@@ -34,6 +34,9 @@ def test_comparisons_of_nan_hold_where_they_are_fused(check_op):
             paddle.where(undecided, x, y),
             paddle.bitwise_not(x >= y).astype("int32"),
             paddle.logical_not(x == y).astype("int32"),
+            ((x < y) | (x >= y)).astype("int32"),
+            ((y <= x) | (y > x)).astype("int32"),
+            paddle.where(x < 0, x + 1, paddle.where(x >= 0, x + 2, paddle.full_like(x, 3))),
         )
 
     check_op(model, *_pairs(SPECIAL))
