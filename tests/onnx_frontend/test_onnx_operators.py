@@ -64,6 +64,28 @@ def test_a_split_that_leaves_a_smaller_part(check_graph, rng):
     )
 
 
+@pytest.mark.parametrize(("axis", "largest", "count"), [(-1, 1, 3), (0, 0, 2), (1, 1, 19)])
+def test_topk(check_graph, rng, axis, largest, count):
+    check_graph(
+        [node("TopK", ["x", "k"], ["values", "indices"], axis=axis, largest=largest)],
+        {"x": ("float32", ["n", 20, "m"])},
+        {"values": "float32", "indices": "int64"},
+        [{"x": floats(rng, *shape)} for shape in ((2, 20, 5), (3, 20, 4))],
+        constants={"k": ints(count)},
+    )
+
+
+def test_topk_of_equal_elements_takes_the_first(check_graph, rng):
+    x = rng.integers(0, 3, (4, 30)).astype("float32")
+    check_graph(
+        [node("TopK", ["x"], ["values", "indices"], k=5)],
+        {"x": ("float32", [4, 30])},
+        {"values": "float32", "indices": "int64"},
+        [{"x": x}],
+        opset=9,
+    )
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1, 3])
 def test_flatten(check_graph, rng, axis):
     nodes = [node("Flatten", ["x"], ["y"], axis=axis)]

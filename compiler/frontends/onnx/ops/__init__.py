@@ -10,6 +10,7 @@ from paddle_tvm.compiler.frontends.onnx.ops import (
     resize,
     shape_arithmetic,
     slicing,
+    sorting,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "resize",
     "shape_arithmetic",
     "slicing",
+    "sorting",
 ]

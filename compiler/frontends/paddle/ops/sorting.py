@@ -16,7 +16,7 @@ from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
 _MAX_SELECTED = 16
 
 
-class _Rows:
+class Rows:
     """A tensor with some axes moved to the end and made one; the others are the rows."""
 
     def __init__(self, ctx: OpContext, x: relax.Expr, axes: Sequence[int]) -> None:
@@ -92,7 +92,7 @@ def _argsort(ctx: OpContext) -> Converted:
     x = ctx.input(0)
     if not shape_of(x):
         return [x, relax.op.zeros((), "int64")]
-    rows = _Rows(ctx, x, [int(ctx.attr("axis"))])
+    rows = Rows(ctx, x, [int(ctx.attr("axis"))])
     order = rows.sorted_indices(bool(ctx.attr("descending")))
     return [rows.restored(rows.values(order), rows.length), rows.restored(order, rows.length)]
 
@@ -102,11 +102,16 @@ def _topk(ctx: OpContext) -> Converted:
     x, (count,) = ctx.input(0), ctx.dims(1)
     if not shape_of(x):
         return [x, relax.op.zeros((), "int64")]
-    rows = _Rows(ctx, x, [int(ctx.attr("axis"))])
+    return first_of_order(ctx, x, int(ctx.attr("axis")), count, bool(ctx.attr("largest")))
+
+
+def first_of_order(ctx: OpContext, x: relax.Expr, axis: int, count: Dim, largest: bool) -> list[relax.Expr]:
+    """The ``count`` largest elements along an axis, or the smallest, in their order; and their indices."""
+    rows = Rows(ctx, x, [axis])
     if isinstance(rows.length, int) and isinstance(count, int) and count > rows.length:
         raise ctx.unsupported(f"asks for {count} elements of {rows.length}")
     ctx.require_at_least(rows.length, count)
-    order = rows.sorted_indices(bool(ctx.attr("largest")), count)
+    order = rows.sorted_indices(largest, count)
     return [rows.restored(rows.values(order), count), rows.restored(order, count)]
 
 
@@ -115,7 +120,7 @@ def _kthvalue(ctx: OpContext) -> Converted:
     x, k, keepdim = ctx.input(0), int(ctx.attr("k")), bool(ctx.attr("keepdim"))
     if not shape_of(x):
         return [x, relax.op.zeros((), "int64")]
-    rows = _Rows(ctx, x, [int(ctx.attr("axis"))])
+    rows = Rows(ctx, x, [int(ctx.attr("axis"))])
     ctx.require_at_least(rows.length, k)
     index = _column(ctx, rows.sorted_indices(False, k), k - 1)
     return [rows.one_each(rows.values(index), keepdim), rows.one_each(index, keepdim)]
@@ -126,7 +131,7 @@ def _mode(ctx: OpContext) -> Converted:
     x, keepdim = ctx.input(0), bool(ctx.attr("keepdim"))
     if not shape_of(x):
         return [x, relax.op.zeros((), "int64")]
-    rows = _Rows(ctx, x, [int(ctx.attr("axis"))])
+    rows = Rows(ctx, x, [int(ctx.attr("axis"))])
     index = rows.mode()
     return [rows.one_each(rows.values(index), keepdim), rows.one_each(index, keepdim)]
 
@@ -136,7 +141,7 @@ def _median(ctx: OpContext) -> Converted:
     x, keepdim = ctx.input(0), bool(ctx.attr("keepdim"))
     if not shape_of(x):
         return [x, None]
-    rows = _Rows(ctx, x, ctx.attr("axis") or list(range(ctx.ndim(0))))
+    rows = Rows(ctx, x, ctx.attr("axis") or list(range(ctx.ndim(0))))
     order = rows.sorted_indices(descending=False)
     if ctx.attr("mode") == "min":
         index = ctx.emit_te(_lower_median, rows.data, order, name="median")
