@@ -91,9 +91,9 @@ class Script:
         self.trial(second, failure(second, "wrong", "largest error <0.5>", 1))
         self.trial(third, outcome(third, 0.8), after=20.0)
         self.listener.note("the process that measures was started again")
-        self.listener.stage("compare")
+        self.listener.stage("compare", len(self.tasks))
         compared = [self.compare(first, 2.0), *(self.compare(one, 1) for one in (second, third, last))]
-        self.listener.stage("try other layouts and fusions")
+        self.listener.stage("try other layouts and fusions", 2)
         for workload, config, seconds in (
             (BlockWidth("a graph", 24, 16), {"lanes": 8}, 0.8),
             (Epilogue("a graph", CONV.key), {"fused": 0}, 1.1),

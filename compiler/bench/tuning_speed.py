@@ -31,7 +31,7 @@ class _Clock:
         self.last = 0.0
         self.trials = 0
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: str, steps: int = 0) -> None:
         pass
 
     def begin(self, *_: Any) -> None:

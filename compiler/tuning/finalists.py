@@ -42,10 +42,9 @@ def compare_with_defaults(
     writer, listener
         Are told of every winner.
     """
-    for task in tasks:
-        others = _timed_others(task)
-        if not others:
-            continue
+    known = [(task, others) for task in tasks if (others := _timed_others(task))]
+    listener.stage("compare the best forms with the default", len(known))
+    for task, others in known:
         default = task.workload.default()
         timed = measurer.compare(task.kernel, [default, *_best_forms(task, others)], threads, _ROUNDS)
         winner = _choose_winner(timed, threads[0])

@@ -49,7 +49,7 @@ class History:
         """Trials of this run."""
         return sum(len(task.outcomes) for task in self.tasks) - sum(self.kept)
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: str, steps: int = 0) -> None:
         pass
 
     def begin(self, start: Start) -> None:
@@ -79,9 +79,9 @@ class Both:
     def __init__(self, first: TuningListener, second: TuningListener) -> None:
         self._listeners = (first, second)
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: str, steps: int = 0) -> None:
         for listener in self._listeners:
-            listener.stage(name)
+            listener.stage(name, steps)
 
     def begin(self, start: Start) -> None:
         for listener in self._listeners:

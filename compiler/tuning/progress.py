@@ -16,6 +16,7 @@ from paddle_tvm.compiler.tuning.standings_view import (
     NOTEWORTHY,
     SEARCH,
     StandingsView,
+    Steps,
     latency_line,
     show_gain,
     show_gflops,
@@ -42,6 +43,7 @@ class TuningProgress(ABC):
         self.standings: Standings | None = None
         self._stage = ""
         self._started = 0.0
+        self._steps = self._done = 0
 
     def __enter__(self) -> TuningProgress:
         return self
@@ -56,7 +58,7 @@ class TuningProgress(ABC):
         if kind is None:
             self.stage("")
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: str, steps: int = 0) -> None:
         if name == self._stage:
             return
         if self._stage == SEARCH and self.standings is not None:
@@ -65,6 +67,7 @@ class TuningProgress(ABC):
         if self._stage:
             self.console.print(f"  {self._stage:<{_NAME_WIDTH}}{perf_counter() - self._started:8.2f} s")
         self._stage, self._started = name, perf_counter()
+        self._steps, self._done = steps, 0
         self._changed()
 
     def begin(self, start: Start) -> None:
@@ -88,7 +91,7 @@ class TuningProgress(ABC):
     def compared(self, comparison: Comparison) -> None:
         assert self.standings is not None
         self.standings.compared(comparison)
-        self._changed()
+        self._stepped()
 
     def graph_trial(self, trial: GraphTrial) -> None:
         threads, seconds = next(iter(trial.seconds.items()))
@@ -96,9 +99,14 @@ class TuningProgress(ABC):
         what = f"{name_workload(trial.workload)}, {name_form(trial.config)}"
         times = f"one run {show_ms(before)} -> {show_ms(seconds)} ms, {show_gain(before / seconds)}"
         self._say(f"{what}: {times}, {'kept' if trial.won else 'not kept'}")
+        self._stepped()
 
     def note(self, text: str) -> None:
         self.console.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
+
+    def _stepped(self) -> None:
+        self._done += 1
+        self._changed()
 
     def _say(self, line: str) -> None:
         self.console.print(Text(line), soft_wrap=True)
@@ -142,7 +150,8 @@ class LiveProgress(TuningProgress):
 
     def _changed(self) -> None:
         if self.standings is not None:
-            self._live.update(StandingsView(self.standings, self._stage), refresh=True)
+            steps = Steps(self._done, self._steps, perf_counter() - self._started) if self._steps else None
+            self._live.update(StandingsView(self.standings, self._stage, steps), refresh=True)
             self._drawn = self.standings.elapsed
         else:
             self._live.update(Text(f"  {self._stage} ..." if self._stage else ""), refresh=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -24,12 +26,27 @@ NOTEWORTHY = 1.02
 """Gains from here on are shown as such."""
 
 
-class StandingsView:
-    """The table of tasks, as much of it as fits, and below it the run."""
+@dataclass(frozen=True)
+class Steps:
+    """How far a stage other than the search is; ``elapsed`` are seconds since it began."""
 
-    def __init__(self, standings: Standings, stage: str) -> None:
+    done: int
+    total: int
+    elapsed: float
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that the rest will take, if it goes on so; None before anything is known of that."""
+        return self.elapsed / self.done * (self.total - self.done) if self.done else None
+
+
+class StandingsView:
+    """The table of tasks, as much of it as fits, and below it the run, or the stage that comes after."""
+
+    def __init__(self, standings: Standings, stage: str, steps: Steps | None = None) -> None:
         self._standings = standings
         self._stage = stage
+        self._steps = steps
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         standings = self._standings
@@ -55,15 +72,19 @@ class StandingsView:
         yield Group(*lines, self._foot(options.max_width))
 
     def _foot(self, width: int) -> Table | Text:
-        standings = self._standings
-        done, left = standings.done, standings.left
-        if self._stage != SEARCH:
+        standings, steps = self._standings, self._steps
+        if self._stage == SEARCH:
+            done, elapsed, left = standings.done, standings.elapsed, standings.left
+            what = "" if done is None else f"{100 * done:3.0f} %  "
+        elif steps is not None:
+            done, elapsed, left = steps.done / steps.total, steps.elapsed, steps.left
+            what = f"{self._stage}: {steps.done} of {steps.total}  "
+        else:
             return Text(f"{self._stage} ..." if self._stage else "", no_wrap=True, overflow="crop")
-        times = f"{show_time(standings.elapsed)} elapsed"
+        times = f"{what}{show_time(elapsed)} elapsed"
         times += "" if left is None else f", {show_time(left)} left"
         if done is None:
             return Text(times, no_wrap=True, overflow="crop")
-        times = f"{100 * done:3.0f} %  {times}"
         row = Table.grid(padding=(0, 1))
         row.add_row(
             ProgressBar(total=1.0, completed=done, width=max(min(_BAR, width - len(times) - 1), 1)),

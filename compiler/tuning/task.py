@@ -141,8 +141,12 @@ class Start:
 class TuningListener(Protocol):
     """Is told what a tuning run does; every method is called on the tuner's thread."""
 
-    def stage(self, name: str) -> None:
-        """A stage has begun: import, compile, profile, measure the peak, search, compare, compile, ..."""
+    def stage(self, name: str, steps: int = 0) -> None:
+        """A stage has begun: compile, profile, search, compare, ...
+
+        ``steps`` is how many comparisons, or trials of choices above kernels, it will tell of; 0 where it has
+        no such.
+        """
 
     def begin(self, start: Start) -> None:
         """The search begins."""

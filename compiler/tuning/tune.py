@@ -150,12 +150,11 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         search.reserve(min(_GRAPH_SECONDS * len(above), _GRAPH_SHARE * (options.seconds or 0.0)))
         with _measurer(target, options) as measurer:
             search.run(measurer)
-            listener.stage("compare the best forms with the default")
             counts = thread_counts(options.threads)
             comparisons = tuple(compare_with_defaults(tasks, measurer, counts, writer, listener))
         search.reserve(0.0)
         if above and search.left():
-            listener.stage("try other layouts and fusions")
+            listener.stage("try other layouts and fusions", len(above))
         graph = search_graph(run, log, above, counts, writer, listener, search.take)
         better = any(comparison.is_better for comparison in comparisons) or any(trial.won for trial in graph)
         default, tuned = (

@@ -22,7 +22,7 @@ from scripted_tuning import (
 
 from paddle_tvm.compiler.tuning.progress import LineProgress, LiveProgress, tuning_progress
 from paddle_tvm.compiler.tuning.standings import Standings
-from paddle_tvm.compiler.tuning.standings_view import StandingsView, show_ms, show_time
+from paddle_tvm.compiler.tuning.standings_view import StandingsView, Steps, show_ms, show_time
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 
@@ -37,11 +37,15 @@ def _text(console: Console) -> str:
 
 
 def _frame(
-    standings: Standings | None, stage: str = "search", width: int = 80, height: int = 24
+    standings: Standings | None,
+    stage: str = "search",
+    width: int = 80,
+    height: int = 24,
+    steps: Steps | None = None,
 ) -> list[str]:
     assert standings is not None
     console = _console(False, width, height)
-    console.print(StandingsView(standings, stage))
+    console.print(StandingsView(standings, stage, steps))
     return _text(console).splitlines()
 
 
@@ -150,6 +154,33 @@ def test_the_table_says_what_won() -> None:
     assert _cells(frame, "conv2d 3x3 64->64 56x56")[-1] == "tuned"
     assert _cells(frame, "depthwise 3x3 32 112x112")[-1] == "default"
     assert frame[-1] == "compare ..."
+
+
+@pytest.mark.parametrize(
+    ("steps", "foot"),
+    [
+        (Steps(0, 4, 0.5), "compare: 0 of 4  0:00 elapsed"),
+        (Steps(1, 4, 20.0), "compare: 1 of 4  0:20 elapsed, 1:00 left"),
+    ],
+)
+def test_a_stage_of_known_length_has_a_bar_and_time_left(steps: Steps, foot: str) -> None:
+    progress = LiveProgress(_console(True))
+    script = Script(progress, tasks())
+    with progress:
+        script.whole()
+        frame = _frame(progress.standings, "compare", steps=steps)
+    assert frame[-1].lstrip("━╸╺ ") == foot
+    assert ("━" in frame[-1]) == (steps.done > 0)
+
+
+def test_comparisons_and_trials_of_choices_above_kernels_are_steps_of_their_stage() -> None:
+    console = _console(True)
+    progress = LiveProgress(console)
+    with progress:
+        Script(progress, tasks()).whole()
+    drawn = _text(console)
+    assert "compare: 3 of 4" in drawn
+    assert "try other layouts and fusions: 1 of 2" in drawn
 
 
 def test_time_left_follows_from_the_trials_where_they_end_first() -> None:
