@@ -58,9 +58,10 @@ def prefetch_weights(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
 def _prefetches(loop: tirx.For) -> Iterator[tirx.Stmt]:
     points, tiles_of_row, shares = (int(value) for value in loop.annotations[AHEAD])
-    *rows, position, channel = _tile_start(loop)
+    realize = _block(loop)
+    *rows, position, channel = _tile_start(loop, realize)
     weight = next(
-        region.source for region in _block(loop).block.reads if len(region.source.shape) == _AXES_OF_WEIGHT
+        region.source for region in realize.block.reads if len(region.source.shape) == _AXES_OF_WEIGHT
     )
     packs, _, height, width, step, vectors, lanes = (extent(size) for size in weight.shape)
     tile = position // points
@@ -82,8 +83,8 @@ def _block(loop: tirx.For) -> SBlockRealize:
     return block
 
 
-def _tile_start(loop: tirx.For) -> list[Any]:
-    """Where a tile begins, on the axes of the block that are not summed over."""
+def _tile_start(loop: tirx.For, realize: SBlockRealize) -> list[Any]:
+    """Where a tile begins, on the axes of the loop's block that are not summed over."""
     inner: list[tirx.Var] = []
     tvm_ffi.structural_walk(loop.body, (tirx.For, lambda nested: inner.append(nested.loop_var)))
 
@@ -91,7 +92,6 @@ def _tile_start(loop: tirx.For) -> list[Any]:
         is_inner = any(variable.same_as(other) for other in inner)
         return tirx.IntImm("int64", 0) if is_inner else variable
 
-    realize = _block(loop)
     return [
         tvm_ffi.structural_map(value, (tirx.Var, first))
         for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True)
