@@ -8,7 +8,7 @@ import tvm
 from tvm.target import codegen
 
 from paddle_tvm.runtime.cpu import cpu_features
-from paddle_tvm.targets.cpu_names import check_cpu_names
+from paddle_tvm.targets.cpu_names import CPUS, check_cpu_names
 
 # What a machine is called that can run several: those alone whose code is faster than that for the next one.
 # Names of both vendors would tie an artifact to one, and LLVM gives the same speed for either.
@@ -61,6 +61,10 @@ def features_of(mcpu: str) -> tuple[str, ...]:
         The name is not known.
     """
     check_cpu_names([mcpu])
+    return _llvm_features(mcpu)
+
+
+def _llvm_features(mcpu: str) -> tuple[str, ...]:
     target = tvm.target.Target({"kind": "llvm", "mcpu": mcpu, "mtriple": "x86_64-linux-gnu"})
     known = map(str, codegen.llvm_get_cpu_features(target))
     return tuple(sorted(_FEATURES[name] for name in known if name in _FEATURES))
@@ -79,6 +83,14 @@ def detect() -> str:
     return next(name for name in _DETECTED if runs_here(name))
 
 
+@lru_cache
 def microarchitecture_here() -> str:
-    """LLVM's name of this machine's CPU; that of one like it, or ``generic``, where LLVM does not know it."""
-    return str(codegen.llvm_get_system_cpu())
+    """LLVM's name of this machine's CPU, or that of one like it.
+
+    LLVM goes by the model number, which it may not know, and virtual machines show others than the CPU's. A
+    machine that can do more than the CPU that LLVM names is taken for the first of ``CPUS`` whose code it runs.
+    """
+    named = str(codegen.llvm_get_system_cpu())
+    if cpu_features().intersection(_FEATURES.values()) <= set(_llvm_features(named)):
+        return named
+    return next(name for name in CPUS if runs_here(name))

@@ -9,8 +9,8 @@ from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.core_families import CORE_FAMILIES, same_family
 from paddle_tvm.targets.cpu_names import CPUS
-from paddle_tvm.targets.x86 import x86_target, x86_targets
-from paddle_tvm.targets.x86.cpus import codegen, detect, features_of
+from paddle_tvm.targets.x86 import cpus, x86_target, x86_targets
+from paddle_tvm.targets.x86.cpus import codegen, detect, features_of, microarchitecture_here
 
 
 def test_no_cpu_stands_before_one_that_has_more() -> None:
@@ -61,10 +61,13 @@ def test_unknown_and_repeated_names_are_refused() -> None:
 
 @pytest.mark.parametrize("here", ["znver4", "emeraldrapids", "znver3"])
 def test_forms_are_for_the_cpu_that_is_named_else_for_this_machine(
-    here: str, monkeypatch: pytest.MonkeyPatch
+    here: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     before = x86_target().mcpu
     monkeypatch.setattr(codegen, "llvm_get_system_cpu", lambda: here)
+    monkeypatch.setattr(cpus, "cpu_features", lambda: frozenset(features_of("haswell")))
+    microarchitecture_here.cache_clear()
+    request.addfinalizer(microarchitecture_here.cache_clear)
     assert [target.microarchitecture for target in x86_targets(["haswell", "znver4"])] == [
         "znver4",
         "haswell",
@@ -72,6 +75,31 @@ def test_forms_are_for_the_cpu_that_is_named_else_for_this_machine(
     assert x86_target().microarchitecture == here
     # The code stays what any machine with these instructions runs.
     assert x86_target().mcpu == before
+
+
+@pytest.mark.parametrize(
+    ("named", "can_do", "is_taken_for"),
+    [
+        ("rocketlake", "sapphirerapids", "sapphirerapids"),
+        ("haswell", "znver4", "znver4"),
+        ("generic", "skylake-avx512", "skylake-avx512"),
+        # A virtual machine that hides features of its CPU does not make it another.
+        ("znver4", "haswell", "znver4"),
+        ("rocketlake", "skylake-avx512", "rocketlake"),
+    ],
+)
+def test_a_cpu_that_can_do_more_than_the_one_of_its_model_number_is_another(
+    named: str,
+    can_do: str,
+    is_taken_for: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.setattr(codegen, "llvm_get_system_cpu", lambda: named)
+    monkeypatch.setattr(cpus, "cpu_features", lambda: frozenset(features_of(can_do)))
+    microarchitecture_here.cache_clear()
+    request.addfinalizer(microarchitecture_here.cache_clear)
+    assert microarchitecture_here() == is_taken_for
 
 
 def test_families_of_cores_are_disjoint_and_of_names_that_llvm_has() -> None:
