@@ -87,8 +87,8 @@ def detect() -> str:
 def microarchitecture_here() -> str:
     """LLVM's name of this machine's CPU, or that of one like it.
 
-    LLVM goes by the model number, which it may not know, and virtual machines show others than the CPU's. A
-    machine that can do more than the CPU that LLVM names is taken for the first of ``CPUS`` whose code it runs.
+    LLVM goes by the model number, which it may not know, and virtual machines show others than the CPU's. One
+    that can do more than the CPU that LLVM names is taken for the first of ``CPUS`` whose code it runs.
     """
     named = str(codegen.llvm_get_system_cpu())
     if cpu_features().intersection(_FEATURES.values()) <= set(_llvm_features(named)):
