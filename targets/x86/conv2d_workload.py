@@ -32,6 +32,10 @@ _MOST_CHUNKS = 64
 _WORTH_TRYING = 1.5
 # By so much the model's costs of forms may differ that are about as good.
 _ABOUT = 1.15
+# Most tiles of a map that are laid across the ends of its rows: each is written out.
+_MOST_ACROSS = 8
+# By so much such tiles have to be better, and so many units of work there have to be.
+_BETTER, _UNITS_ACROSS = 1.05, 8
 # The model's plans are for machines of two cores and more.
 _THREADS = 2
 
@@ -59,7 +63,8 @@ class Conv2d(PackedWorkload):
 
     The parameters of a form: ``winograd`` is the size of its output tiles, 0 for direct convolution, which
     has ``points`` and ``blocks`` (the register tile) and may have ``chunks`` (units of rows for each image
-    that threads take; 0: they take blocks of channels). For the others see ``winograd_plan.Plan``.
+    that threads take; 0: they take blocks of channels), or ``across`` (1: tiles are laid across the ends of
+    rows). For the others see ``winograd_plan.Plan``.
     """
 
     operator: ClassVar[str] = "conv2d"
@@ -110,7 +115,13 @@ class Conv2d(PackedWorkload):
             return _plan_config(m, best_plan(self._work(m)))
         points, flat = self._points()
         tile = choose_tile(points, self._blocks(), self.lanes, self._depth(), flat)
-        return {"winograd": 0, "points": tile.points, "blocks": tile.blocks}
+        form = {"winograd": 0, "points": tile.points, "blocks": tile.blocks}
+        across = max(self._across_tiles(), key=self._efficiency_across, default=None)
+        if across is None or self._units(across) < _UNITS_ACROSS:
+            return form
+        if self._efficiency_across(across) < _BETTER * self._efficiency(tile):
+            return form
+        return {"winograd": 0, "points": across.points, "blocks": across.blocks, "across": 1}
 
     def candidates(self) -> Sequence[Config]:
         return [*self._direct_forms(), *self._winograd_forms()]
@@ -123,8 +134,8 @@ class Conv2d(PackedWorkload):
             work = self._work(config["winograd"])
             return relative_cost(work, _plan(config)) <= _ABOUT * relative_cost(work, _plan(default))
         efficiency, best = (
-            tile_efficiency(
-                Tile(form["points"], form["blocks"]), self._points()[0], self.lanes, self._depth()
+            (self._efficiency_across if "across" in form else self._efficiency)(
+                Tile(form["points"], form["blocks"])
             )
             for form in (config, default)
         )
@@ -153,7 +164,14 @@ class Conv2d(PackedWorkload):
         plain = self.outputs if self.outputs <= FEW_CHANNELS else 0
         tile = Tile(config["points"], config["blocks"])
         return lambda data, weight: direct(
-            data, weight, self.window, tile, self.groups, plain, self.notes(config)
+            data,
+            weight,
+            self.window,
+            tile,
+            self.groups,
+            plain,
+            self.notes(config),
+            across="across" in config,
         )
 
     def packed_shape(self, config: Config) -> tuple[int, ...]:
@@ -205,6 +223,32 @@ class Conv2d(PackedWorkload):
             for chunks in range(min(units, _MOST_CHUNKS) + 1):
                 if chunks == 0 or units % chunks == 0:
                     yield {**form, "chunks": chunks}
+
+        for tile in self._across_tiles():
+            yield {"winograd": 0, "points": tile.points, "blocks": tile.blocks, "across": 1}
+
+    def _across_tiles(self) -> list[Tile]:
+        """The tiles that can be laid across the ends of rows."""
+        positions, (_, flat) = self._positions(), self._points()
+        if positions is None or flat or self.outputs <= FEW_CHANNELS:
+            return []
+        tiles = possible_tiles(positions, self._blocks(), self.lanes)
+        return [tile for tile in tiles if ceil_div(positions, tile.points) <= _MOST_ACROSS]
+
+    def _efficiency(self, tile: Tile) -> float:
+        return tile_efficiency(tile, self._points()[0], self.lanes, self._depth())
+
+    def _efficiency_across(self, tile: Tile) -> float:
+        return tile_efficiency(tile, self._positions(), self.lanes, self._depth())
+
+    def _units(self, tile: Tile) -> int:
+        """Units of work for threads, with tiles across the ends of rows."""
+        return (self.batch or 1) * self.groups * (self._blocks() // tile.blocks)
+
+    def _positions(self) -> int | None:
+        """Positions of an image of the output."""
+        rows, columns = self._output()
+        return None if rows is None or columns is None else rows * columns
 
     def _winograd_forms(self) -> Iterator[Config]:
         if not self._may_winograd():

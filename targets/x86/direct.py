@@ -12,7 +12,7 @@ from tvm import relax, te, tirx
 
 from paddle_tvm.targets.x86.conv2d import Window, pad_spatial
 from paddle_tvm.targets.x86.packing import ceil_div, extent, simplify
-from paddle_tvm.targets.x86.tile import Tile, choose_tile, tile_annotations
+from paddle_tvm.targets.x86.tile import WRITTEN_OUT, Tile, choose_tile, tile_annotations
 
 
 def merge_groups(weight: npt.NDArray[Any], groups: int, lanes: int) -> tuple[npt.NDArray[Any], int] | None:
@@ -76,11 +76,14 @@ def direct(
     groups: int = 1,
     plain: int = 0,
     notes: Mapping[str, Any] | None = None,
+    *,
+    across: bool = False,
 ) -> te.Tensor:
     """Direct convolution of a blocked [N, C, H, W, b] or plain [N, C, H, W] input to a blocked result.
 
     ``plain`` is the number of output channels of a result that is wanted without blocks, else 0; ``notes``
-    are more annotations for the schedule.
+    are more annotations for the schedule. ``across`` lays tiles across the ends of rows, whatever the window;
+    that is for maps of known size, and of few tiles.
 
     Reductions run over the real channels alone. The tile's positions go up to a multiple of the tile; those
     beyond the row are computed from clamped or padded columns and not written.
@@ -89,12 +92,13 @@ def direct(
     packs, chunks, height, kernel_width, step, vectors, lanes = (extent(dim) for dim in weight.shape)
     blocks = packs * vectors
     out_rows, out_columns = window.output(rows, 0), window.output(columns, 1)
-    points, flat = tiled_points(window, rows, columns)
+    points, flat = (out_rows * out_columns, True) if across else tiled_points(window, rows, columns)
     tiled = ceil_div(points, tile.points) * tile.points
     exact = isinstance(points, int) and points == tiled
     limit = None
     if any((*window.before, *window.after)):
-        reach = simplify((tiled - 1) * window.strides[1] + window.dilation[1] * (kernel_width - 1) + 1)
+        last = (out_columns if flat else tiled) - 1
+        reach = simplify(last * window.strides[1] + window.dilation[1] * (kernel_width - 1) + 1)
         data = pad_spatial(data, window, reach)
     elif not exact:
         limit = columns - 1
@@ -107,7 +111,9 @@ def direct(
     def place(y: Any, x: Any) -> tuple[Any, Any]:
         if flat:
             position = x if exact else tirx.min(x, points - 1)
-            return position // columns, position % columns
+            y, x = position // out_columns, position % out_columns
+            column = x * window.strides[1] + j * window.dilation[1]
+            return y * window.strides[0] + i * window.dilation[0], column
         column = x * window.strides[1] + j * window.dilation[1]
         if limit is not None:
             column = tirx.min(column, limit)
@@ -133,6 +139,7 @@ def direct(
         name="conv2d",
         attrs={
             **tile_annotations(tile, lanes, (0 if plain else 1) if flat else None, blocked=not plain),
+            **({WRITTEN_OUT: 1} if across else {}),
             **(notes or {}),
         },
     )

@@ -8,6 +8,7 @@ of the block that follows, which then are in the second-level cache when their t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any
 
 import tvm_ffi
@@ -16,8 +17,8 @@ from tvm.s_tir.stmt import SBlockRealize
 
 from paddle_tvm.targets.x86.packing import ceil_div, extent
 
-# Set by a schedule on the outermost reduction loop of a register tile: positions of a tile, tiles of a row,
-# and how many tiles share in asking for a block.
+# Set by a schedule on a reduction loop of a register tile: positions of a tile, tiles of a row, and how many tiles
+# share in asking for a block.
 AHEAD = "paddle_tvm.ahead"
 
 # What all weights of a kernel take that stay in the cache from one run to the next, if anything does.
@@ -59,20 +60,26 @@ def prefetch_weights(function: tirx.PrimFunc) -> tirx.PrimFunc:
 def _prefetches(loop: tirx.For) -> Iterator[tirx.Stmt]:
     points, tiles_of_row, shares = (int(value) for value in loop.annotations[AHEAD])
     realize = _block(loop)
-    *rows, position, channel = _tile_start(loop, realize)
+    *rows, position, channel = _start(loop, realize, tirx.IterVar.DataPar)
+    chunk, row, column, inner = _start(loop, realize, tirx.IterVar.CommReduce)
     weight = next(
         region.source for region in realize.block.reads if len(region.source.shape) == _AXES_OF_WEIGHT
     )
     packs, _, height, width, step, vectors, lanes = (extent(size) for size in weight.shape)
     tile = position // points
-    for row in rows[1:]:
-        tile = row * tiles_of_row + tile
+    for outer in rows[1:]:
+        tile = outer * tiles_of_row + tile
     next_pack = (channel // (vectors * lanes) + 1) % packs
-    share = ceil_div(height * width * step * vectors, shares)
-    zero = tirx.IntImm("int64", 0)
+    # What the loops inside pass over lies side by side.
+    passed = [size for size, start in ((height, row), (width, column)) if _is_zero(start)]
+    share = ceil_div(prod(passed) * step * vectors, shares)
     for number in range(share):
         line = tile % shares * share + number
-        yield prefetch(weight, [next_pack, loop.loop_var, zero, zero, zero, line, zero])
+        yield prefetch(weight, [next_pack, chunk, row, column, inner, line, inner])
+
+
+def _is_zero(expression: Any) -> bool:
+    return isinstance(expression, tirx.IntImm) and int(expression.value) == 0
 
 
 def _block(loop: tirx.For) -> SBlockRealize:
@@ -83,8 +90,8 @@ def _block(loop: tirx.For) -> SBlockRealize:
     return block
 
 
-def _tile_start(loop: tirx.For, realize: SBlockRealize) -> list[Any]:
-    """Where a tile begins, on the axes of the loop's block that are not summed over."""
+def _start(loop: tirx.For, realize: SBlockRealize, kind: int) -> list[Any]:
+    """Where the loop's block begins, on its axes of a kind."""
     inner: list[tirx.Var] = []
     tvm_ffi.structural_walk(loop.body, (tirx.For, lambda nested: inner.append(nested.loop_var)))
 
@@ -95,5 +102,5 @@ def _tile_start(loop: tirx.For, realize: SBlockRealize) -> list[Any]:
     return [
         tvm_ffi.structural_map(value, (tirx.Var, first))
         for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True)
-        if int(axis.iter_type) == tirx.IterVar.DataPar
+        if int(axis.iter_type) == kind
     ]

@@ -34,6 +34,7 @@ from paddle_tvm.targets.x86.tile import (
     LANES,
     PHASES,
     TILE,
+    WRITTEN_OUT,
     row_chunks,
 )
 
@@ -142,6 +143,8 @@ def _split(schedule: s_tir.Schedule, main: Any) -> tuple[list[Any], list[Any]]:
 def _takes_rows(schedule: s_tir.Schedule, main: Any) -> bool:
     """Whether a thread takes rows and all their channels; else it takes blocks of channels."""
     annotations = schedule.get(main).annotations
+    if WRITTEN_OUT in annotations:
+        return False
     return bool(annotations[CHUNKS]) if CHUNKS in annotations else not _is_mostly_weights(schedule, main)
 
 
@@ -191,6 +194,10 @@ def _run_in_parallel(schedule: s_tir.Schedule, main: Any, units: list[Any], inne
     if all(isinstance(size, int) for size in sizes) and prod(sizes) < _LITTLE_WORK:
         return
     units, inner = list(units), list(inner)
+    if WRITTEN_OUT in schedule.get(main).annotations:
+        schedule.unroll(inner.pop())
+        schedule.parallel(schedule.fuse(*units))
+        return
     tiles = constant_extent(schedule, inner[-1])
     few = _FEW_UNITS if tiles is not None else _FEW_DYNAMIC_UNITS
     # As few loops as will do: a thread finds its place in all of them anew for each unit.
@@ -219,10 +226,14 @@ def _ask_ahead(schedule: s_tir.Schedule, main: Any) -> None:
     shares = prod([*outer[1:], tiles])
     if _takes_rows(schedule, main):
         shares //= _chunks(schedule, main, tiles if FLAT in annotations else outer[-1])
-    lines = prod(reduction[1:]) * int(annotations[BLOCKS])
-    if are_large(channels * prod(reduction)) and 1 < shares <= lines:
-        loop = schedule.get_loops(main)[-3 - len(reduction)]
-        schedule.annotate(loop, AHEAD, [int(annotations[TILE]), tiles, shares])
+    if not are_large(channels * prod(reduction)) or shares < 2:
+        return
+    # A core has few requests under way at once, so they are spread: innermost where each tile has one to make.
+    for depth in (len(reduction) - 2, 0):
+        if shares <= prod(reduction[depth + 1 :]) * int(annotations[BLOCKS]):
+            loop = schedule.get_loops(main)[depth - 3 - len(reduction)]
+            schedule.annotate(loop, AHEAD, [int(annotations[TILE]), tiles, shares])
+            return
 
 
 def _is_below(count: int, extents: list[int | None]) -> bool:
