@@ -71,11 +71,11 @@ def _prefetches(loop: tirx.For) -> Iterator[tirx.Stmt]:
         tile = outer * tiles_of_row + tile
     next_pack = (channel // (vectors * lanes) + 1) % packs
     # What the loops inside pass over lies side by side.
-    passed = [size for size, start in ((height, row), (width, column)) if _is_zero(start)]
-    share = ceil_div(prod(passed) * step * vectors, shares)
+    passed = [size for size, start in ((height, row), (width, column), (step, inner)) if _is_zero(start)]
+    share = ceil_div(prod(passed) * vectors, shares)
     for number in range(share):
         line = tile % shares * share + number
-        yield prefetch(weight, [next_pack, chunk, row, column, inner, line, inner])
+        yield prefetch(weight, [next_pack, chunk, row, column, inner, line, tirx.IntImm("int64", 0)])
 
 
 def _is_zero(expression: Any) -> bool:
