@@ -17,7 +17,7 @@ import tvm
 from paddle_tvm.compiler.linking import find_linker, link_library
 from paddle_tvm.compiler.output_places import check_output
 from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file
-from paddle_tvm.compiler.staging import publish, staging_directory, sync
+from paddle_tvm.compiler.staging import forget_cached, publish, staging_directory, sync
 from paddle_tvm.compiler.weights_file import WeightsFile
 from paddle_tvm.runtime.artifact import MANIFEST_FILE, encode_manifest, file_sha256
 from paddle_tvm.runtime.errors import UsageError
@@ -149,6 +149,7 @@ class StagedArtifact:
         """Make it the artifact, in one step; returns the manifest as written."""
         with _disk_errors(self._target):
             sync(self.path)
+            forget_cached(self.path / WEIGHTS_FILE)
             publish(self.path, self._target, replace=self._force)
         return self.manifest
 

@@ -89,6 +89,15 @@ def sync(directory: Path) -> None:
         _sync_path(Path(folder))
 
 
+def forget_cached(path: Path) -> None:
+    """Let the system drop a file that is on the disk from memory.
+
+    What was written bit by bit lies there in small pages. Who maps it next has it read into large ones.
+    """
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def _sync_path(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -8,8 +8,9 @@ import json
 import mmap
 import os
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from paddle_tvm.runtime.manifest_reader import manifest_from_json
 MANIFEST_FILE = "manifest.json"
 
 _CHUNK = 1 << 20
+
+# Linux 5.14; unlike a first access it says when a disk cannot be read.
+_MADV_POPULATE_READ = 22
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -151,7 +155,10 @@ def check_files(
             size = (directory / name).stat().st_size
             if size != entry.size:
                 problems.append(f"{name}: expected {entry.size} bytes, got {size}")
-            elif hashes and (digest := file_sha256(directory / name)) != entry.sha256:
+                continue
+            if hashes and name == WEIGHTS_FILE:
+                _read_into_large_pages(directory / name)
+            if hashes and (digest := file_sha256(directory / name)) != entry.sha256:
                 problems.append(f"{name}: expected SHA-256 {entry.sha256}, got {digest}")
         except FileNotFoundError:
             problems.append(f"{name}: missing")
@@ -169,6 +176,28 @@ def file_sha256(path: Path) -> str:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
     return digest.hexdigest()
+
+
+def _read_into_large_pages(path: Path) -> None:
+    """Have the system read a file that it has not in memory into the largest pages that it can."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size:
+            with _map_in_large_pages(file) as mapping, suppress(OSError):
+                mapping.madvise(_MADV_POPULATE_READ)
+
+
+def _map_in_large_pages(file: BinaryIO) -> mmap.mmap:
+    """Map a file that is not empty, with pages of 2 MB where the system has it in such.
+
+    Weights are read from one end to the other in each run: with pages of 4 KB the processor waits for their
+    addresses (ResNet50: 5 % of a run).
+    """
+    # Copy on write, for DLPack takes no read-only memory.
+    mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    # Kernels without such pages refuse.
+    with suppress(OSError):
+        mapping.madvise(mmap.MADV_HUGEPAGE)
+    return mapping
 
 
 def map_weights(
@@ -194,8 +223,7 @@ def map_weights(
     if not any(weight.nbytes for weight in weights.values()):
         return {i: np.empty(weight.shape, weight.dtype) for i, weight in weights.items()}
     with (Path(path) / WEIGHTS_FILE).open("rb") as file:
-        # Copy on write, for DLPack takes no read-only memory.
-        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        mapping = _map_in_large_pages(file)
     return {i: _weight(mapping, weight) for i, weight in weights.items()}
 
 

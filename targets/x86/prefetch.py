@@ -20,6 +20,9 @@ from paddle_tvm.targets.x86.packing import ceil_div, extent
 # Set by a schedule on a reduction loop of a register tile: positions of a tile, tiles of a row, and how many tiles
 # share in asking for a block.
 AHEAD = "paddle_tvm.ahead"
+# The same on a loop of Winograd's products: positions of a tile, tiles of a chunk, and how many channels and blocks of
+# channels the loops inside pass over.
+AHEAD_OF_POINT = "paddle_tvm.ahead_of_point"
 
 # What all weights of a kernel take that stay in the cache from one run to the next, if anything does.
 _SMALL_BYTES = 512 * 1024
@@ -48,9 +51,13 @@ def prefetch_weights(function: tirx.PrimFunc) -> tirx.PrimFunc:
     """
 
     def ask(loop: tirx.For) -> Any:
-        if AHEAD not in loop.annotations:
+        if AHEAD in loop.annotations:
+            asked = _prefetches(loop)
+        elif AHEAD_OF_POINT in loop.annotations:
+            asked = _prefetches_of_next_point(loop)
+        else:
             return loop
-        body = tirx.SeqStmt([*_prefetches(loop), loop.body])
+        body = tirx.SeqStmt([*asked, loop.body])
         return tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, body)
 
     body = tvm_ffi.structural_map(function.body, (tirx.For, ask))
@@ -59,7 +66,7 @@ def prefetch_weights(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
 def _prefetches(loop: tirx.For) -> Iterator[tirx.Stmt]:
     points, tiles_of_row, shares = (int(value) for value in loop.annotations[AHEAD])
-    realize = _block(loop)
+    realize = _product(loop)
     *rows, position, channel = _start(loop, realize, tirx.IterVar.DataPar)
     chunk, row, column, inner = _start(loop, realize, tirx.IterVar.CommReduce)
     weight = next(
@@ -82,12 +89,30 @@ def _is_zero(expression: Any) -> bool:
     return isinstance(expression, tirx.IntImm) and int(expression.value) == 0
 
 
-def _block(loop: tirx.For) -> SBlockRealize:
-    """The block in the loop."""
+def _prefetches_of_next_point(loop: tirx.For) -> Iterator[tirx.Stmt]:
+    """Asks for the weights of the same output channels at the next point of the transform."""
+    points, shares, channels, blocks = (int(value) for value in loop.annotations[AHEAD_OF_POINT])
+    realize = _product(loop)
+    *_, row, column, position, block, part, _ = _start(loop, realize, tirx.IterVar.DataPar)
+    (channel,) = _start(loop, realize, tirx.IterVar.CommReduce)
+    run = next(axis.dom.extent for axis in realize.block.iter_vars if axis.iter_type == tirx.IterVar.CommReduce)
+    weight = realize.block.reads[-1].source
+    share = ceil_div(channels * blocks, shares)
+    for number in range(share):
+        line = position // points % shares * share + number
+        place = part * run + channel + line % channels
+        yield prefetch(weight, [row, column + 1, block + line // channels, place, tirx.IntImm("int64", 0)])
+
+
+def _product(loop: tirx.For) -> SBlockRealize:
+    """The first block in the loop that sums."""
     found: list[SBlockRealize] = []
     tvm_ffi.structural_walk(loop.body, (SBlockRealize, found.append))
-    (block,) = found
-    return block
+    return next(realize for realize in found if _sums(realize))
+
+
+def _sums(realize: SBlockRealize) -> bool:
+    return any(int(axis.iter_type) == tirx.IterVar.CommReduce for axis in realize.block.iter_vars)
 
 
 def _start(loop: tirx.For, realize: SBlockRealize, kind: int) -> list[Any]:

@@ -179,7 +179,7 @@ class GemmKernel:
         """Sum over the depth, asking now and then for a share of the next group of columns."""
         depth = extent(self.fused.main.iter_vars[-1].dom.extent)
         shares = self._shares(depth)
-        if shares < 1:
+        if shares < 2:
             return [loop("k", 0, depth, update)]
         packed = self.fused.main.reads[-1].source
         parts, rest = divmod(depth, _DEPTH_OF_PART)

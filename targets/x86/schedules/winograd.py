@@ -12,7 +12,13 @@ from typing import Any
 from tvm import s_tir
 
 from paddle_tvm.targets.x86.clipping import READ_TILES, TILE_COLUMN, TILE_ROW, TILES
-from paddle_tvm.targets.x86.schedules.blocks import constant_extent, reduction_flags, root_blocks
+from paddle_tvm.targets.x86.prefetch import AHEAD_OF_POINT, are_large
+from paddle_tvm.targets.x86.schedules.blocks import (
+    block_extents,
+    constant_extent,
+    reduction_flags,
+    root_blocks,
+)
 from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue, inline_side_branches
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
 from paddle_tvm.targets.x86.tile import BLOCKS, TILE
@@ -108,6 +114,21 @@ def _transform_input(schedule: s_tir.Schedule, patch: Any, half: Any, transforme
         schedule.parallel(schedule.fuse(*units))
 
 
+def _ask_ahead(
+    schedule: s_tir.Schedule, partial: Any, channel: Any, part: Any, points: int, blocks: int
+) -> None:
+    """Mark a loop for prefetches, where weights are many and several tiles pass over them."""
+    *_, row, column, positions, outputs, parts, lanes, run = block_extents(schedule, partial)
+    shares = positions // points
+    if shares < 2 or not are_large(row * column * outputs * parts * run * lanes):
+        return
+    # As requests are spread in direct convolution.
+    if shares <= blocks:
+        schedule.annotate(channel, AHEAD_OF_POINT, [points, shares, 1, blocks])
+    elif part is not None and shares <= run * blocks:
+        schedule.annotate(part, AHEAD_OF_POINT, [points, shares, run, blocks])
+
+
 def _multiply(
     schedule: s_tir.Schedule, partial: Any, products: Any, chunk_rows: int, points: int, blocks: int
 ) -> list[Any]:
@@ -131,6 +152,7 @@ def _multiply(
     *_, p, o, unit, lane, c = schedule.get_loops(partial)
     schedule.reorder(unit, c, p, o, lane)
     _in_registers(schedule, partial, 3)
+    _ask_ahead(schedule, partial, c, part if parts else None, points, blocks)
     align = len(schedule.get(products).iter_vars) - 4 - len(sums)
     schedule.storage_align(products, 0, axis=align, factor=32, offset=16)
     return [*sums, (partial, c)]
