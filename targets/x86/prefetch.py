@@ -17,11 +17,11 @@ from tvm.s_tir.stmt import SBlockRealize
 
 from paddle_tvm.targets.x86.packing import ceil_div, extent
 
-# Set by a schedule on a reduction loop of a register tile: positions of a tile, tiles of a row, and how many tiles
-# share in asking for a block.
+# Set by a schedule on a reduction loop of a register tile: positions of a tile, tiles of a row, and how many
+# tiles share in asking for a block.
 AHEAD = "paddle_tvm.ahead"
-# The same on a loop of Winograd's products: positions of a tile, tiles of a chunk, and how many channels and blocks of
-# channels the loops inside pass over.
+# The same on a loop of Winograd's products: positions of a tile, tiles of a chunk, and over how many channels
+# and blocks of output channels the loops inside pass.
 AHEAD_OF_POINT = "paddle_tvm.ahead_of_point"
 
 # What all weights of a kernel take that stay in the cache from one run to the next, if anything does.
@@ -95,7 +95,9 @@ def _prefetches_of_next_point(loop: tirx.For) -> Iterator[tirx.Stmt]:
     realize = _product(loop)
     *_, row, column, position, block, part, _ = _start(loop, realize, tirx.IterVar.DataPar)
     (channel,) = _start(loop, realize, tirx.IterVar.CommReduce)
-    run = next(axis.dom.extent for axis in realize.block.iter_vars if axis.iter_type == tirx.IterVar.CommReduce)
+    run = next(
+        axis.dom.extent for axis in realize.block.iter_vars if axis.iter_type == tirx.IterVar.CommReduce
+    )
     weight = realize.block.reads[-1].source
     share = ceil_div(channels * blocks, shares)
     for number in range(share):

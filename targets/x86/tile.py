@@ -13,7 +13,7 @@ BLOCKS = "paddle_tvm.blocks"
 LANES = "paddle_tvm.lanes"
 # Where two axes of the result are one axis of tile positions: how many axes of the result follow them.
 FLAT = "paddle_tvm.flat"
-# Set where the tiles of a map are written out one after the other, because each finds its positions elsewhere.
+# Set where the tiles of a map are written out one after the other, because each has its positions elsewhere.
 WRITTEN_OUT = "paddle_tvm.written_out"
 # Set where the lanes of a vector of channels lie side by side in the result too.
 BLOCKED = "paddle_tvm.blocked"

@@ -10,6 +10,7 @@ from graph_reference import CPUS, Graph, check
 from tvm import relax
 
 from paddle_tvm.targets.workload import Choice, GraphWorkload, Workload
+from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 
 
 class Picks:
@@ -84,6 +85,41 @@ def test_forms_of_convolution_by_winograd(turn, mcpu):
     picks = Winograd(turn)
     check([[1, 32, 19, 30]], lambda g, x: followed(g, g.conv(x, 64, 3, 1, 1)), mcpu, choices=picks)
     assert picks.picked
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("mcpu", CPUS)
+def test_forms_of_convolution_in_tiles_across_the_ends_of_rows(turn, mcpu):
+    class Across(Picks):
+        def of(self, workload: Workload) -> Choice:
+            forms = [form for form in workload.candidates() if "across" in form]
+            if not forms:
+                return Choice(workload.default())
+            config = forms[(self.turn * 5) % len(forms)]
+            self.picked[workload] = config
+            return Choice(config)
+
+    def graph(g: Graph, x: relax.Expr) -> Any:
+        first = followed(g, g.conv(x, 32, 3, 2, 1))
+        grouped = g.conv(first, 96, 3, 1, 1, groups=2)
+        return followed(g, g.conv(first, 72, 1, 2)), followed(g, grouped), g.conv(first, 48, 2, dilation=2)
+
+    picks = Across(turn)
+    check([[2, 16, 13, 11]], graph, mcpu, choices=picks)
+    assert len(picks.picked) >= 3
+
+
+def test_tiles_lie_across_the_ends_of_rows_where_that_computes_less_in_vain():
+    def default(rows: int, columns: int, outputs: int) -> Any:
+        window = {"kernel": (3, 3), "strides": (2, 2), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
+        sizes = {"batch": 1, "rows": rows, "columns": columns, "channels": 64, "outputs": outputs}
+        return Conv2d(**sizes, **window, groups=1, lanes_in=16, lanes=16).default()
+
+    # Rows of 3 would leave most registers empty.
+    assert default(6, 6, 512) == {"winograd": 0, "points": 9, "blocks": 2, "across": 1}
+    # Too few blocks of channels to share among threads; and maps of many tiles.
+    assert "across" not in default(6, 6, 64)
+    assert "across" not in default(56, 30, 512)
 
 
 @pytest.mark.parametrize("rows", [1, 5, 128, "m"])

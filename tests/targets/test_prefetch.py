@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
+from math import prod
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from tvm.s_tir.stmt import SBlockRealize
 from tvm.sym import Analyzer
 
 from paddle_tvm.compiler.lowering import lower
+from paddle_tvm.targets.workload import Choice
 from paddle_tvm.targets.x86 import x86_target
 from paddle_tvm.targets.x86.prefetch import prefetch_weights
 
@@ -61,26 +64,32 @@ def prefetches(module: Any) -> list[tuple[list[tirx.For], list[Any], Any]]:
     return found
 
 
-def lines_asked_for(module: Any) -> tuple[dict[int, set[int]], Any]:
-    """For each first index the lines behind it that are asked for, whatever the order; and the buffer."""
+def places_asked_for(module: Any) -> tuple[set[tuple[int, ...]], Any]:
+    """The places that are asked for, and the buffer that they are in."""
     analyzer = Analyzer()
-    asked: dict[int, set[int]] = {}
-    for loops, index, buffer in prefetches(module):
-        sizes = [int(size) for size in buffer.shape]
+    asked = set()
+    found = prefetches(module)
+    for loops, index, _ in found:
         for values in product(*(range(int(loop.extent)) for loop in loops)):
             known = dict(zip((loop.loop_var for loop in loops), values, strict=True))
 
             def value(variable: tirx.Var, known: dict[Any, int] = known) -> tirx.IntImm:
                 return tirx.IntImm("int64", known[variable])
 
-            place = [
-                int(analyzer.simplify(tvm_ffi.structural_map(part, (tirx.Var, value)))) for part in index
-            ]
-            line = 0
-            for at, size in zip(place[1:-1], sizes[1:-1], strict=True):
-                line = line * size + at
-            asked.setdefault(place[0], set()).add(line)
-    return asked, buffer
+            asked.add(
+                tuple(
+                    int(analyzer.simplify(tvm_ffi.structural_map(part, (tirx.Var, value)))) for part in index
+                )
+            )
+    return asked, found[0][2]
+
+
+def line_of(place: tuple[int, ...], shape: list[int]) -> int:
+    """Which line of memory that is: a vector of 16 lanes is one."""
+    line = 0
+    for at, size in zip(place[:-1], shape[:-1], strict=True):
+        line = line * size + at
+    return line
 
 
 @pytest.mark.parametrize("mcpu", CPUS)
@@ -96,13 +105,34 @@ def test_products_that_ask_ahead_compute_the_same(mcpu, rows):
     check([[rows, 101]], lambda g, x: g.relu(g.matmul(x, g.const(101, 1500))), mcpu, sizes)
 
 
-def test_every_line_of_the_next_block_is_asked_for():
-    module = Graph([1, 8, 7, 7]).module(convolved((512, 1, 1, (7, 7))))
-    asked, weight = lines_asked_for(lower(module, x86_target("icelake-server")))
-    packs, chunks, _, _, step, vectors, _ = (int(size) for size in weight.shape)
-    assert sorted(asked) == list(range(packs))
-    every = set(range(chunks * step * vectors))
-    assert all(every <= lines for lines in asked.values())
+@pytest.mark.parametrize("case", [(512, 1, 1, (7, 7)), (512, 1, 1, (14, 14)), (128, 3, 2, (14, 14))])
+def test_every_line_of_the_next_block_is_asked_for(case):
+    module = Graph([1, 8, *case[-1]]).module(convolved(case))
+    places, weight = places_asked_for(lower(module, x86_target("icelake-server")))
+    shape = [int(size) for size in weight.shape]
+    assert {line_of(place, shape) for place in places} >= set(range(prod(shape[:-1])))
+
+
+@pytest.mark.parametrize(("channels", "size", "tiles"), [(256, (7, 7), 2), (128, (14, 14), 7)])
+def test_winograd_asks_for_every_line_of_the_next_point(channels, size, tiles):
+
+    def graph(g: Graph, x: relax.Expr) -> Any:
+        return g.relu(g.conv(g.relu(g.conv(x, channels)), channels, 3, 1, 1))
+
+    class InTiles:
+        def of(self, workload: Any) -> Choice:
+            for form in workload.candidates():
+                if form.get("winograd") == 2 and form["rows"] * form["columns"] == tiles * form["points"]:
+                    return Choice(form)
+            return Choice(workload.default())
+
+    module = Graph([1, 8, *size]).module(graph)
+    target = replace(x86_target("icelake-server"), choices=InTiles())
+    places, weight = places_asked_for(lower(module, target))
+    shape = [int(extent) for extent in weight.shape]
+    # No point comes before the first.
+    first = prod(shape[2:-1])
+    assert {line_of(place, shape) for place in places} >= set(range(first, prod(shape[:-1])))
 
 
 def test_small_weights_are_not_asked_for():

@@ -228,7 +228,7 @@ def _ask_ahead(schedule: s_tir.Schedule, main: Any) -> None:
         shares //= _chunks(schedule, main, tiles if FLAT in annotations else outer[-1])
     if not are_large(channels * prod(reduction)) or shares < 2:
         return
-    # A core has few requests under way at once, so they are spread: innermost where each tile has one to make.
+    # A core has few requests under way at once, so they are spread: innermost if each tile has one to make.
     for depth in (len(reduction) - 1, len(reduction) - 2, 0):
         if shares <= prod(reduction[depth + 1 :]) * int(annotations[BLOCKS]):
             loop = schedule.get_loops(main)[depth - 3 - len(reduction)]
