@@ -89,7 +89,7 @@ def search_graph(
             # What cannot be compiled or run is no choice; that it was tried is on record.
             outcome = Outcome(config, "error", detail=f"{type(error).__name__}: {error}"[:300])
             writer.append([Trial(workload, outcome)])
-            listener.note(f"{workload.operator} {dict(config)}: {outcome.detail}")
+            listener.graph_failure(f"{workload.operator} {dict(config)}: {outcome.detail}")
             continue
         writer.append([Trial(workload, Outcome(config, "ok", (after[threads[0]],)))])
         trial = GraphTrial(workload, config, after, before, _wins(before, after, threads))

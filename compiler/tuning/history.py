@@ -69,6 +69,9 @@ class History:
     def graph_trial(self, trial: GraphTrial) -> None:
         self.graph_trials.append(trial)
 
+    def graph_failure(self, text: str) -> None:
+        self.notes.append(text)
+
     def note(self, text: str) -> None:
         self.notes.append(text)
 
@@ -98,6 +101,10 @@ class Both:
     def graph_trial(self, trial: GraphTrial) -> None:
         for listener in self._listeners:
             listener.graph_trial(trial)
+
+    def graph_failure(self, text: str) -> None:
+        for listener in self._listeners:
+            listener.graph_failure(text)
 
     def note(self, text: str) -> None:
         for listener in self._listeners:

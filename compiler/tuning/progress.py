@@ -101,6 +101,10 @@ class TuningProgress(ABC):
         self._say(f"{what}: {times}, {'kept' if trial.won else 'not kept'}")
         self._stepped()
 
+    def graph_failure(self, text: str) -> None:
+        self.note(text)
+        self._stepped()
+
     def note(self, text: str) -> None:
         self.console.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
 

@@ -160,5 +160,8 @@ class TuningListener(Protocol):
     def graph_trial(self, trial: GraphTrial) -> None:
         """A choice above kernels was tried."""
 
+    def graph_failure(self, text: str) -> None:
+        """A choice above kernels could not be compiled or run: which one, and why."""
+
     def note(self, text: str) -> None:
         """Something that a person should know: bad lines of a log, a measuring server that was restarted."""
