@@ -183,6 +183,19 @@ def test_comparisons_and_trials_of_choices_above_kernels_are_steps_of_their_stag
     assert "try other layouts and fusions: 1 of 2" in drawn
 
 
+def test_a_choice_that_cannot_be_tried_is_a_step_too() -> None:
+    console = _console(True)
+    progress = LiveProgress(console)
+    with progress:
+        Script(progress, tasks()).begin()
+        progress.stage("try other layouts and fusions", 2)
+        progress.graph_failure("no such form")
+        progress.stage("compile with the log")
+    drawn = _text(console)
+    assert "no such form" in drawn
+    assert "try other layouts and fusions: 1 of 2" in drawn
+
+
 def test_time_left_follows_from_the_trials_where_they_end_first() -> None:
     progress = LiveProgress(_console(True))
     script = Script(progress, tasks())
