@@ -211,7 +211,7 @@ class Conv2d(PackedWorkload):
     def _direct_forms(self) -> Iterator[Config]:
         rows, columns = self._output()
         points, _ = self._points()
-        for tile in possible_tiles(points, self._blocks(), self.lanes):
+        for tile in possible_tiles(points, self._blocks(), self.lanes, self._depth()):
             form = {"winograd": 0, "points": tile.points, "blocks": tile.blocks}
             yield form
             units = rows

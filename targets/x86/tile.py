@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tvm import tirx
@@ -31,8 +32,11 @@ PHASES = "paddle_tvm.phases"
 APART = "paddle_tvm.apart"
 # The first of each run of blocks that a copy of channels finds side by side in one tensor.
 RUNS = "paddle_tvm.runs"
-# The most positions of a tile along a row of unknown length: shorter rows take a slower road.
-_POINTS_OF_UNKNOWN = 4
+# How many positions a tile along a row of unknown length may have: shorter rows take a slower road. Maps of
+# many channels are small, and the others seldom less than 7 wide.
+_POINTS_OF_UNKNOWN, _POINTS_OF_SHORT = (1, 2, 3, 4, 7), (1, 2, 3, 4)
+# So many float32 weights do not stay in a core's caches from one row to the next; their maps are small.
+MANY_WEIGHTS = 1 << 19
 # Kernels on feature maps are divided among threads by rows, in about so many chunks: then a thread finds
 # most of what it reads in the caches of its own core, where it wrote it in the kernel before.
 ROW_CHUNKS = 8
@@ -106,7 +110,7 @@ def choose_tile(
     chunked
         Whether threads take chunks of tiles along that axis: then their number should divide into some.
     """
-    tiles = possible_tiles(points, blocks, lanes)
+    tiles = possible_tiles(points, blocks, lanes, depth)
     if chunked and isinstance(points, int):
         even = [tile for tile in tiles if row_chunks(-(-points // tile.points)) is not None]
         tiles = even or tiles
@@ -134,8 +138,11 @@ def tile_efficiency(tile: Tile, points: int | tirx.Expr | None, lanes: int, dept
     return used * (min(_ENOUGH, multiplies / (multiplies + loads)) - crowded)
 
 
-def possible_tiles(points: int | tirx.Expr | None, blocks: int, lanes: int) -> list[Tile]:
+def possible_tiles(points: int | tirx.Expr | None, blocks: int, lanes: int, depth: int = 0) -> list[Tile]:
     """The tiles that fit into the registers; parameters as for ``choose_tile``."""
+    counts: Sequence[int] = range(1, 15)
+    if not isinstance(points, int) and blocks > 1:
+        counts = _POINTS_OF_SHORT if depth * blocks * lanes >= MANY_WEIGHTS else _POINTS_OF_UNKNOWN
     registers = _registers(lanes)
     # Beside the accumulators there are a step's weights and one broadcast value; where there are 16, LLVM
     # spills with more than 12 of them.
@@ -144,7 +151,7 @@ def possible_tiles(points: int | tirx.Expr | None, blocks: int, lanes: int) -> l
         Tile(count, width)
         for width in (1, 2, 3, 4)
         if blocks % width == 0
-        for count in range(1, 15 if isinstance(points, int) or blocks == 1 else _POINTS_OF_UNKNOWN + 1)
+        for count in counts
         if count * width <= most and count * width + width < registers
     ]
 

@@ -87,7 +87,7 @@ def workload(
     """What the model of costs is told; a size that is not an int is not known."""
     count = batch if isinstance(batch, int) else 1
     known = [isinstance(size, int) for size in (rows, columns)]
-    sizes = typical_sizes(rows, columns)
+    sizes = typical_sizes(rows, columns, depth)
     return Workload(m, depth, blocks, lanes, count, sizes, threads, not any(known), not all(known))
 
 

@@ -32,6 +32,11 @@ _THIRD_LEVEL_SIZE = 8 * 1024 * 1024
 _FORK = 10_000.0
 # Sizes of the output for which a convolution over unknown sizes should do well.
 _TYPICAL = ((14, 14), (20, 20), (28, 28), (40, 40), (56, 56), (12, 160), (112, 112), (160, 160))
+# The same for many channels, whose maps are small.
+_TYPICAL_OF_MANY = {
+    384: ((10, 10), (14, 14), (20, 20), (28, 28)),
+    192: ((14, 14), (20, 20), (28, 28), (40, 40), (56, 56)),
+}
 
 
 @dataclass(frozen=True)
@@ -81,12 +86,16 @@ class Workload:
         return float((self.m + 2) ** 2 * self.depth * self.blocks * self.lanes * 4)
 
 
-def typical_sizes(rows: object, columns: object) -> tuple[tuple[int, int], ...]:
-    """The sizes that a plan should serve: the known one, or a choice where one is an expression."""
+def typical_sizes(rows: object, columns: object, depth: int) -> tuple[tuple[int, int], ...]:
+    """The sizes that a plan should serve: the known one, or a choice where one is an expression.
+
+    ``depth`` are the channels of the input.
+    """
     if isinstance(rows, int) and isinstance(columns, int):
         return ((rows, columns),)
     fixed = rows if isinstance(rows, int) else None, columns if isinstance(columns, int) else None
-    return tuple(dict.fromkeys((fixed[0] or high, fixed[1] or wide) for high, wide in _TYPICAL))
+    typical = next((sizes for many, sizes in _TYPICAL_OF_MANY.items() if depth >= many), _TYPICAL)
+    return tuple(dict.fromkeys((fixed[0] or high, fixed[1] or wide) for high, wide in typical))
 
 
 def direct_cost(work: Workload, size: tuple[int, int]) -> float:

@@ -98,6 +98,17 @@ def test_convolutions_that_ask_ahead_compute_the_same(case, mcpu):
     check([[2, 8, *case[-1]]], convolved(case), mcpu)
 
 
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("mcpu", CPUS)
+def test_so_do_those_of_many_weights_over_unknown_sizes(mcpu, kernel):
+    channels = 1024 if kernel == 1 else 256
+    case = (channels, kernel, 2, ())
+    sizes = [{"n": 1, "h": 14, "w": 14}, {"n": 2, "h": 5, "w": 19}]
+    check([["n", 512, "h", "w"]], convolved(case), mcpu, sizes)
+    module = Graph(["n", 512, "h", "w"]).module(convolved(case))
+    assert prefetches(lower(module, x86_target("icelake-server")))
+
+
 @pytest.mark.parametrize("rows", [40, "n"])
 @pytest.mark.parametrize("mcpu", CPUS)
 def test_products_that_ask_ahead_compute_the_same(mcpu, rows):

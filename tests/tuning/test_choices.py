@@ -16,8 +16,7 @@ from paddle_tvm.compiler.tuning.choices import ForeignForms, TunedChoices, shipp
 from paddle_tvm.compiler.tuning.log import Entry, LogWriter, read_log
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.workload import Choice
-from paddle_tvm.targets.x86 import X86Target, x86_target
-from paddle_tvm.targets.x86.cpus import codegen
+from paddle_tvm.targets.x86 import X86Target, target, x86_target
 from paddle_tvm.targets.x86.workloads import Conv2d
 
 HERE = header()
@@ -108,7 +107,7 @@ def test_without_a_named_cpu_shipped_records_are_those_of_this_machine(
     here = x86_target()
     shipped = log("a.jsonl", header(here.target_class, microarchitecture="znver4"), winner(Rows(8, 8), FORM))
     for name, origin in (("znver4", "tuned"), ("emeraldrapids", "default")):
-        monkeypatch.setattr(codegen, "llvm_get_system_cpu", lambda name=name: name)
+        monkeypatch.setattr(target, "microarchitecture_here", lambda name=name: name)
         assert TunedChoices(x86_target(), shipped=[shipped]).of(Rows(8, 8)).origin == origin
         # With a name, nothing depends on the machine.
         assert TunedChoices(x86_target("icelake-server"), shipped=[shipped]).of(Rows(8, 8)) == DEFAULT

@@ -32,6 +32,7 @@ from paddle_tvm.targets.x86.tile import (
     CHUNKS,
     FLAT,
     LANES,
+    MANY_WEIGHTS,
     PHASES,
     TILE,
     WRITTEN_OUT,
@@ -45,6 +46,9 @@ _FEW_DYNAMIC_UNITS = 8
 # How much dearer it is that every thread reads all activations than that it reads all weights: activations
 # lie where the next kernels write, and to write what several cores have read takes ten times as long.
 _DEARER = 4
+# Tiles of a row, and of a map, whose size is not known: as if it were 7 by 7. In larger ones, lines are asked
+# for again.
+_TILES_OF_UNKNOWN = (2, 14)
 # So many multiply-adds take as long as waking another thread.
 _LITTLE_WORK = 1 << 17
 
@@ -151,12 +155,13 @@ def _takes_rows(schedule: s_tir.Schedule, main: Any) -> bool:
 def _is_mostly_weights(schedule: s_tir.Schedule, main: Any) -> bool:
     """Whether a convolution reads far more weights than activations: then a thread takes a share of those."""
     sizes = block_extents(schedule, main)
-    if not all(isinstance(size, int) for size in sizes):
-        return False
     flags = reduction_flags(schedule, main)
     *positions, channels = (size for size, flag in zip(sizes, flags, strict=True) if not flag)
     depth, height, width, step = (size for size, flag in zip(sizes, flags, strict=True) if flag)
     weights = channels * depth * step * height * width
+    if not all(isinstance(size, int) for size in positions):
+        # Maps of many channels are small.
+        return bool(weights >= MANY_WEIGHTS)
     return bool(weights > _DEARER * prod(positions) * (depth * step + channels))
 
 
@@ -211,21 +216,22 @@ def _run_in_parallel(schedule: s_tir.Schedule, main: Any, units: list[Any], inne
 def _ask_ahead(schedule: s_tir.Schedule, main: Any) -> None:
     """Mark the reduction for prefetches, where weights are many and several tiles pass over each block."""
     annotations = schedule.get(main).annotations
-    sizes = block_extents(schedule, main)
-    if (
-        BLOCKED not in annotations
-        or PHASES in annotations
-        or not all(isinstance(size, int) for size in sizes)
-    ):
+    if BLOCKED not in annotations or PHASES in annotations:
         return
-    flags = reduction_flags(schedule, main)
+    sizes, flags = block_extents(schedule, main), reduction_flags(schedule, main)
     *outer, positions, channels = (size for size, flag in zip(sizes, flags, strict=True) if not flag)
     reduction = [size for size, flag in zip(sizes, flags, strict=True) if flag]
-    tiles = ceil_div(positions, int(annotations[TILE]))
-    # What a thread takes of a block of channels.
-    shares = prod([*outer[1:], tiles])
-    if _takes_rows(schedule, main):
-        shares //= _chunks(schedule, main, tiles if FLAT in annotations else outer[-1])
+    takes_rows = _takes_rows(schedule, main)
+    if all(isinstance(size, int) for size in sizes):
+        tiles = ceil_div(positions, int(annotations[TILE]))
+        # What a thread takes of a block of channels.
+        shares = prod([*outer[1:], tiles])
+        if takes_rows:
+            shares //= _chunks(schedule, main, tiles if FLAT in annotations else outer[-1])
+    elif takes_rows:
+        return
+    else:
+        tiles, shares = _TILES_OF_UNKNOWN
     if not are_large(channels * prod(reduction)) or shares < 2:
         return
     # A core has few requests under way at once, so they are spread: innermost if each tile has one to make.
