@@ -116,7 +116,9 @@ class Schedule:
         ]
         counts = [evaluate(count, sizes) for count in self.parallel]
         units = "+".join("?" if count is None else str(count) for count in counts)
-        return " ".join([self.rule or "loops", *shown, f"parallel={units}" if units else "one thread"])
+        m = self.choice.config.get("winograd") if self.choice is not None else None
+        rule = f"{self.rule} F({m}x{m}, 3x3)" if m else self.rule or "loops"
+        return " ".join([rule, *shown, f"parallel={units}" if units else "one thread"])
 
 
 @dataclass(frozen=True)

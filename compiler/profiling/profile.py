@@ -89,9 +89,9 @@ class Profile:
     def disturbance_remark(self) -> str:
         """What a disturbed profile is worth."""
         return (
-            f"other processes kept {self.disturbance:.1f} cores busy meanwhile: times may be too long and "
-            "the machine's peak too low, which makes shares of it too high, and what is outside kernels "
-            "holds the time of those processes too; repeat it on a quiet machine"
+            f"other processes kept {self.disturbance:.1f} cores busy meanwhile: times may be too long, "
+            "the machine's peak too low, and shares of it wrong either way; what is outside kernels holds "
+            "the time of those processes too; repeat it on a quiet machine"
         )
 
     @property

@@ -39,8 +39,10 @@ def draw_kernels(content: Content) -> str:
     return _svg(boxes, nodes, layout, [edge for _, _, edge in edges], content)
 
 
-def is_transform(call: KernelCall) -> bool:
-    """Whether a call only changes the layout of a tensor."""
+def is_transform(content: Content, call: KernelCall) -> bool:
+    """Whether a call only changes the layout of a tensor, and moves it for that."""
+    if content.table.schedules[call.kernel].view:
+        return False
     if not call.inputs or not call.outputs or any(operator.number is not None for operator in call.operators):
         return False
     return call.inputs[0].layout != call.outputs[0].layout
@@ -76,7 +78,7 @@ def _kernel_box(content: Content, place: int, call: KernelCall) -> _Box:
     if content.table.schedules[call.kernel].view:
         kind = "view"
     else:
-        kind = "transform" if is_transform(call) else "kernel"
+        kind = "transform" if is_transform(content, call) else "kernel"
     rows = []
     for operator in call.operators:
         number = "" if operator.number is None else f"#{operator.number}"

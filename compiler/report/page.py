@@ -58,12 +58,23 @@ def render(content: Content) -> str:
 
 def _subtitle(content: Content) -> str:
     target = content.variant.target
-    shapes = ", ".join(f"{name} {list(shape)}" for name, shape in content.shapes.items())
+    shapes = ", ".join(
+        f"{spec.name} {_show_shape(content, number)}" for number, spec in enumerate(content.manifest.inputs)
+    )
     others = [v.target.mcpu for v in content.manifest.variants if v is not content.variant]
     forms = [f.name for f in content.manifest.functions if f is not content.function]
     beside = f"; the artifact has code for {', '.join(others)} as well" if others else ""
     beside += f"; this is the form {content.function.name} of {len(forms) + 1}" if forms else ""
     return f"{target.kind} {target.mcpu} · {content.manifest.precision} · {shapes}{beside}"
+
+
+def _show_shape(content: Content, number: int) -> str:
+    """The shape of an input; of one with dynamic dimensions also what it was drawn and timed with."""
+    shape = content.function.input_shapes[number]
+    taken = list(content.shapes[content.manifest.inputs[number].name])
+    if all(isinstance(size, int) for size in shape):
+        return str(taken)
+    return f"[{', '.join(map(str, shape))}] (dynamic; here {taken})"
 
 
 def _notice(content: Content) -> str:
@@ -89,12 +100,12 @@ def _facts(content: Content) -> str:
         facts.append(("one run", run, f"{threads}, median of {timing.rounds}"))
         facts.append(("rate", marked(f"{rate:.0f} GFLOP/s", profile.disturbed), reached))
     calls = [call.kernel for call in form.calls if not content.table.schedules[call.kernel].view]
-    transforms = sum(map(is_transform, form.calls))
+    transforms = sum(is_transform(content, call) for call in form.calls)
     weights = sum(manifest.weights[i].nbytes for i in content.variant.weights[content.function.name])
     seconds = sum(stage.seconds for stage in content.stages)
     facts += [
         ("arithmetic", partial + format_count(flops, "FLOP"), "a multiply-add as two"),
-        ("kernels", str(len(set(calls))), f"called {len(calls)} times, {transforms} of them change a layout"),
+        ("kernels", str(len(set(calls))), f"called {len(calls)} times; {transforms} change a layout"),
         ("weights", format_bytes(weights), f"artifact {format_bytes(content.artifact_bytes)}"),
         ("compiled in", f"{seconds:.1f} s", f"paddle-tvm {manifest.producer.paddle_tvm}"),
     ]
@@ -111,7 +122,7 @@ def _time_bar(content: Content) -> str:
     for place, call in enumerate(content.form.calls):
         work = content.work(place)
         if work is not None:
-            name = "layout transforms" if is_transform(call) else leader(call).name
+            name = "layout transforms" if is_transform(content, call) else leader(call).name
             spent[name].update({call.kernel: work.microseconds})
             listed += work.microseconds
     elsewhere = profile.kernels_us - listed
@@ -143,7 +154,7 @@ def _edges(content: Content) -> str:
         for edge in call.inputs:
             if edge.value is not None:
                 layouts[edge.layout or "plain"] += 1
-    transforms = [call for call in content.form.calls if is_transform(call)]
+    transforms = [call for call in content.form.calls if is_transform(content, call)]
     parts = [f"<b>{count}</b> {escape(layout)}" for layout, count in layouts.most_common()]
     return (
         f"<p>Tensors between kernels: {', '.join(parts) or 'none'}. "

@@ -98,6 +98,16 @@ def test_the_page_draws_each_kernel_with_the_layout_of_its_result(page: str) -> 
     assert "this machine reaches" in " ".join(parsed.text)
 
 
+def test_views_are_no_layout_transforms_and_dynamic_dimensions_are_named(run: Run, tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Conv2D(3, 32, 3), nn.ReLU(), nn.AdaptiveAvgPool2D(1), nn.Flatten())
+    model = save(net, tmp_path / "net", InputSpec([None, 3, 16, 16], "float32", "x"))
+    report = tmp_path / "page.html"
+    assert run("compile", str(model), "-o", str(tmp_path / "net.pdtvm"), "--report", str(report)).code == 0
+    text = " ".join(_Page(report.read_text()).text)
+    assert "; 0 change a layout" in text
+    assert "x [x_0, 3, 16, 16] (dynamic; here [1, 3, 16, 16])" in text
+
+
 def test_forms_are_shown_only_where_a_record_gave_them(page: str) -> None:
     assert "data-sort>schedule</th>" in page
     assert "data-sort>form</th>" not in page
