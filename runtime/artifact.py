@@ -7,6 +7,7 @@ import hashlib
 import json
 import mmap
 import os
+import stat
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -152,7 +153,11 @@ def check_files(
         if name in unused:
             continue
         try:
-            size = (directory / name).stat().st_size
+            status = (directory / name).stat()
+            size = status.st_size
+            if not stat.S_ISREG(status.st_mode):
+                problems.append(f"{name}: is not a file")
+                continue
             if size != entry.size:
                 problems.append(f"{name}: expected {entry.size} bytes, got {size}")
                 continue

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,9 @@ _CPU = 1
 _POOLED_ALLOCATOR = 2
 
 _loading = threading.Lock()
+
+# A load that an exchange of the artifact interrupts is made again so often.
+_MOST_TRIES = 100
 
 
 class _RuntimeLibrary(NamedTuple):
@@ -41,6 +45,8 @@ class _Library(NamedTuple):
 
 
 _opened: dict[str, dict[tuple[int, int], _Library]] = {}
+# How often each library was asked of the dynamic linker.
+_asked: Counter[str] = Counter()
 
 
 class LoadedModel(NamedTuple):
@@ -70,6 +76,8 @@ class LoadedModel(NamedTuple):
 def load(path: str | os.PathLike[str], *, hashes: bool = True, mcpu: str | None = None) -> LoadedModel:
     """Check an artifact and load its code and weights.
 
+    If another takes its place meanwhile, the load begins anew: nothing is put together from two.
+
     Parameters
     ----------
     path
@@ -87,6 +95,31 @@ def load(path: str | os.PathLike[str], *, hashes: bool = True, mcpu: str | None 
     ArtifactError
         The artifact is damaged, too new, or made for other machines.
     """
+    for _ in range(_MOST_TRIES):
+        before = _identity(path)
+        try:
+            model = _load(path, hashes, mcpu)
+        except Exception:
+            if _identity(path) == before:
+                raise
+            continue
+        if _identity(path) == before:
+            return model
+    raise ArtifactError(
+        f"{path}: was replaced {_MOST_TRIES} times while it was being loaded; load it when that is over"
+    )
+
+
+def _identity(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:
+    """The same as long as nothing takes the place of a directory: a move changes its ctime."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_ctime_ns
+
+
+def _load(path: str | os.PathLike[str], hashes: bool, mcpu: str | None) -> LoadedModel:
     manifest = read_manifest(path)
     variant = choose_variant(path, manifest, mcpu)
     installed = ffi.version()
@@ -186,17 +219,21 @@ class _RefuseTvm:
 def _open_model(directory: str, library: str) -> _Library:
     """Open the executable; an executable that was opened before stays open and is the same."""
     path = os.path.join(directory, library)
+    before = _identity(directory)
     status = os.stat(path)
     opened = _opened.setdefault(path, {})
     identity = (status.st_dev, status.st_ino)
     if identity not in opened:
         # The dynamic linker takes a path that it has seen for the library that it has: an artifact that was
         # replaced in place needs another spelling of its path.
-        spelled = directory + "/." * len(opened) + "/" + library
+        spelled = directory + "/." * _asked[path] + "/" + library
+        _asked[path] += 1
         try:
             module = ffi.load_module(spelled)
         except Exception as error:
             raise ArtifactError(f"{path}: cannot be loaded: {error}") from error
+        if _identity(directory) != before:
+            raise ArtifactError(f"{directory}: was replaced while it was being loaded")
         call = launcher.call_on_pool if launcher.attach(spelled) else call_on_own_pool
         opened[identity] = _Library(module, call)
     return opened[identity]

@@ -47,6 +47,9 @@ class _Clock:
     def graph_trial(self, trial: Any) -> None:
         pass
 
+    def graph_failure(self, text: str) -> None:
+        click.echo(text)
+
     def note(self, text: str) -> None:
         click.echo(text)
 

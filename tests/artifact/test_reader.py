@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,12 @@ def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
     message = refusal(copy)
     assert name in message
+
+
+def test_what_is_no_file_is_named(copy: Path) -> None:
+    (copy / "weights.bin").unlink()
+    os.mkfifo(copy / "weights.bin")
+    assert "weights.bin: is not a file" in refusal(copy)
 
 
 @pytest.mark.parametrize("name", FILES[1:])

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import small_models
 import tvm
 
-from paddle_tvm.runtime import Config, create_predictor
+from paddle_tvm.runtime import ArtifactError, Config, create_predictor, loader
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -184,6 +185,54 @@ def test_an_artifact_replaced_in_place_is_loaded_anew(tmp_path: Path) -> None:
     outputs = old.run([rows])
     assert outputs is not None
     assert outputs[0].tolist() == [[2.0] * 4] * 3
+
+
+@pytest.mark.parametrize("step", ["check_files", "_load_runtime", "_open_model", "map_weights"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_nothing_is_put_together_from_two_artifacts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, times: int
+) -> None:
+    """Another artifact takes the place of the one that is loaded, after a step of loading it."""
+    path, other = tmp_path / "model.pdtvm", tmp_path / "other.pdtvm"
+    small_models.fixed(path)
+    small_models.affine(other)
+    original = getattr(loader, step)
+    left = [times]
+
+    def exchange_after(*arguments: Any, **named: Any) -> Any:
+        result = original(*arguments, **named)
+        if left[0]:
+            left[0] -= 1
+            aside = tmp_path / "aside"
+            path.rename(aside)
+            other.rename(path)
+            aside.rename(other)
+        return result
+
+    monkeypatch.setattr(loader, step, exchange_after)
+    predictor = create_predictor(Config(str(path)))
+    assert left == [0]
+    rows = np.ones((3, 4), "float32")
+    fixed = times == 2
+    outputs = predictor.run([rows] if fixed else [rows, np.zeros(3, "float32")])
+    assert outputs is not None
+    assert outputs[0].tolist() == ([[2.0] * 4] * 3 if fixed else [[18.0, 22.0, 26.0]] * 3)
+
+
+def test_an_artifact_that_is_replaced_without_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = small_models.fixed(tmp_path / "model.pdtvm")
+    original = loader.map_weights
+
+    def touch_after(*arguments: Any) -> Any:
+        result = original(*arguments)
+        path.rename(tmp_path / "aside").rename(path)
+        return result
+
+    monkeypatch.setattr(loader, "map_weights", touch_after)
+    with pytest.raises(ArtifactError, match="was replaced 100 times while it was being loaded"):
+        create_predictor(Config(str(path)))
 
 
 @pytest.fixture(scope="session")
