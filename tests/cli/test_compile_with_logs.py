@@ -17,8 +17,7 @@ from paddle_tvm.compiler.tuning.records import Winner, header_here
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.manifest import MODEL_FILE, Variant
 from paddle_tvm.targets.workload import Config, Workload
-from paddle_tvm.targets.x86 import x86_target
-from paddle_tvm.targets.x86.cpus import codegen
+from paddle_tvm.targets.x86 import target, x86_target
 
 SHAPE = "x=1,3,24,24"
 
@@ -157,7 +156,7 @@ def test_for_a_named_cpu_the_artifact_does_not_depend_on_this_machine(
 ) -> None:
     contents = []
     for here in ("znver4", "emeraldrapids"):
-        monkeypatch.setattr(codegen, "llvm_get_system_cpu", lambda here=here: here)
+        monkeypatch.setattr(target, "microarchitecture_here", lambda here=here: here)
         compile_with(run, model, tmp_path / here, "--mcpu", "znver4")
         contents.append(
             {path.name: path.read_bytes() for path in (tmp_path / here).rglob("*") if path.is_file()}

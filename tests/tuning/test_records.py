@@ -18,7 +18,7 @@ from paddle_tvm.compiler.tuning.record_reader import BadRecordError, StaleRecord
 from paddle_tvm.compiler.tuning.records import SCHEMA, Trial, Winner, encode, header_here
 from paddle_tvm.targets.workload import workload_from_json
 from paddle_tvm.targets.x86 import x86_target
-from paddle_tvm.targets.x86.cpus import codegen
+from paddle_tvm.targets.x86.cpus import microarchitecture_here
 from paddle_tvm.targets.x86.workloads import Conv2d
 
 CONVOLUTION = Conv2d(1, 56, None, 64, 64, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, 16, 16)
@@ -57,7 +57,7 @@ def test_the_header_of_this_machine_reads_as_it_was_written() -> None:
     here = header_here(x86_target("haswell"), threads=2)
     assert here.target == "x86-avx2"
     assert "fma" in here.features
-    assert here.microarchitecture == codegen.llvm_get_system_cpu()
+    assert here.microarchitecture == microarchitecture_here()
     assert decode(encode(here)) == here
 
 
