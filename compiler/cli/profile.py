@@ -111,6 +111,12 @@ def _print_profile(result: Profile, top: int, console: Console) -> None:
     table.add_row(*left, "", "", "", "", outside)
     table.add_row(*_sum_row(result.total_us, result), "", "", "", "", _whole(result))
     console.print(table)
+    if any((result.peak_share(kernel.work) or 0.0) > 1 for kernel in result.kernels[:top]):
+        console.print(
+            "above 100 % of peak: Winograd's algorithm needs fewer operations than the convolution has, "
+            "which are counted",
+            soft_wrap=True,
+        )
     console.print(f"timing costs {timing.overhead_us:.1f} us a call, which is taken off", soft_wrap=True)
 
 

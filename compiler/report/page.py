@@ -20,7 +20,8 @@ from paddle_tvm.compiler.report.page_parts import fact, fill
 
 _BARS = (
     '<div class="key below"><b>Bars</b><span><i class="share"></i>time, the slowest kernel being full</span>'
-    '<span><i class="peak"></i>multiply-adds, 100 % of this machine\'s peak at the dashed line</span></div>'
+    '<span><i class="peak"></i>multiply-adds, 100 % of this machine\'s peak at the dashed line; '
+    "Winograd's algorithm needs fewer than are counted, and passes it</span></div>"
 )
 
 _FATES = {
