@@ -131,11 +131,14 @@ def _whole(result: Profile) -> str:
 
 
 def _row(kernel: KernelProfile, result: Profile) -> list[str]:
+    from paddle_tvm.compiler.tuning.workload_names import name_key
+
     work = kernel.work
     made = f"{operators_of(kernel)}, {_results(kernel, result)}"
     schedule = ""
     if kernel.schedule is not None:
-        schedule = ", ".join(filter(None, (kernel.schedule.show(result.sizes), kernel.schedule.form)))
+        form = ", ".join(filter(None, (kernel.schedule.show(result.sizes), kernel.schedule.form)))
+        schedule = ": ".join(filter(None, (name_key(kernel.schedule.workload), form)))
     return [
         f"{work.microseconds / 1e3:.3f}",
         _percent(result.share(work.microseconds)),

@@ -19,6 +19,7 @@ from paddle_tvm.compiler.profiling.kernel_table import (
 )
 from paddle_tvm.compiler.profiling.profile import Profile, Work, bind_symbols, profile_artifact
 from paddle_tvm.compiler.sample_inputs import Shapes, default_shape_sets, random_inputs
+from paddle_tvm.compiler.tuning.workload_names import name_key
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import PaddleTvmError
 from paddle_tvm.runtime.manifest import FunctionSpec, Manifest, TensorSpec, Variant
@@ -63,8 +64,9 @@ class Content:
         return evaluate(call.flops, self.sizes)
 
     def schedule(self, call: KernelCall) -> str:
-        """The schedule of a call, in a line."""
-        return self.table.schedules[call.kernel].show(self.sizes)
+        """What a call computes, where that has several forms, and its schedule, in a line."""
+        schedule = self.table.schedules[call.kernel]
+        return ": ".join(filter(None, (name_key(schedule.workload), schedule.show(self.sizes))))
 
     def shape(self, edge: Edge) -> str:
         """The shape of a tensor at the report's shapes."""

@@ -6,11 +6,21 @@ from collections.abc import Iterable
 from dataclasses import fields
 from functools import singledispatch
 
-from paddle_tvm.targets.workload import Config, Workload
+from paddle_tvm.targets.workload import Config, UnknownWorkloadError, Workload
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.depthwise_workload import Depthwise
 from paddle_tvm.targets.x86.graph_workloads import BlockWidth, Epilogue
 from paddle_tvm.targets.x86.matmul_workload import MatMul
+
+
+def name_key(key: str | None) -> str:
+    """The workload of a key; nothing for None, and for one that this version does not know."""
+    if key is None:
+        return ""
+    try:
+        return name_workload(Workload.from_key(key))
+    except UnknownWorkloadError:
+        return ""
 
 
 @singledispatch

@@ -85,6 +85,9 @@ def test_the_page_shows_each_operator_and_what_became_of_it(page: str) -> None:
     assert fates["relu"] == "fused"
     assert fates["conv2d"] == "own"
     assert {"add", "mean", "matmul", "softmax"} <= set(fates)
+    # Layers whose results look alike are told apart.
+    assert "conv2d 3x3 3-&gt;16 16x16: register_tile" in page
+    assert "conv2d 1x1 16-&gt;16 16x16: register_tile" in page
 
 
 def test_the_page_draws_each_kernel_with_the_layout_of_its_result(page: str) -> None:
