@@ -23,6 +23,9 @@ MANIFEST_FILE = "manifest.json"
 
 _CHUNK = 1 << 20
 
+# How much of a file is asked for at once: a few of those pages.
+_PART = 8 << 20
+
 # Linux 5.14; unlike a first access it says when a disk cannot be read.
 _MADV_POPULATE_READ = 22
 
@@ -186,9 +189,15 @@ def file_sha256(path: Path) -> str:
 def _read_into_large_pages(path: Path) -> None:
     """Have the system read a file that it has not in memory into the largest pages that it can."""
     with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size:
-            with _map_in_large_pages(file) as mapping, suppress(OSError):
-                mapping.madvise(_MADV_POPULATE_READ)
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            return
+        with _map_in_large_pages(file) as mapping, suppress(OSError):
+            for start in range(0, size, _PART):
+                part = (start, min(_PART, size - start))
+                mapping.madvise(_MADV_POPULATE_READ, *part)
+                # It stays in memory, but counts as this process's only where the weights are used.
+                mapping.madvise(mmap.MADV_DONTNEED, *part)
 
 
 def _map_in_large_pages(file: BinaryIO) -> mmap.mmap:
