@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 
@@ -59,9 +60,8 @@ def render(content: Content) -> str:
 
 def _subtitle(content: Content) -> str:
     target = content.variant.target
-    shapes = ", ".join(
-        f"{spec.name} {_show_shape(content, number)}" for number, spec in enumerate(content.manifest.inputs)
-    )
+    inputs = zip(content.manifest.inputs, content.function.input_shapes, strict=True)
+    shapes = ", ".join(f"{spec.name} {_show(shape, content.shapes[spec.name])}" for spec, shape in inputs)
     others = [v.target.mcpu for v in content.manifest.variants if v is not content.variant]
     forms = [f.name for f in content.manifest.functions if f is not content.function]
     beside = f"; the artifact has code for {', '.join(others)} as well" if others else ""
@@ -69,13 +69,11 @@ def _subtitle(content: Content) -> str:
     return f"{target.kind} {target.mcpu} · {content.manifest.precision} · {shapes}{beside}"
 
 
-def _show_shape(content: Content, number: int) -> str:
+def _show(shape: Sequence[int | str], taken: Sequence[int]) -> str:
     """The shape of an input; of one with dynamic dimensions also what it was drawn and timed with."""
-    shape = content.function.input_shapes[number]
-    taken = list(content.shapes[content.manifest.inputs[number].name])
     if all(isinstance(size, int) for size in shape):
-        return str(taken)
-    return f"[{', '.join(map(str, shape))}] (dynamic; here {taken})"
+        return str(list(taken))
+    return f"[{', '.join(map(str, shape))}] (dynamic; here {list(taken)})"
 
 
 def _notice(content: Content) -> str:

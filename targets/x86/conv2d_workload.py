@@ -116,12 +116,9 @@ class Conv2d(PackedWorkload):
         points, flat = self._points()
         tile = choose_tile(points, self._blocks(), self.lanes, self._depth(), flat)
         form = {"winograd": 0, "points": tile.points, "blocks": tile.blocks}
-        across = max(self._across_tiles(), key=self._efficiency_across, default=None)
-        if across is None or self._units(across) < _UNITS_ACROSS:
-            return form
-        if self._efficiency_across(across) < _BETTER * self._efficiency(tile):
-            return form
-        return {"winograd": 0, "points": across.points, "blocks": across.blocks, "across": 1}
+        across = max(self._forms_across(), key=self._efficiency, default=form)
+        enough = self._units_across(across) >= _UNITS_ACROSS
+        return across if enough and self._efficiency(across) >= _BETTER * self._efficiency(form) else form
 
     def candidates(self) -> Sequence[Config]:
         return [*self._direct_forms(), *self._winograd_forms()]
@@ -133,13 +130,7 @@ class Conv2d(PackedWorkload):
         if config["winograd"]:
             work = self._work(config["winograd"])
             return relative_cost(work, _plan(config)) <= _ABOUT * relative_cost(work, _plan(default))
-        efficiency, best = (
-            (self._efficiency_across if "across" in form else self._efficiency)(
-                Tile(form["points"], form["blocks"])
-            )
-            for form in (config, default)
-        )
-        return _ABOUT * efficiency >= best
+        return _ABOUT * self._efficiency(config) >= self._efficiency(default)
 
     def notes(self, config: Config) -> Mapping[str, Any]:
         return {WORKLOAD: self.key, **({CHUNKS: config["chunks"]} if "chunks" in config else {})}
@@ -224,26 +215,27 @@ class Conv2d(PackedWorkload):
                 if chunks == 0 or units % chunks == 0:
                     yield {**form, "chunks": chunks}
 
-        for tile in self._across_tiles():
-            yield {"winograd": 0, "points": tile.points, "blocks": tile.blocks, "across": 1}
+        yield from self._forms_across()
 
-    def _across_tiles(self) -> list[Tile]:
-        """The tiles that can be laid across the ends of rows."""
+    def _forms_across(self) -> list[Config]:
+        """The direct forms whose tiles are laid across the ends of rows."""
         positions, (_, flat) = self._positions(), self._points()
         if positions is None or flat or self.outputs <= FEW_CHANNELS:
             return []
-        tiles = possible_tiles(positions, self._blocks(), self.lanes)
-        return [tile for tile in tiles if ceil_div(positions, tile.points) <= _MOST_ACROSS]
+        return [
+            {"winograd": 0, "points": tile.points, "blocks": tile.blocks, "across": 1}
+            for tile in possible_tiles(positions, self._blocks(), self.lanes)
+            if ceil_div(positions, tile.points) <= _MOST_ACROSS
+        ]
 
-    def _efficiency(self, tile: Tile) -> float:
-        return tile_efficiency(tile, self._points()[0], self.lanes, self._depth())
+    def _efficiency(self, form: Config) -> float:
+        """Of a direct form, by the model."""
+        points = self._positions() if "across" in form else self._points()[0]
+        return tile_efficiency(Tile(form["points"], form["blocks"]), points, self.lanes, self._depth())
 
-    def _efficiency_across(self, tile: Tile) -> float:
-        return tile_efficiency(tile, self._positions(), self.lanes, self._depth())
-
-    def _units(self, tile: Tile) -> int:
+    def _units_across(self, form: Config) -> int:
         """Units of work for threads, with tiles across the ends of rows."""
-        return (self.batch or 1) * self.groups * (self._blocks() // tile.blocks)
+        return (self.batch or 1) * self.groups * (self._blocks() // form["blocks"])
 
     def _positions(self) -> int | None:
         """Positions of an image of the output."""
