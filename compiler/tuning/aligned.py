@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,54 @@ _ALIGNMENT = 64
 
 def aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """A copy that begins where generated code expects tensors to begin."""
-    memory = np.empty(array.nbytes + _ALIGNMENT, np.uint8)
-    begin = -memory.ctypes.data % _ALIGNMENT
-    copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
+    return _copies(array, 1, np.empty(array.nbytes + _ALIGNMENT, np.uint8))[0]
+
+
+def _copies(array: npt.NDArray[Any], count: int, memory: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
+    """Aligned copies of an array, one after the other in memory."""
+    first = -memory.ctypes.data % _ALIGNMENT
+    pitch = _pitch(array)
+    copies = []
+    for begin in range(first, first + count * pitch, pitch):
+        copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+        copy[...] = array
+        copies.append(copy)
+    return copies
+
+
+def _pitch(array: npt.NDArray[Any]) -> int:
+    return array.nbytes + -array.nbytes % _ALIGNMENT
+
+
+class AlignedCopies:
+    """Copies of the arrays that were asked for last.
+
+    Their memory is used again and again: to fill new memory takes ten times as long.
+
+    Parameters
+    ----------
+    most
+        Of how many arrays; those of others are gone, though somebody may still have them.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: OrderedDict[Hashable, tuple[npt.NDArray[np.uint8], list[npt.NDArray[Any]]]] = (
+            OrderedDict()
+        )
+
+    def get(self, key: Hashable, array: npt.NDArray[Any], count: int) -> list[npt.NDArray[Any]]:
+        """So many copies of an array, which are made unless there are some under this key."""
+        if key not in self._known:
+            size = count * _pitch(array) + _ALIGNMENT
+            memory = np.empty(0, np.uint8)
+            if len(self._known) == self._most:
+                _, (memory, _) = self._known.popitem(last=False)
+            if len(memory) < size:
+                memory = np.empty(size, np.uint8)
+            self._known[key] = memory, _copies(array, count, memory)
+        self._known.move_to_end(key)
+        return self._known[key][1]
 
 
 def as_tensor(array: npt.NDArray[Any]) -> Any:

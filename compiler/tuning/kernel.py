@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,17 @@ from tvm import relax, s_tir, tirx
 from tvm.sym import Analyzer
 
 from paddle_tvm.compiler.lowering import LoweredStages
-from paddle_tvm.compiler.tuning.aligned import aligned
+from paddle_tvm.compiler.tuning.aligned import AlignedCopies, aligned
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload, Workload
 
 _WEIGHT = 1
 """Of a kernel's operands the one that is packed at compile time."""
-# Orders of the weight that are kept: both of Winograd, and two widths of tiles.
-_MOST_PACKED = 4
+# Orders of the weight that are kept: both of Winograd, and three widths of tiles.
+_MOST_PACKED = 5
+# Copies of a weight have at most so many bytes together, and there are at most so many of them.
+_MOST_BYTES, _MOST_COPIES = 128 << 20, 256
+_weight_copies = AlignedCopies(_MOST_PACKED)
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,15 @@ class TunableKernel:
         The Relax function ``main`` of the kernel and what is fused with it, and their TIR functions, as JSON.
     sizes
         Values for the symbols in its shapes, to measure with.
+    model_bytes
+        What the weights of the model take: so much passes through the caches between two calls of a kernel.
     """
 
     name: str
     workload: Workload
     graph: str
     sizes: Mapping[str, int]
+    model_bytes: int
 
     def primfunc(self, config: Config, target: Target) -> tirx.PrimFunc:
         """The kernel in a form, scheduled for a target; its arguments are the inputs and the output.
@@ -58,21 +65,27 @@ class TunableKernel:
         scheduled = target.schedule(tvm.IRModule({"main": fused.without_attr("global_symbol")}))["main"]
         return scheduled.with_attr("global_symbol", "main")
 
-    def inputs(self, config: Config, seed: int) -> list[npt.NDArray[Any]]:
-        """Random inputs, the same for every form but for the order of the weight."""
+    def inputs(self, config: Config, seed: int) -> list[list[npt.NDArray[Any]]]:
+        """Random inputs, the same for every form but for the order of the weight, for calls in turns.
+
+        Each call has a copy of the weight of its own: in a model the weights of other kernels have passed
+        through the caches before a kernel reads its own again, while its input was just made.
+        """
         if seed not in self._drawn:
             number, drawn = self._draw(seed)
             self._drawn[seed] = number, [aligned(array) for array in drawn]
         weight, arrays = self._drawn[seed]
-        inputs = list(arrays)
-        if weight is not None and isinstance(self.workload, PackedWorkload):
-            order = (seed, self.workload.packed_shape(config))
-            if order not in self._packed:
-                if len(self._packed) == _MOST_PACKED:
-                    del self._packed[next(iter(self._packed))]
-                self._packed[order] = aligned(self.workload.pack(config, arrays[weight]))
-            inputs[weight] = self._packed[order]
-        return inputs
+        if weight is None or not isinstance(self.workload, PackedWorkload):
+            return [arrays]
+        order = (seed, self.workload.packed_shape(config))
+        if order not in self._packed:
+            if len(self._packed) == _MOST_PACKED:
+                del self._packed[next(iter(self._packed))]
+            self._packed[order] = self.workload.pack(config, arrays[weight])
+        packed = self._packed[order]
+        count = min(_MOST_COPIES, ceil(min(_MOST_BYTES, self.model_bytes) / packed.nbytes))
+        copies = _weight_copies.get((self.workload, *order), packed, count)
+        return [[*arrays[:weight], copy, *arrays[weight + 1 :]] for copy in copies]
 
     def output(self) -> tuple[tuple[int, ...], str]:
         """Shape and dtype of the output, whatever the form."""
@@ -156,6 +169,7 @@ def find_kernels(stages: LoweredStages, sizes: Mapping[str, int]) -> dict[str, T
         Values for the symbols in shapes. Kernels with other symbols, which depend on data, are left out.
     """
     kernels = {}
+    model_bytes = _weight_bytes(stages.fused)
     for variable, function in stages.fused.functions.items():
         workload = workload_of(function) if isinstance(function, tirx.PrimFunc) else None
         if workload is None:
@@ -166,9 +180,23 @@ def find_kernels(stages: LoweredStages, sizes: Mapping[str, int]) -> dict[str, T
         if symbols <= set(sizes):
             own = {name: sizes[name] for name in sorted(symbols)}
             kernels[variable.name_hint] = TunableKernel(
-                variable.name_hint, workload, tvm.ir.save_json(module), own
+                variable.name_hint, workload, tvm.ir.save_json(module), own, model_bytes
             )
     return kernels
+
+
+def _weight_bytes(module: tvm.IRModule) -> int:
+    sizes: dict[Any, int] = {}
+
+    def visit(node: Any) -> None:
+        if isinstance(node, tvm.ir.GenericConst):
+            array = node.value.numpy()
+            sizes[node] = array.nbytes
+
+    for function in module.functions.values():
+        if isinstance(function, relax.Function):
+            relax.analysis.post_order_visit(function, visit)
+    return sum(sizes.values())
 
 
 def _cut_out(module: tvm.IRModule, name: str) -> tvm.IRModule:

@@ -118,6 +118,9 @@ class LocalTrials:
     def _build(self, known: KnownKernel, configs: Sequence[Config]) -> list[Child | Failed]:
         """Build forms, several at a time; in their order a child that is ready, or why there is none."""
         setup = self._setup
+        # Before any is forked: memory that children have is copied when it is written.
+        for config in configs:
+            self._kernels.prepare(known.kernel, config)
         built: dict[int, Child | Failed] = {}
         waiting = list(range(len(configs)))
         building: dict[Child, tuple[int, float]] = {}
@@ -147,7 +150,6 @@ class LocalTrials:
 
     def _start(self, known: KnownKernel, config: Config) -> Child:
         setup = self._setup
-        self._kernels.prepare(known.kernel, config)
 
         def make() -> Candidate:
             return Candidate(known.kernel, config, setup.target, setup.seed, self._launcher)

@@ -33,8 +33,8 @@ from paddle_tvm.targets.x86 import x86_targets
 
 # What a trial with the whole model takes, about, and the most of the time that such trials get together.
 _GRAPH_SECONDS, _GRAPH_SHARE = 20.0, 0.3
-# Forms that are built before they are timed.
-_BATCH = 8
+# Forms that are proposed at once.
+_BATCH = 16
 
 
 @dataclass(frozen=True)

@@ -45,17 +45,17 @@ def split_registers(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
         tvm_ffi.structural_walk(statement.data, (tirx.Var, keep))
 
-    tvm_ffi.structural_walk(function.body, (tirx.AllocBuffer, allocate))
-    tvm_ffi.structural_walk(function.body, (tirx.DeclBuffer, alias))
-    if not allocated:
-        return function
     tvm_ffi.structural_walk(
         function.body,
         (
+            (tirx.AllocBuffer, allocate),
+            (tirx.DeclBuffer, alias),
             (tirx.BufferStore, lambda store: access(store.buffer, store.indices)),
             (ir.TensorLoad, lambda load: access(load.source, load.indices)),
         ),
     )
+    if not allocated:
+        return function
     registers = {
         data: {
             index: tirx.decl_buffer((1,), buffer.dtype, f"{buffer.name}_{index}")
@@ -64,18 +64,21 @@ def split_registers(function: tirx.PrimFunc) -> tirx.PrimFunc:
         for data, buffer in allocated.items()
         if indices[data] is not None and len(indices[data] or ()) <= _VALUES
     }
+    zero = tirx.IntImm("int64", 0)
+    loads = {
+        data: {index: tirx.BufferLoad(register, [zero]) for index, register in found.items()}
+        for data, found in registers.items()
+    }
 
     def load(node: ir.TensorLoad) -> Any:
-        found = registers.get(node.source)
-        if found is None:
-            return node
-        return tirx.BufferLoad(found[int(node.indices[0].value)], [tirx.IntImm("int64", 0)])
+        found = loads.get(node.source)
+        return node if found is None else found[int(node.indices[0].value)]
 
     def store(node: tirx.BufferStore) -> Any:
         found = registers.get(node.buffer)
         if found is None:
             return node
-        return tirx.BufferStore(found[int(node.indices[0].value)], node.value, [tirx.IntImm("int64", 0)])
+        return tirx.BufferStore(found[int(node.indices[0].value)], node.value, [zero])
 
     def declare(node: tirx.AllocBuffer) -> Any:
         found = registers.get(node.buffer)
