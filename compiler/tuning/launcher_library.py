@@ -37,7 +37,8 @@ class LoopLauncher:
         self._leave.argtypes, self._leave.restype = (), None
         self._take_places, self._pass_rows = library.paddle_tvm_take_places, library.paddle_tvm_pass_rows
         self._take_places.argtypes, self._take_places.restype = (ctypes.c_void_p,), None
-        self._pass_rows.argtypes = (*(ctypes.c_void_p, *[ctypes.c_int64] * 3), ctypes.c_int32)
+        sizes = (ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+        self._pass_rows.argtypes = (ctypes.c_void_p, *sizes, ctypes.c_int32)
         self._pass_rows.restype = None
         self._placed = 0
         launch = ctypes.cast(library.paddle_tvm_parallel_launch, ctypes.c_void_p)
