@@ -14,7 +14,7 @@ from typing import Any
 import numpy.typing as npt
 import tvm
 
-from paddle_tvm.compiler.linking import find_linker, link_library
+from paddle_tvm.compiler.linking import External, find_linker, link_library
 from paddle_tvm.compiler.output_places import check_output
 from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file
 from paddle_tvm.compiler.staging import forget_cached, publish, staging_directory, sync
@@ -60,7 +60,7 @@ class Code:
 
     ``executable`` is a ``tvm.relax.VMExecutable``; its functions take the inputs, and then those of
     ``weights`` that ``used`` lists for them. ``kernels`` describes its kernels for ``paddle-tvm profile``,
-    ``choices`` says where the form of what may have several is from.
+    ``choices`` says where the form of what may have several is from. ``external`` is an accelerator's part.
     """
 
     target: TargetSpec
@@ -70,6 +70,7 @@ class Code:
     threads: int | None = None
     kernels: KernelTable | None = None
     choices: Mapping[str, Choice] = field(default_factory=dict)
+    external: External | None = None
 
 
 class StagedArtifact:
@@ -85,6 +86,8 @@ class StagedArtifact:
         }
         self._variants: dict[str, Variant | None] = dict.fromkeys(mcpus)
         self._tables: list[str] = []
+        # Shared libraries of accelerators.
+        self._brought: list[str] = []
         self._target = target
         self._force = force
         self._linker = find_linker()
@@ -99,7 +102,15 @@ class StagedArtifact:
         library = self._libraries[mcpu]
         with _disk_errors(self._target):
             # Inside the staging directory, so that a killed run leaves nothing elsewhere.
-            link_library(code.executable, self.path / library, self.path / "build", self._linker)
+            link_library(
+                code.executable, self.path / library, self.path / "build", self._linker, code.external
+            )
+            if code.external is not None:
+                for source in code.external.runtime.libraries:
+                    name = f"lib/{source.name}"
+                    if name not in self._brought:
+                        shutil.copyfile(source, self.path / name)
+                        self._brought.append(name)
             indices = self._weights.add(code.weights)
             if code.kernels is not None:
                 self._tables.append(kernels_file(library))
@@ -118,7 +129,7 @@ class StagedArtifact:
     def complete(self) -> None:
         """Write the manifest, so that the directory is an artifact."""
         description = self._description
-        files = sorted((*self._libraries.values(), *self._tables, RUNTIME_FILE, WEIGHTS_FILE))
+        files = sorted((*self._libraries.values(), *self._tables, *self._brought, RUNTIME_FILE, WEIGHTS_FILE))
         with _disk_errors(self._target):
             entries = {name: _entry(self.path / name) for name in files}
         self.manifest = Manifest(

@@ -19,11 +19,13 @@ from paddle_tvm.compiler.frontends.paddle.importer import import_program
 from paddle_tvm.compiler.frontends.paddle.paddle_library import import_paddle, static_mode
 from paddle_tvm.compiler.frontends.paddle.program import Operation, Port, Program, Value, load_program
 from paddle_tvm.compiler.frontends.source import ModelSource
-from paddle_tvm.compiler.lowering import build, lower, optimise
+from paddle_tvm.compiler.linking import find_linker, link_library
+from paddle_tvm.compiler.lowering import build, external_code, lower_in_stages, optimise
 from paddle_tvm.compiler.reference import load_saved
 from paddle_tvm.compiler.sample_inputs import Arrays
+from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.targets.base import Target
-from paddle_tvm.targets.x86 import x86_target
+from paddle_tvm.targets.registry import targets_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class Divergence:
         return f"The first operator that diverges is {self.operation}: {self.problem}"
 
 
-def find_divergence(source: ModelSource, arrays: Arrays, tolerance: float, mcpu: str) -> Divergence:
+def find_divergence(
+    source: ModelSource, arrays: Arrays, tolerance: float, kind: str, mcpu: str
+) -> Divergence:
     """Bisect a program that gives wrong outputs on ``arrays``.
 
     Parameters
@@ -51,13 +55,14 @@ def find_divergence(source: ModelSource, arrays: Arrays, tolerance: float, mcpu:
         Inputs by name, on which an output differs.
     tolerance
         As in ``verify_artifact``.
-    mcpu
-        The CPU whose code gives the wrong outputs.
+    kind, mcpu
+        The target and the CPU whose code gives the wrong outputs.
     """
     program = load_program(source)
     probed = _computed_values(program)
     expected = _paddle_values(source, program, arrays, [value for _, value in probed])
-    bisection = _Bisection(program, arrays, tolerance, x86_target(mcpu))
+    (target,) = targets_of(kind, [mcpu])
+    bisection = _Bisection(program, arrays, tolerance, target)
     low, high = 0, len(probed)
     problem = ""
     # Invariant: everything before `low` agrees, and `high` differs or is the end.
@@ -100,9 +105,17 @@ def _run_cut(program: Program, arrays: Arrays, target: Target) -> list[npt.NDArr
     program = replace(program, operations=needed)
     shapes = {port.name: tuple(arrays[port.name].shape) for port in program.inputs}
     imported = import_program(program, shapes)
-    machine = relax.VirtualMachine(build(lower(optimise(imported.module), target), target), tvm.cpu())
-    fed = [tvm.runtime.tensor(np.ascontiguousarray(arrays[port.name])) for port in program.inputs]
-    return [result.numpy() for result in machine["main"](*fed)]
+    stages = lower_in_stages(optimise(imported.module), target)
+    executable = build(stages.scheduled, target)
+    external = external_code(stages, target)
+    with scratch_directory("paddle-tvm-cut") as folder:
+        if external is not None:
+            library = folder / "cut.so"
+            link_library(executable, library, folder / "build", find_linker(), external)
+            executable = tvm.runtime.load_module(str(library))
+        machine = relax.VirtualMachine(executable, tvm.cpu())
+        fed = [tvm.runtime.tensor(np.ascontiguousarray(arrays[port.name])) for port in program.inputs]
+        return [result.numpy() for result in machine["main"](*fed)]
 
 
 def _needed_operations(program: Program) -> tuple[Operation, ...]:

@@ -14,7 +14,7 @@ from paddle_tvm.compiler.artifact import Code, Description, StagedArtifact, stag
 from paddle_tvm.compiler.frontends.importing import import_forms
 from paddle_tvm.compiler.frontends.source import ModelSource, find_model
 from paddle_tvm.compiler.imported import ImportedModel
-from paddle_tvm.compiler.lowering import build, lower_in_stages, optimise
+from paddle_tvm.compiler.lowering import build, external_code, lower_in_stages, optimise
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.output_places import check_output
 from paddle_tvm.compiler.passes.lift_weights import lift_weights
@@ -35,8 +35,9 @@ from paddle_tvm.runtime.manifest import (
     TargetSpec,
     TensorSpec,
 )
+from paddle_tvm.targets.registry import targets_of
 from paddle_tvm.targets.workload import Choice, GraphWorkload
-from paddle_tvm.targets.x86 import X86Target, x86_targets
+from paddle_tvm.targets.x86 import X86Target
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def compile_model(
     output = Path(output)
     check_output(output, options.force)
     source = find_model(model)
-    targets = x86_targets(options.mcpus())
+    targets = targets_of(options.target, options.mcpus())
     missing = {target.mcpu: tuple(sorted(set(target.features) - cpu_features())) for target in targets}
     if options.verify and all(missing.values()):
         raise UsageError(
@@ -139,7 +140,13 @@ def compile_model(
             with stage(f"lower and schedule{of}"):
                 lowered = lower_in_stages(module, replace(target, choices=choices))
                 table = describe_kernels(
-                    imported, module, lowered, forms, target.legalizations(), choices.made
+                    imported,
+                    module,
+                    lowered,
+                    forms,
+                    target.legalizations(),
+                    choices.made,
+                    None if target.accelerator is None else target.accelerator.name,
                 )
                 lifted = lift_weights(lowered.scheduled)
             with stage(f"generate code{of}"):
@@ -149,7 +156,12 @@ def compile_model(
                 graph = choices.of_graph()
                 tuned = {name_workload(above): choice for above, choice in graph.items() if choice.source}
                 made = {**table.choices, **tuned}
-                staged.add(Code(spec, executable, lifted.weights, lifted.used, choices.threads, table, made))
+                external = external_code(lowered, target)
+                staged.add(
+                    Code(
+                        spec, executable, lifted.weights, lifted.used, choices.threads, table, made, external
+                    )
+                )
             variants.append(
                 CompiledVariant(target.mcpu, table.kernels, missing[target.mcpu], None, made, graph)
             )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tvm_ffi
 from tvm.support import cc
 
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.offload import RuntimeHalf
 
 # What `export_library` of TVM 0.27 writes into its workspace for a module with imports.
 _OBJECT_FILES = ("lib0.o", "devc.o")
@@ -42,7 +45,17 @@ def find_linker() -> str:
     return str(compiler)
 
 
-def link_library(executable: Any, library: Path, workspace: Path, compiler: str) -> None:
+@dataclass(frozen=True)
+class External:
+    """Code that no kernel of the executable is: an accelerator's, of the subgraphs that it took."""
+
+    runtime: RuntimeHalf
+    sources: Sequence[str]
+
+
+def link_library(
+    executable: Any, library: Path, workspace: Path, compiler: str, external: External | None = None
+) -> None:
     """Write a ``tvm.relax.VMExecutable`` as a shared library.
 
     Parameters
@@ -55,17 +68,33 @@ def link_library(executable: Any, library: Path, workspace: Path, compiler: str)
         A directory to make for intermediate files; it is gone afterwards.
     compiler
         The C compiler to link with.
+    external
+        More code for it. Shared libraries that it needs are looked for in ``lib`` beside the library.
     """
     workspace.mkdir()
+    options = ["-Wl,--strip-all", *LAUNCHER_OPTIONS]
+    if external is not None:
+        options += _external_options(external, workspace)
     # LLVM modules are not safe to write from two threads.
     with _linking, _objects_in_memory(workspace):
         executable.export_library(
             str(library),
             workspace_dir=str(workspace),
             cc=compiler,
-            options=["-Wl,--strip-all", *LAUNCHER_OPTIONS],
+            options=options,
         )
     shutil.rmtree(workspace)
+
+
+def _external_options(external: External, workspace: Path) -> list[str]:
+    runtime = external.runtime
+    options = ["-Wl,-rpath,$ORIGIN/lib", *(f"-I{path}" for path in tvm_ffi.libinfo.include_paths())]
+    options += ["-x", runtime.language]
+    for number, source in enumerate(external.sources):
+        file = workspace / f"subgraph{number}.{'c' if runtime.language == 'c' else 'cc'}"
+        file.write_text(source)
+        options.append(str(file))
+    return [*options, "-x", "none", *runtime.options, *map(str, runtime.libraries)]
 
 
 @contextmanager

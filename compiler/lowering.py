@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import tvm
 from tvm import relax
 
+from paddle_tvm.compiler.linking import External
 from paddle_tvm.compiler.passes.fold_scale import fold_scale
 from paddle_tvm.compiler.passes.keep_nan import keep_nan
 from paddle_tvm.compiler.passes.loose_scalars import isolate_loose_scalars
 from paddle_tvm.compiler.passes.merge_functions import merge_functions, order_sizes
+from paddle_tvm.compiler.passes.offload import Offloaded, offload
 from paddle_tvm.compiler.passes.order_shape_functions import order_shape_functions
 from paddle_tvm.compiler.passes.shape_checks import explain_shape_checks, hold_checked, lower_shape_checks
 from paddle_tvm.compiler.passes.trust_weights import trust_weights
@@ -32,11 +34,13 @@ def optimise(module: tvm.IRModule) -> tvm.IRModule:
 class LoweredStages:
     """A module on its way from operators to kernels.
 
-    ``arranged`` has layouts and merged operators, ``operators`` a TIR function for each operator, ``groups``
-    a Relax function for those that become one kernel, ``fused`` a TIR function for each kernel, and
-    ``scheduled`` the same with their schedules.
+    ``offloaded`` is what the target's accelerator has left, with the code of what it took; None where there
+    is no accelerator. ``arranged`` has layouts and merged operators, ``operators`` a TIR function for each
+    operator, ``groups`` a Relax function for those that become one kernel, ``fused`` a TIR function for each
+    kernel, and ``scheduled`` the same with their schedules.
     """
 
+    offloaded: Offloaded | None
     arranged: tvm.IRModule
     operators: tvm.IRModule
     groups: tvm.IRModule
@@ -46,8 +50,9 @@ class LoweredStages:
 
 def lower_in_stages(module: tvm.IRModule, target: Target) -> LoweredStages:
     """Legalize operators for the target, fuse them, and schedule every kernel; keeps what is between."""
+    offloaded = None if target.accelerator is None else offload(module, target.accelerator)
     with target.tvm_target:
-        arranged = target.arrange(module)
+        arranged = target.arrange(module if offloaded is None else offloaded.module)
         operators = tvm.transform.Sequential(
             [
                 relax.transform.LegalizeOps(target.legalizations()),
@@ -63,7 +68,15 @@ def lower_in_stages(module: tvm.IRModule, target: Target) -> LoweredStages:
         fused = tvm.transform.Sequential(
             [relax.transform.FuseTIR(), relax.transform.DeadCodeElimination(), order_sizes]
         )(groups)
-        return LoweredStages(arranged, operators, groups, fused, target.schedule(fused))
+        return LoweredStages(offloaded, arranged, operators, groups, fused, target.schedule(fused))
+
+
+def external_code(stages: LoweredStages, target: Target) -> External | None:
+    """What the target's accelerator has the executable linked with; None where it took nothing."""
+    if target.accelerator is None or stages.offloaded is None or not stages.offloaded.code:
+        return None
+    sources = [generated.source for generated in stages.offloaded.code.values()]
+    return External(target.accelerator.runtime, sources)
 
 
 def lower(module: tvm.IRModule, target: Target) -> tvm.IRModule:

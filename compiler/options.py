@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.registry import target_names
 
 InputShapes: TypeAlias = "Mapping[str, Sequence[int | str]]"
 """Input name to dimensions; -1 or a string leaves a dimension dynamic."""
-
-TARGETS = ("x86",)
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class CompileOptions:
 
     def __post_init__(self) -> None:
         for option, value, known in (
-            ("target", self.target, TARGETS),
+            ("target", self.target, target_names()),
             ("precision", self.precision, ("float32",)),
             ("frontend", self.frontend, ("paddle", "onnx")),
         ):

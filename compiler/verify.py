@@ -173,7 +173,9 @@ def verify_artifact(
         and manifest.source.frontend == "paddle"
     ):
         with progress.stage("find the first diverging operator") if progress else nullcontext():
-            divergence = find_divergence(source, first_failure, tolerance, predictor.mcpu())
+            mcpu = predictor.mcpu()
+            (kind,) = (v.target.kind for v in manifest.variants if v.target.mcpu == mcpu)
+            divergence = find_divergence(source, first_failure, tolerance, kind, mcpu)
     return VerificationResult(
         predictor.mcpu(),
         reference.name,

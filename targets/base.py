@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import tvm
 
+from paddle_tvm.targets.offload import Accelerator
+
 CHECK_SHAPE = "paddle_tvm.check_shape"
 """What stands for a packed function in calls that check a shape at run time; ``passes/shape_checks.py``."""
 
@@ -42,6 +44,10 @@ class Target(Protocol):
     @property
     def tir_pipeline(self) -> str:
         """Name of the passes from scheduled TIR to the code generator's input, as TVM knows them."""
+
+    @property
+    def accelerator(self) -> Accelerator | None:
+        """What computes the parts of a graph that it can take, beside this target's own kernels."""
 
     def arrange(self, module: tvm.IRModule) -> tvm.IRModule:
         """Rewrite the graph before operators are lowered: layouts, operators merged into larger ones."""

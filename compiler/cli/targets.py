@@ -12,12 +12,13 @@ from paddle_tvm.compiler.cli.extras import require_compiler
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def targets(as_json: bool) -> None:
-    """List targets, the CPU names of each, and which of them this machine can run."""
+    """List targets, the CPU names of x86, and which of them this machine can run."""
     require_compiler("targets")
     from rich.table import Table
 
     from paddle_tvm.compiler.cli.console import stdout_console
     from paddle_tvm.targets.cpu_names import CPUS
+    from paddle_tvm.targets.registry import CPU, target_names
     from paddle_tvm.targets.x86.cpus import detect, features_of, runs_here
 
     here = detect()
@@ -31,6 +32,12 @@ def targets(as_json: bool) -> None:
         }
         for name in CPUS
     ]
+    accelerators = [name for name in target_names() if name != CPU]
+    rows += [
+        # Their code is for the CPU that --mcpu names, with calls of theirs.
+        {"target": name, "mcpu": None, "runs_here": None, "default": False, "features": []}
+        for name in accelerators
+    ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -38,6 +45,9 @@ def targets(as_json: bool) -> None:
     for heading in ("target", "--mcpu", "runs here", "CPU features that the code needs"):
         table.add_column(heading, overflow="fold")
     for row in rows:
+        if row["mcpu"] is None:
+            table.add_row(str(row["target"]), "as x86", "as x86", "those of --mcpu, and what it says itself")
+            continue
         runs = "no" if not row["runs_here"] else "yes, the default" if row["default"] else "yes"
         needs = " ".join(features_of(str(row["mcpu"])))
         table.add_row(str(row["target"]), str(row["mcpu"]), runs, needs or "any 64-bit x86")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import tvm
@@ -11,9 +11,17 @@ from tvm_ffi import structural_equal
 
 from paddle_tvm.compiler.imported import ImportedModel
 from paddle_tvm.compiler.lowering import LoweredStages
+from paddle_tvm.compiler.passes.offload import CALL_EXTERNAL
 from paddle_tvm.compiler.profiling.expressions import amount
 from paddle_tvm.compiler.profiling.fusion_trace import Groups, bindings_of, trace_fusion
-from paddle_tvm.compiler.profiling.kernel_table import Edge, Form, KernelCall, KernelTable, Operator
+from paddle_tvm.compiler.profiling.kernel_table import (
+    Edge,
+    Form,
+    KernelCall,
+    KernelTable,
+    Operator,
+    Schedule,
+)
 from paddle_tvm.compiler.profiling.kernel_work import KernelWork
 from paddle_tvm.compiler.profiling.provenance import Provenance
 from paddle_tvm.compiler.profiling.schedule_notes import read_schedule
@@ -31,6 +39,7 @@ def describe_kernels(
     models: Mapping[str, ImportedModel],
     lowered_here: Collection[str],
     choices: Mapping[str, Choice],
+    accelerator: str | None = None,
 ) -> KernelTable:
     """Describe every kernel of a lowered module.
 
@@ -48,6 +57,8 @@ def describe_kernels(
         Relax operators that the target lowers itself.
     choices
         The forms that workloads got, by their key.
+    accelerator
+        The name of what computes subgraphs that it took, where something did.
     """
     groups = trace_fusion(stages.operators, stages.groups)
     forms = {}
@@ -61,7 +72,12 @@ def describe_kernels(
         for variable, function in stages.scheduled.functions.items()
         if isinstance(function, tirx.PrimFunc)
     }
-    return KernelTable(forms, schedules, models["main"].operators)
+    reasons: Mapping[str, str] = {}
+    if stages.offloaded is not None:
+        external = Schedule(None, {}, (), view=False, external=accelerator)
+        schedules |= dict.fromkeys(stages.offloaded.code, external)
+        reasons = stages.offloaded.reasons
+    return KernelTable(forms, schedules, models["main"].operators, reasons)
 
 
 class _Describer:
@@ -114,19 +130,24 @@ class _Describer:
             outputs = [self._edge(variable)]
         else:
             outputs = [self._field(variable, place, ty) for place, ty in enumerate(results)]
+        kernel = _kernel_name(call)
         return KernelCall(
-            kernel=call.args[0].name_hint,
+            kernel=kernel,
             # A transform, which the model does not ask for.
-            operators=operators or (Operator(call.args[0].name_hint.rstrip("0123456789"), None, True),),
+            operators=operators or (Operator(kernel.rstrip("0123456789"), None, True),),
             folded=folded,
             inputs=tuple(self._edge(argument) for argument in arguments if _is_tensor(argument)),
             outputs=tuple(outputs),
             flops=self._work.flops(group),
             bytes=amount(
-                self._work.bytes_read(call.args[0], arguments)
-                + sum(tensor_bytes(ty) for ty in results or call.ty_args)
+                self._bytes_read(call, arguments) + sum(tensor_bytes(ty) for ty in results or call.ty_args)
             ),
         )
+
+    def _bytes_read(self, call: relax.Call, arguments: Sequence[Any]) -> Any:
+        if call.op.name == _CALL_TIR:
+            return self._work.bytes_read(call.args[0], arguments)
+        return sum(tensor_bytes(argument.ty) for argument in arguments)
 
     def _field(self, variable: relax.Var, place: int, ty: relax.TensorType) -> Edge:
         key = (variable, place)
@@ -167,7 +188,16 @@ def _layout(shape: tuple[int | str, ...], rank: int | None) -> str:
 
 
 def _is_kernel_call(value: Any) -> bool:
-    return isinstance(value, relax.Call) and isinstance(value.op, ir.Op) and value.op.name == _CALL_TIR
+    return (
+        isinstance(value, relax.Call)
+        and isinstance(value.op, ir.Op)
+        and value.op.name in (_CALL_TIR, CALL_EXTERNAL)
+    )
+
+
+def _kernel_name(call: relax.Call) -> str:
+    callee = call.args[0]
+    return str(callee.name_hint if isinstance(callee, ir.GlobalVar) else callee.global_symbol)
 
 
 def _is_tensor(expr: Any) -> bool:

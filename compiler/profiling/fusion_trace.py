@@ -36,10 +36,13 @@ def trace_fusion(before: tvm.IRModule, after: tvm.IRModule) -> dict[str, Groups]
     after
         The same module after it.
     """
+    left = {variable.name_hint for variable in after.functions}
     return {
         variable.name_hint: _Trace(function, after, variable.name_hint).run()
         for variable, function in before.functions.items()
-        if isinstance(function, relax.Function) and isinstance(function.body, relax.SeqExpr)
+        if isinstance(function, relax.Function)
+        and isinstance(function.body, relax.SeqExpr)
+        and variable.name_hint in left
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from paddle_tvm.compiler.profiling.expressions import Amount, evaluate
@@ -86,6 +86,7 @@ class Schedule:
     """How a kernel runs.
 
     ``rule`` names our schedule, None for loops without a rule of their own; ``parameters`` are the rule's.
+    ``external`` is the name of the accelerator that runs it, where one does.
     ``parallel`` are the iterations of its parallel loops, ``view`` whether it moves nothing at run time.
     ``workload`` is what it computes, where that has several forms, as ``Workload.key`` gives it, and
     ``choice`` the form that it got.
@@ -97,6 +98,7 @@ class Schedule:
     view: bool
     workload: str | None = None
     choice: Choice | None = None
+    external: str | None = None
 
     @property
     def form(self) -> str:
@@ -109,6 +111,8 @@ class Schedule:
         """The schedule in a line, for a run of these sizes."""
         if self.view:
             return "view of its input"
+        if self.external is not None:
+            return f"subgraph in {self.external}"
         shown = [
             name if value == 1 and name in _FLAGS else f"{name}={value}"
             for name, value in self.parameters.items()
@@ -125,12 +129,14 @@ class Schedule:
 class KernelTable:
     """All forms of a model for one target, and the schedules of the kernels that they call.
 
-    ``operators`` says how often the model has each operator.
+    ``operators`` says how often the model has each operator. Where there is an accelerator, ``left`` says of
+    each operator that it has not taken why, by ``str`` of the operator.
     """
 
     forms: Mapping[str, Form]
     schedules: Mapping[str, Schedule]
     operators: Mapping[str, int]
+    left: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kernels(self) -> int:
@@ -171,6 +177,7 @@ def read_kernel_table(raw: bytes, where: str) -> KernelTable:
         {name: _form(form) for name, form in fields["forms"].items()},
         {name: _schedule(entry) for name, entry in fields["schedules"].items()},
         fields["operators"],
+        fields.get("left", {}),
     )
 
 
@@ -184,6 +191,7 @@ def _schedule(fields: Mapping[str, Any]) -> Schedule:
         fields["view"],
         fields.get("workload"),
         None if choice is None else Choice(**choice),
+        fields.get("external"),
     )
 
 

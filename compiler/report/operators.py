@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from paddle_tvm.compiler.graph_nodes import operator_family
 from paddle_tvm.compiler.profiling.kernel_table import KernelCall, Operator
@@ -42,8 +42,22 @@ def operator_fates(content: Content) -> list[Fate]:
                 seen[operator] = (place, call)
         folded.update(dict.fromkeys(call.folded, call))
     ordered = sorted(seen, key=lambda operator: operator.number or 0)
-    fates = [_fate(operator, *seen[operator], parts[operator], folded, content) for operator in ordered]
+    fates = [
+        _with_reason(_fate(operator, *seen[operator], parts[operator], folded, content), operator, content)
+        for operator in ordered
+    ]
     return fates + _gone(content, seen)
+
+
+def _with_reason(fate: Fate, operator: Operator, content: Content) -> Fate:
+    """Says why an accelerator has not taken an operator, where there is one."""
+    if fate.place is None or fate.kind == "external":
+        return fate
+    call = content.form.calls[fate.place]
+    # Where operators were merged, the reason is that of what they have become.
+    reasons = (content.table.left.get(str(one)) for one in (operator, *call.operators))
+    reason = next(filter(None, reasons), None)
+    return fate if reason is None else replace(fate, what=f"{fate.what}; stays here: {reason}")
 
 
 def _fate(
@@ -61,10 +75,12 @@ def _fate(
         return Fate(str(operator), "folded", what, place)
     if schedule.view:
         return Fate(str(operator), "view", "moves nothing: the same memory under another shape", place)
-    if operator != lead:
+    if operator != lead and schedule.external is None:
         return Fate(
             str(operator), "fused", f"fused into the kernel of {lead}: no pass over memory of its own", place
         )
+    if schedule.external is not None:
+        return Fate(str(operator), "external", f"computed by {schedule.external}, {_part(call)}", place)
     threads = "run in parallel" if schedule.parallel else "run on one thread, being too little to share"
     if schedule.rule is not None:
         kind, what = "own", f"own kernel, schedule {schedule.rule}, {threads}"
@@ -75,6 +91,13 @@ def _fate(
     if kernels > 1:
         what += f"; takes {kernels} kernels, this is the heaviest"
     return Fate(str(operator), kind, what, place)
+
+
+def _part(call: KernelCall) -> str:
+    others = len(call.operators) - 1
+    return (
+        "alone" if not others else f"with {others} other operator{'s' if others > 1 else ''} in one subgraph"
+    )
 
 
 def leader(call: KernelCall) -> Operator:

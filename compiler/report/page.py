@@ -29,6 +29,7 @@ _FATES = {
     "own": "own kernel",
     "fused": "fused",
     "folded": "folded",
+    "external": "accelerator",
     "loops": "TVM's loops",
     "view": "view",
     "constant": "constant",

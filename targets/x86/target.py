@@ -10,6 +10,7 @@ from typing import Any
 import tvm
 
 from paddle_tvm.targets.cpu_names import CPUS, TARGET_CLASSES, check_cpu_names
+from paddle_tvm.targets.offload import Accelerator
 from paddle_tvm.targets.workload import Choices, Defaults
 from paddle_tvm.targets.x86.attention import fuse_attention
 from paddle_tvm.targets.x86.cpus import detect, features_of, microarchitecture_here
@@ -27,6 +28,7 @@ class X86Target:
     features: tuple[str, ...]
     microarchitecture: str
     kind: str = "x86"
+    accelerator: Accelerator | None = None
     choices: Choices = field(default_factory=Defaults, compare=False)
 
     @cached_property

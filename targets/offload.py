@@ -1,0 +1,182 @@
+"""What an accelerator must answer: which parts of a graph it takes, the code for them, why the rest stays.
+
+``docs/adding-a-target.md`` shows how to write one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from tvm import ir, relax
+from tvm.relax.dpl import DFPattern
+
+
+def _takes_all(parts: Mapping[str, relax.Expr]) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A shape of graph that an accelerator may take; it only tags what it matches.
+
+    Attributes
+    ----------
+    name
+        What the accelerator calls it.
+    pattern
+        Operators, as ``tvm.relax.dpl`` describes them. Its root is what the match computes.
+    parts
+        Patterns inside of it that ``refuse`` wants to look at, by name.
+    refuse
+        Why a match stays behind, for people: the rest of a sentence that begins with the operator's name.
+        None: it is taken. It is given what ``parts`` matched, and the root as ``root``.
+    """
+
+    name: str
+    pattern: DFPattern
+    parts: Mapping[str, DFPattern] = field(default_factory=dict)
+    refuse: Callable[[Mapping[str, relax.Expr]], str | None] = _takes_all
+
+
+@dataclass(frozen=True)
+class Step:
+    """A match of a pattern in a subgraph.
+
+    Attributes
+    ----------
+    pattern
+        The pattern's name.
+    function
+        The Relax function that it has become; its parameters stand for ``inputs``. Weights are constants.
+    inputs
+        Inputs of the subgraph, or results of steps before this one.
+    result
+        What it computes.
+    """
+
+    pattern: str
+    function: relax.Function
+    inputs: tuple[relax.Var, ...]
+    result: relax.Var
+
+    def calls(self, operator: str) -> list[relax.Call]:
+        """The calls in it of a Relax operator, such as ``relax.nn.conv2d``, first to last."""
+        return [
+            value
+            for value in _bindings(self.function).values()
+            if isinstance(value, relax.Call) and isinstance(value.op, ir.Op) and value.op.name == operator
+        ]
+
+
+@dataclass(frozen=True)
+class Subgraph:
+    """A part of the graph that an accelerator takes.
+
+    Attributes
+    ----------
+    symbol
+        The name that its code must have.
+    inputs
+        What it reads.
+    steps
+        What it does, each after those whose results it reads.
+    results
+        What others read of it, in the order in which its code gets them to write.
+    """
+
+    symbol: str
+    inputs: tuple[relax.Var, ...]
+    steps: tuple[Step, ...]
+    results: tuple[relax.Var, ...]
+
+
+def subgraph_of(symbol: str, function: relax.Function) -> Subgraph:
+    """The subgraph that ``MergeCompositeFunctions`` has made a function of."""
+    bindings = _bindings(function)
+    same = {var: value for var, value in bindings.items() if isinstance(value, relax.Var)}
+    steps = []
+    for variable, value in bindings.items():
+        if isinstance(value, relax.Call):
+            local = bindings[value.op]
+            pattern = str(local.attrs["Composite"]).partition(".")[2]
+            steps.append(Step(pattern, local, tuple(same.get(var, var) for var in value.args), variable))
+    result = bindings.get(function.body.body, function.body.body)
+    results = tuple(result.fields) if isinstance(result, relax.Tuple) else (function.body.body,)
+    return Subgraph(
+        symbol, tuple(function.params), tuple(steps), tuple(same.get(var, var) for var in results)
+    )
+
+
+def _bindings(function: relax.Function) -> dict[relax.Var, Any]:
+    return {binding.var: binding.value for block in function.body.blocks for binding in block.bindings}
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The code of a subgraph.
+
+    Attributes
+    ----------
+    source
+        C or C++ that defines ``int __tvm_ffi_SYMBOL(void *, const TVMFFIAny *arguments, int32_t count,
+        TVMFFIAny *result)``, of tvm/ffi/c_api.h. The arguments are tensors (``DLTensor *``): the subgraph's
+        inputs, then ``weights``, then the results, which are there to be written.
+    weights
+        Arrays that it takes besides its inputs: weights in the order that it wants, or a model of its own as
+        bytes. They go into the artifact's weights, which all processes share.
+    """
+
+    source: str
+    weights: Sequence[npt.NDArray[np.generic]] = ()
+
+
+@dataclass(frozen=True)
+class RuntimeHalf:
+    """What the code of all subgraphs needs, in the artifact once.
+
+    Attributes
+    ----------
+    language
+        Of the generated sources.
+    options
+        More options of the compiler that compiles and links them.
+    libraries
+        Shared libraries to bring along, in the artifact's ``lib``, where the linker of the machine that
+        runs it finds them.
+    """
+
+    language: Literal["c", "c++"] = "c"
+    options: Sequence[str] = ()
+    libraries: Sequence[Path] = ()
+
+
+class Accelerator(Protocol):
+    """Something beside the CPU's own kernels that computes parts of a graph."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: lower-case letters, digits, ``_``. ``--target`` takes it."""
+
+    @property
+    def runtime(self) -> RuntimeHalf:
+        """What its code needs to run.
+
+        Raises
+        ------
+        UsageError
+            Something of it is missing on this machine.
+        """
+
+    def patterns(self) -> Sequence[Pattern]:
+        """What it may take; where several fit, the first."""
+
+    def generate(self, subgraph: Subgraph) -> Generated:
+        """The code of a subgraph; patterns that touch become one."""
+
+    def reason(self, operator: str, call: Any) -> str | None:
+        """Why an operator stays behind that no pattern matched; None: because none does."""

@@ -1,0 +1,180 @@
+"""A target that nobody thought of, on the contract alone: what it takes, what it leaves and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+from paddle.static import InputSpec
+from toy_accelerator import Toy
+
+from paddle_tvm import compiler, runtime
+from paddle_tvm.compiler.driver import CompileResult
+from paddle_tvm.compiler.options import CompileOptions
+from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file, read_kernel_table
+from paddle_tvm.compiler.profiling.profile import profile_artifact
+from paddle_tvm.compiler.report.content import gather
+from paddle_tvm.compiler.report.operators import Fate, operator_fates
+from paddle_tvm.runtime.artifact import read_manifest
+from paddle_tvm.runtime.errors import UsageError, VerificationError
+from paddle_tvm.targets import registry
+from paddle_tvm.targets.offload import Generated, RuntimeHalf, Subgraph
+
+
+class Branches(nn.Layer):  # type: ignore[misc]
+    """Convolutions with arithmetic between them, of which two results are read outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2D(3, 8, 3, padding=1)
+        self.second = nn.Conv2D(8, 8, 1)
+        self.factor = self.create_parameter((1, 8, 6, 5))
+
+    def forward(self, x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+        features = nn.functional.relu(self.first(x))
+        scaled = features * self.factor + features
+        return self.second(scaled), paddle.exp(-scaled)
+
+
+@pytest.fixture
+def toy() -> Iterator[None]:
+    registry.register_accelerator("toy", Toy)
+    yield
+    registry.unregister_accelerator("toy")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    paddle.seed(7)
+    layer = Branches()
+    layer.eval()
+    prefix = tmp_path / "model" / "inference"
+    paddle.jit.save(layer, str(prefix), input_spec=[InputSpec((-1, 3, 6, 5), "float32", "x")])
+    return prefix
+
+
+def _compile(model: Path, output: Path, **options: object) -> CompileResult:
+    options = {"target": "toy", "shapes": {"x": (1, 3, 6, 5)}, "verify": True, **options}
+    return compiler.compile(model, output, **options)  # type: ignore[arg-type]
+
+
+def _table(artifact: Path) -> KernelTable:
+    (variant,) = read_manifest(artifact).variants
+    return read_kernel_table((artifact / kernels_file(variant.library)).read_bytes(), str(artifact))
+
+
+def _fates(result: CompileResult) -> dict[str, Fate]:
+    return {fate.operator.partition(" ")[0]: fate for fate in operator_fates(gather(result))}
+
+
+def test_takes_what_it_can_and_says_why_it_leaves_the_rest(toy: None, model: Path, tmp_path: Path) -> None:
+    result = _compile(model, tmp_path / "out.pdtvm")
+    assert result.verification is not None
+    assert result.verification.passed
+    assert read_manifest(result.artifact).variants[0].target.kind == "toy"
+    table = _table(result.artifact)
+    assert [name for name, schedule in table.schedules.items() if schedule.external] == ["paddle_tvm_toy_0"]
+    fates = _fates(result)
+    assert fates["relu"].kind == fates["multiply"].kind == "external"
+    assert fates["relu"].what == "computed by toy, with 2 other operators in one subgraph"
+    assert fates["conv2d"].what.endswith("; stays here: toy has no multipliers to spare")
+    assert fates["exp"].what.endswith("; stays here: toy has no pattern for exp")
+    assert any("toy does not broadcast" in fate.what for fate in operator_fates(gather(result)))
+
+
+def test_the_artifact_runs_without_the_compiler(toy: None, model: Path, tmp_path: Path) -> None:
+    result = _compile(model, tmp_path / "out.pdtvm", verify=False)
+    x = np.random.default_rng(0).standard_normal((1, 3, 6, 5)).astype("float32")
+    predictor = runtime.create_predictor(runtime.Config(str(result.artifact)))
+    got = predictor.run([x])
+    paddle.seed(7)
+    layer = Branches()
+    layer.eval()
+    for array, wanted in zip(got, layer(paddle.to_tensor(x)), strict=True):
+        np.testing.assert_allclose(array, wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_profile_times_its_subgraphs(toy: None, model: Path, tmp_path: Path) -> None:
+    artifact = _compile(model, tmp_path / "out.pdtvm").artifact
+    profile = profile_artifact(artifact, {"x": np.ones((1, 3, 6, 5), "float32")}, rounds=2)
+    assert "paddle_tvm_toy_0" in {kernel.name for kernel in profile.kernels}
+
+
+def test_what_no_pattern_takes_stays_on_the_cpu(toy: None, model: Path, tmp_path: Path) -> None:
+    result = _compile(model, tmp_path / "out.pdtvm", shapes=None)
+    assert result.verification is not None
+    assert result.verification.passed
+    table = _table(result.artifact)
+    assert not any(schedule.external for schedule in table.schedules.values())
+    assert "toy computes tensors of known shape" in table.left.values()
+
+
+def test_equal_calls_give_equal_artifacts(toy: None, model: Path, tmp_path: Path) -> None:
+    one, other = (_compile(model, tmp_path / name, verify=False).artifact for name in ("a.pdtvm", "b.pdtvm"))
+    for file in sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file()):
+        assert (one / file).read_bytes() == (other / file).read_bytes(), file
+
+
+class Wrong(Toy):
+    def generate(self, subgraph: Subgraph) -> Generated:
+        generated = super().generate(subgraph)
+        return Generated(generated.source.replace(" * ", " - "), generated.weights)
+
+
+class Broken(Toy):
+    def generate(self, subgraph: Subgraph) -> Generated:
+        return Generated("this is no C")
+
+
+class NotInstalled(Toy):
+    @property
+    def runtime(self) -> RuntimeHalf:  # type: ignore[override]
+        raise UsageError("toy needs libtoy 2, which is not installed: pip install toy")
+
+
+@pytest.fixture(params=[Wrong, Broken, NotInstalled])
+def faulty(request: pytest.FixtureRequest) -> Iterator[type[Toy]]:
+    registry.register_accelerator("toy", request.param)
+    yield request.param
+    registry.unregister_accelerator("toy")
+
+
+def test_faults_are_told_and_leave_nothing(faulty: type[Toy], model: Path, tmp_path: Path) -> None:
+    told = {
+        Wrong: (VerificationError, "multiply"),
+        Broken: (RuntimeError, "this is no C"),
+        NotInstalled: (UsageError, "pip install toy"),
+    }
+    kind, words = told[faulty]
+    with pytest.raises(kind, match=words):
+        _compile(model, tmp_path / "out.pdtvm")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_names_are_taken_once(toy: None) -> None:
+    for name in ("toy", "x86"):
+        with pytest.raises(ValueError, match=f"there is a target '{name}' already"):
+            registry.register_accelerator(name, Toy)
+    with pytest.raises(UsageError, match="target 'tpu' is not known; known: x86, toy"):
+        CompileOptions(target="tpu")
+
+
+def test_installed_packages_bring_accelerators(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "site"
+    (package / "toy-1.dist-info").mkdir(parents=True)
+    (package / "toy-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1\n")
+    (package / "toy-1.dist-info" / "entry_points.txt").write_text(
+        "[paddle_tvm.accelerators]\ntoy = toy_accelerator:Toy\n"
+    )
+    monkeypatch.syspath_prepend(str(package))
+    assert sys.path[0] == str(package)
+    assert registry.target_names() == ("x86", "toy")
+    result = _compile(model, tmp_path / "out.pdtvm", verify=False)
+    assert read_manifest(result.artifact).variants[0].target.kind == "toy"
