@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MOST_THREADS = 1024
 
 # Of which use the options are; the others are for both.
-_FOR_SUITE = ("models", "output", "resume", "dynamic", "mcpus", "cache")
+_FOR_SUITE = ("models", "output", "resume", "force", "dynamic", "untuned", "mcpus", "cache")
 _FOR_ARTIFACT = ("model", "shapes", "cold")
 
 
@@ -58,9 +58,11 @@ _FOR_ARTIFACT = ("model", "shapes", "cold")
     help="With --suite: the folder for tables, plot and samples; bench-suite by default.",
 )
 @click.option("--resume", is_flag=True, help="With --suite: keep the models that --output has already.")
+@click.option("--force", is_flag=True, help="With --suite: replace what --output has already.")
 @click.option(
     "--dynamic", is_flag=True, help="With --suite: also the form whose dynamic dimensions stay dynamic."
 )
+@click.option("--untuned", is_flag=True, help="With --suite: also the form without tuning records.")
 @click.option(
     "--mcpu", "mcpus", metavar="NAME", multiple=True, help="With --suite: also a form for this CPU."
 )
@@ -86,7 +88,9 @@ def bench(
     models: str | None,
     output: Path | None,
     resume: bool,
+    force: bool,
     dynamic: bool,
+    untuned: bool,
     mcpus: tuple[str, ...],
     cache: Path | None,
     as_json: bool,
@@ -118,7 +122,9 @@ def bench(
             time_limit=time_limit,
             output=output or Path("bench-suite"),
             resume=resume,
+            force=force,
             dynamic=dynamic,
+            untuned=untuned,
             mcpus=mcpus,
             cache=cache,
             as_json=as_json,

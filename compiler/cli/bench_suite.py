@@ -52,7 +52,9 @@ def bench_suite(
     time_limit: float,
     output: Path,
     resume: bool,
+    force: bool,
     dynamic: bool,
+    untuned: bool,
     mcpus: tuple[str, ...],
     cache: Path | None,
     as_json: bool,
@@ -63,8 +65,13 @@ def bench_suite(
     if find_spec("matplotlib") is None:
         raise UsageError("the plot needs matplotlib: pip install 'paddle-tvm[compiler,bench]'")
     settings = SuiteSettings(
-        threads, rounds, tuple(peers), dynamic, mcpus, seed, time_limit, cache or default_cache()
+        threads, rounds, tuple(peers), dynamic, untuned, mcpus, seed, time_limit, cache or default_cache()
     )
+    if not (resume or force) and any((output / "models").glob("*.json")):
+        raise UsageError(
+            f"{output} has results already: --resume goes on from them, --force replaces them, and --output "
+            "names another folder"
+        )
     for option, folder in (("--output", output), ("--cache", settings.cache)):
         _make_folder(option, folder)
     with _Progress.shown(stderr_console(), len(workloads), planned_seconds(settings)) as progress:

@@ -30,13 +30,14 @@ def _options(output: Path) -> list[object]:
 
 def test_a_suite_is_measured_written_and_kept(run: Run, suite: None, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    options = [*_options(output), "--against", "paddle,onnxruntime", "--dynamic", "--mcpu", "x86-64"]
+    options = [*_options(output), "--against", "paddle,onnxruntime", "--dynamic", "--untuned"]
+    options += ["--mcpu", "x86-64"]
     result = run(*options, "--models", "small16", "--json")
     assert result.code == 0, result.err
     content = json.loads(result.out)
     assert [row["model"] for row in content["summary"]] == ["small16"]
     assert sorted(content["summary"][0]["median_ms"]) == [
-        *("onnxruntime", "ours", "ours:dynamic", "ours:x86-64", "paddle"),
+        *("onnxruntime", "ours", "ours:dynamic", "ours:untuned", "ours:x86-64", "paddle"),
     ]
     workload = content["workloads"][0]
     assert all(form["kernels"] > 0 and form["failure"] is None for form in workload["forms"].values())
@@ -49,6 +50,9 @@ def test_a_suite_is_measured_written_and_kept(run: Run, suite: None, tmp_path: P
         assert (output / name).stat().st_size > 0
     assert json.loads((output / "suite.json").read_text()) == content
 
+    refused = run(*options)
+    assert refused.code == 2
+    assert "--resume goes on from them, --force replaces them" in refused.err
     # Whatever else ran on this machine meanwhile.
     kept = output / "models" / "small16.json"
     _set_disturbance(kept, 0.0)

@@ -19,6 +19,7 @@ from paddle_tvm.compiler.bench.suite.workloads import Workload
 from paddle_tvm.compiler.bench.warm import bench_warm
 
 DYNAMIC = f"{OURS}:dynamic"
+UNTUNED = f"{OURS}:untuned"
 
 _COMMAND = "from paddle_tvm.compiler.cli.main import main; main()"
 
@@ -40,6 +41,8 @@ class SuiteSettings:
         The other engines.
     dynamic
         Whether to time ours with the model's dynamic dimensions left dynamic as well.
+    untuned
+        Whether to time ours without tuning records as well.
     mcpus
         CPUs that further forms of ours are compiled for.
     seed
@@ -54,6 +57,7 @@ class SuiteSettings:
     rounds: int
     peers: tuple[str, ...]
     dynamic: bool
+    untuned: bool
     mcpus: tuple[str, ...]
     seed: int
     time_limit: float
@@ -62,7 +66,12 @@ class SuiteSettings:
     @property
     def forms(self) -> tuple[str, ...]:
         """Ours, by the names that they have in results."""
-        return (OURS, *([DYNAMIC] if self.dynamic else []), *(f"{OURS}:{mcpu}" for mcpu in self.mcpus))
+        return (
+            OURS,
+            *([DYNAMIC] if self.dynamic else []),
+            *([UNTUNED] if self.untuned else []),
+            *(f"{OURS}:{mcpu}" for mcpu in self.mcpus),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """What decides the numbers."""
@@ -150,12 +159,14 @@ def _artifact(folder: Path, form: str) -> Path:
 
 
 def _compile(form: str, model: Path, workload: Workload, folder: Path, time_limit: float) -> Form:
-    variant = form.partition(":")[2]
     arguments = ["compile", str(model), "-o", str(_artifact(folder, form)), "--json"]
     if form != DYNAMIC:
         for name, shape in workload.shapes.items():
             arguments += ["--shape", f"{name}={','.join(map(str, shape))}"]
-        arguments += ["--mcpu", variant] if variant else []
+    if form == UNTUNED:
+        arguments.append("--no-tuning-logs")
+    elif form not in (OURS, DYNAMIC):
+        arguments += ["--mcpu", form.partition(":")[2]]
     try:
         finished = run_step([sys.executable, "-c", _COMMAND, *arguments], folder / "compile.log", time_limit)
     except StepFailedError as error:
