@@ -53,7 +53,7 @@ def _choose_row(row: Any, rows: list[tirx.Expr]) -> tirx.Expr:
     """The expression of a row whose number unrolling makes a constant."""
     result = rows[-1]
     for number in reversed(range(len(rows) - 1)):
-        result = tirx.Select(row == number, rows[number], result)
+        result = tirx.if_then_else(row == number, rows[number], result)
     return result
 
 
