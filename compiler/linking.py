@@ -89,11 +89,11 @@ def link_library(
 def _external_options(external: External, workspace: Path) -> list[str]:
     runtime = external.runtime
     options = ["-Wl,-rpath,$ORIGIN/lib", *(f"-I{path}" for path in tvm_ffi.libinfo.include_paths())]
-    options += ["-x", runtime.language]
     for number, source in enumerate(external.sources):
         file = workspace / f"subgraph{number}.{'c' if runtime.language == 'c' else 'cc'}"
         file.write_text(source)
-        options.append(str(file))
+        # For each file anew: g++ forgets it after one.
+        options += ["-x", runtime.language, str(file)]
     return [*options, "-x", "none", *runtime.options, *map(str, runtime.libraries)]
 
 

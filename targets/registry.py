@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -51,8 +52,6 @@ def targets_of(name: str, mcpus: Sequence[str]) -> tuple[X86Target, ...]:
     UsageError
         A name is not known, or a CPU is given twice.
     """
-    from dataclasses import replace
-
     from paddle_tvm.targets.x86 import x86_targets
 
     targets = x86_targets(mcpus)

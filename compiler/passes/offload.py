@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +16,8 @@ from paddle_tvm.targets.offload import Accelerator, Generated, Pattern, subgraph
 
 CALL_EXTERNAL = "relax.call_dps_packed"
 """The operator that calls of subgraphs become; its first argument names the code."""
+
+_MAIN = "main"
 
 
 @dataclass(frozen=True)
@@ -36,87 +38,98 @@ def offload(module: tvm.IRModule, accelerator: Accelerator) -> Offloaded:
     Requires: operators are not lowered yet, weights are constants. Ensures: every operator is in a subgraph,
     or has a reason.
     """
-    refused: dict[str, str] = {}
-    entries = [
-        (
-            f"{accelerator.name}.{pattern.name}",
-            pattern.pattern,
-            dict(pattern.parts),
-            partial(_accepts, pattern, refused),
-        )
-        for pattern in accelerator.patterns()
-    ]
-    tagged = relax.transform.FuseOpsByPattern(entries, bind_constants=True, annotate_codegen=False)(module)
-    merged = relax.transform.MergeCompositeFunctions()(tagged)
-    names = _names(module, tagged, merged)
-    functions = {
-        variable: function
-        for variable, function in merged.functions.items()
-        if isinstance(function, relax.Function) and "Codegen" in (function.attrs or {})
+    offloading = _Offloading(accelerator)
+    rewritten = {
+        variable: offloading.rewrite(function) if isinstance(function, relax.Function) else function
+        for variable, function in sorted(module.functions.items(), key=lambda entry: entry[0].name_hint)
     }
-    code: dict[str, Generated] = {}
-    symbols: dict[ir.GlobalVar, str] = {}
-    for number, variable in enumerate(_in_order(merged, functions)):
-        symbol = f"paddle_tvm_{accelerator.name}_{number}"
-        symbols[variable] = symbol
-        code[symbol] = accelerator.generate(subgraph_of(symbol, functions[variable]))
-    rest = tvm.IRModule(
-        {variable: function for variable, function in merged.functions.items() if variable not in functions},
-        attrs=merged.attrs,
-    )
-    called = _rewritten(rest, lambda name: _Call(symbols, code, names[name]))
-    return Offloaded(called, code, _reasons(called, accelerator, refused))
-
-
-def _in_order(module: tvm.IRModule, functions: Collection[ir.GlobalVar]) -> list[ir.GlobalVar]:
-    """The functions that others call, in the order of their calls."""
-    called: dict[ir.GlobalVar, None] = {}
-    for variable in sorted(module.get_global_vars(), key=lambda variable: variable.name_hint):
-        function = module[variable]
-        if variable not in functions and isinstance(function, relax.Function):
-            for value in bindings_of(function).values():
-                if isinstance(value, relax.Call) and value.op in functions:
-                    called[value.op] = None
-    return list(called)
-
-
-def _rewritten(module: tvm.IRModule, make: Callable[[str], Any]) -> tvm.IRModule:
-    """The module with its Relax functions rewritten, each by a mutator that is made for its name."""
-    return tvm.IRModule(
-        {
-            variable: make(variable.name_hint).visit_expr(function)
-            if isinstance(function, relax.Function) and "Composite" not in (function.attrs or {})
-            else function
-            for variable, function in module.functions.items()
-        },
-        attrs=module.attrs,
+    return Offloaded(
+        tvm.IRModule(rewritten, attrs=module.attrs), offloading.code, offloading.reasons(rewritten.values())
     )
 
 
-def _names(
-    module: tvm.IRModule, tagged: tvm.IRModule, merged: tvm.IRModule
-) -> dict[str, dict[relax.Var, str]]:
-    """For each function the names that the results of its subgraphs had: matching and merging lose them."""
-    matches, subgraphs = trace_fusion(module, tagged), trace_fusion(tagged, merged)
+class _Offloading:
+    """Takes subgraphs out of one function after the other."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.code: dict[str, Generated] = {}
+        self._accelerator = accelerator
+        # Why a pattern's match stayed behind, by the name of its root.
+        self._refused: dict[str, str] = {}
+
+    def rewrite(self, function: relax.Function) -> relax.Function:
+        """The function, with calls of external code for what the accelerator takes."""
+        # TVM 0.27 merges matches in a function of this name alone.
+        module = tvm.IRModule({_MAIN: function.with_attr("global_symbol", _MAIN)})
+        entries = [
+            (
+                f"{self._accelerator.name}.{pattern.name}",
+                pattern.pattern,
+                dict(pattern.parts),
+                partial(self._accepts, pattern),
+            )
+            for pattern in self._accelerator.patterns()
+        ]
+        fuse = relax.transform.FuseOpsByPattern(entries, bind_constants=True, annotate_codegen=False)
+        tagged = fuse(module)
+        merged = relax.transform.MergeCompositeFunctions()(tagged)
+        main = merged[_MAIN]
+        symbols: dict[ir.GlobalVar, str] = {}
+        for value in bindings_of(main).values():
+            if (
+                isinstance(value, relax.Call)
+                and isinstance(value.op, ir.GlobalVar)
+                and value.op not in symbols
+            ):
+                symbol = f"paddle_tvm_{self._accelerator.name}_{len(self.code)}"
+                symbols[value.op] = symbol
+                self.code[symbol] = self._accelerator.generate(subgraph_of(symbol, merged[value.op]))
+        called = _Call(symbols, self.code, _names(module, tagged, merged)).visit_expr(main)
+        if "global_symbol" in (function.attrs or {}):
+            return called.with_attr("global_symbol", function.attrs["global_symbol"])
+        return called.without_attr("global_symbol")
+
+    def _accepts(self, pattern: Pattern, context: Any) -> bool:
+        root = context.matched_expr
+        reason = pattern.refuse({**dict(context.annotated_expr.items()), "root": root})
+        if reason is not None:
+            variable = context.value_to_bound_var.get(root)
+            # The pattern that comes first knows best.
+            self._refused.setdefault("" if variable is None else variable.name, reason)
+        return reason is None
+
+    def reasons(self, functions: Iterable[Any]) -> dict[str, str]:
+        """Why operators stayed behind that are left in functions."""
+        name, reasons = self._accelerator.name, dict[str, str]()
+        for variable, value in _calls(functions):
+            source = parse_source_name(variable.name)
+            if source is None or value.op.name == CALL_EXTERNAL:
+                continue
+            operator = value.op.name.removeprefix("relax.").removeprefix("nn.")
+            reasons[f"{source.operator.rstrip('_')} #{source.number}"] = (
+                self._refused.get(variable.name)
+                or self._accelerator.reason(operator, value)
+                or f"{name} has no pattern for {operator}"
+            )
+        return reasons
+
+
+def _calls(functions: Iterable[Any]) -> Iterator[tuple[relax.Var, relax.Call]]:
+    """The calls of operators in Relax functions."""
+    for function in functions:
+        if isinstance(function, relax.Function):
+            for variable, value in bindings_of(function).items():
+                if isinstance(value, relax.Call) and isinstance(value.op, ir.Op):
+                    yield variable, value
+
+
+def _names(module: tvm.IRModule, tagged: tvm.IRModule, merged: tvm.IRModule) -> dict[relax.Var, str]:
+    """The names that the results of subgraphs had: matching and merging lose them."""
+    matches = trace_fusion(module, tagged)[_MAIN]
+    subgraphs = trace_fusion(tagged, merged)[_MAIN]
     return {
-        name: {
-            variable: matches[name][group[-1]][-1].name
-            for variable, group in groups.items()
-            if group[-1] in matches[name]
-        }
-        for name, groups in subgraphs.items()
-        if name in matches
+        variable: matches[group[-1]][-1].name for variable, group in subgraphs.items() if group[-1] in matches
     }
-
-
-def _accepts(pattern: Pattern, refused: dict[str, str], context: Any) -> bool:
-    root = context.matched_expr
-    reason = pattern.refuse({**dict(context.annotated_expr.items()), "root": root})
-    if reason is not None:
-        variable = context.value_to_bound_var.get(root)
-        # The pattern that comes first knows best.
-        refused.setdefault("" if variable is None else variable.name, reason)
-    return reason is None
 
 
 @relax.expr_functor.mutator
@@ -154,22 +167,3 @@ class _Call(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types.
         inputs = [self.visit_expr(argument) for argument in call.args]
         weights = [relax.const(weight) for weight in self._code[symbol].weights]
         return relax.call_dps_packed(symbol, relax.Tuple([*inputs, *weights]), call.ty)
-
-
-def _reasons(module: tvm.IRModule, accelerator: Accelerator, refused: Mapping[str, str]) -> dict[str, str]:
-    reasons: dict[str, str] = {}
-    for function in module.functions.values():
-        if not isinstance(function, relax.Function):
-            continue
-        for variable, value in bindings_of(function).items():
-            source = parse_source_name(variable.name)
-            if source is None or not isinstance(value, relax.Call) or not isinstance(value.op, ir.Op):
-                continue
-            if value.op.name == CALL_EXTERNAL:
-                continue
-            operator = value.op.name.removeprefix("relax.").removeprefix("nn.")
-            none = f"{accelerator.name} has no pattern for {operator}"
-            reasons[f"{source.operator.rstrip('_')} #{source.number}"] = (
-                refused.get(variable.name) or accelerator.reason(operator, value) or none
-            )
-    return reasons

@@ -68,6 +68,19 @@ def _table(artifact: Path) -> KernelTable:
     return read_kernel_table((artifact / kernels_file(variant.library)).read_bytes(), str(artifact))
 
 
+def _check_against_paddle(artifact: Path, batch: int = 1, mcpu: str | None = None) -> None:
+    x = np.random.default_rng(0).standard_normal((batch, 3, 6, 5)).astype("float32")
+    config = runtime.Config(str(artifact))
+    if mcpu is not None:
+        config.set_mcpu(mcpu)
+    got = runtime.create_predictor(config).run([x])
+    paddle.seed(7)
+    layer = Branches()
+    layer.eval()
+    for array, wanted in zip(got, layer(paddle.to_tensor(x)), strict=True):
+        np.testing.assert_allclose(array, wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
 def _fates(result: CompileResult) -> dict[str, Fate]:
     return {fate.operator.partition(" ")[0]: fate for fate in operator_fates(gather(result))}
 
@@ -89,14 +102,33 @@ def test_takes_what_it_can_and_says_why_it_leaves_the_rest(toy: None, model: Pat
 
 def test_the_artifact_runs_without_the_compiler(toy: None, model: Path, tmp_path: Path) -> None:
     result = _compile(model, tmp_path / "out.pdtvm", verify=False)
-    x = np.random.default_rng(0).standard_normal((1, 3, 6, 5)).astype("float32")
-    predictor = runtime.create_predictor(runtime.Config(str(result.artifact)))
-    got = predictor.run([x])
-    paddle.seed(7)
-    layer = Branches()
-    layer.eval()
-    for array, wanted in zip(got, layer(paddle.to_tensor(x)), strict=True):
-        np.testing.assert_allclose(array, wanted.numpy(), rtol=1e-4, atol=1e-5)
+    _check_against_paddle(result.artifact)
+
+
+def test_every_form_and_every_cpu_has_its_subgraphs(toy: None, model: Path, tmp_path: Path) -> None:
+    result = _compile(
+        model,
+        tmp_path / "out.pdtvm",
+        shapes=[{"x": (1, 3, 6, 5)}, {"x": (2, 3, 6, 5)}],
+        mcpu=["haswell", "x86-64"],
+        verify=False,
+    )
+    for variant in read_manifest(result.artifact).variants:
+        table = read_kernel_table((result.artifact / kernels_file(variant.library)).read_bytes(), "")
+        found = {
+            name: [call.kernel for call in form.calls if table.schedules[call.kernel].external]
+            for name, form in table.forms.items()
+        }
+        # Where the batch is 2, the factor would have to be broadcast.
+        assert {name: len(kernels) for name, kernels in found.items()} == {
+            "main": 0,
+            "main_1": 1,
+            "main_2": 2,
+        }
+        assert len({kernel for kernels in found.values() for kernel in kernels}) == 3
+    for batch in (1, 2, 3):
+        for mcpu in ("haswell", "x86-64"):
+            _check_against_paddle(result.artifact, batch, mcpu)
 
 
 def test_profile_times_its_subgraphs(toy: None, model: Path, tmp_path: Path) -> None:
