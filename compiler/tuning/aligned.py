@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,14 @@ def _copies(array: npt.NDArray[Any], count: int, memory: npt.NDArray[np.uint8]) 
 
 def _pitch(array: npt.NDArray[Any]) -> int:
     return array.nbytes + -array.nbytes % _ALIGNMENT
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Memory that begins where generated code expects tensors to begin, with anything in it."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    begin = -memory.ctypes.data % _ALIGNMENT
+    return memory[begin : begin + size].view(dtype).reshape(shape)
 
 
 class AlignedCopies:

@@ -142,6 +142,9 @@ def plan_cost(work: Workload, plan: Plan, size: tuple[int, int]) -> float:
     group_cost = compute + traffic
     transform = points * tiles * depth_blocks * _INPUT
     memory = work.weight_bytes / _MEMORY
+    if work.weight_bytes > 2 * _THIRD_LEVEL_SIZE:
+        # They come from memory for each chunk anew.
+        memory *= serial * _spread(chunks, work.threads)
     if plan.shared:
         everything = 2 * chunks * serial * transformed
         near = everything < _THIRD_LEVEL_SIZE

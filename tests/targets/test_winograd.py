@@ -261,6 +261,12 @@ def test_tiles_chosen_for_known_layers(depth, total, size, expected):
     assert choose(window(), depth, total, size, size, 16) == expected
 
 
+@pytest.mark.parametrize("batch", [1, 2, 8, 16])
+def test_images_do_not_read_large_weights_from_memory_anew(batch):
+    # Those of the larger tile take 38 MB, and on maps of 7 x 7 each image is a chunk.
+    assert choose(window(), 512, 512, 7, 7, 16, batch) == 2
+
+
 def test_unknown_sizes_have_winograd_too():
     size = tirx.Var("size", "int64")
     assert choose(window(), 64, 64, size, size, 16) == 4

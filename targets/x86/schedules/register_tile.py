@@ -34,6 +34,7 @@ from paddle_tvm.targets.x86.tile import (
     LANES,
     MANY_WEIGHTS,
     PHASES,
+    ROW_CHUNKS,
     TILE,
     WRITTEN_OUT,
     row_chunks,
@@ -49,6 +50,8 @@ _DEARER = 4
 # Tiles of a row, and of a map, whose size is not known: as if it were 7 by 7. In larger ones, lines are asked
 # for again.
 _TILES_OF_UNKNOWN = (2, 14)
+# So many float32 weights are dear to read once more from beyond the second-level cache.
+_REREAD_WEIGHTS = 1 << 18
 # So many multiply-adds take as long as waking another thread.
 _LITTLE_WORK = 1 << 17
 
@@ -185,12 +188,26 @@ def _by_rows(
 
 
 def _chunks(schedule: s_tir.Schedule, main: Any, length: int | None) -> int:
-    """Chunks of equal length: as asked for, else about eight, or single rows for odd lengths."""
+    """Chunks of equal length: as asked for, else about eight, or single rows for odd lengths.
+
+    Where every chunk reads many weights anew, images count as chunks.
+    """
     annotations = schedule.get(main).annotations
     if CHUNKS in annotations:
         return int(annotations[CHUNKS])
     assert length is not None
+    batch, *_, channels = block_extents(schedule, main)[: -sum(reduction_flags(schedule, main))]
+    weights = channels * _products(schedule, main)
+    if isinstance(batch, int) and batch > 1 and weights >= _REREAD_WEIGHTS:
+        most = ceil_div(ROW_CHUNKS, batch)
+        return max(count for count in range(1, most + 1) if length % count == 0)
     return row_chunks(length) or length
+
+
+def _products(schedule: s_tir.Schedule, main: Any) -> int:
+    """How many products an output value is the sum of."""
+    flags = reduction_flags(schedule, main)
+    return prod(size for size, flag in zip(block_extents(schedule, main), flags, strict=True) if flag)
 
 
 def _run_in_parallel(schedule: s_tir.Schedule, main: Any, units: list[Any], inner: list[Any]) -> None:
