@@ -14,7 +14,7 @@ from typing import Any
 import numpy.typing as npt
 import tvm
 
-from paddle_tvm.compiler.linking import External, find_linker, link_library
+from paddle_tvm.compiler.linking import External, bring_libraries, find_linker, link_library
 from paddle_tvm.compiler.output_places import check_output
 from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file
 from paddle_tvm.compiler.staging import forget_cached, publish, staging_directory, sync
@@ -87,7 +87,7 @@ class StagedArtifact:
         self._variants: dict[str, Variant | None] = dict.fromkeys(mcpus)
         self._tables: list[str] = []
         # Shared libraries of accelerators.
-        self._brought: list[str] = []
+        self._brought: dict[str, None] = {}
         self._target = target
         self._force = force
         self._linker = find_linker()
@@ -106,11 +106,7 @@ class StagedArtifact:
                 code.executable, self.path / library, self.path / "build", self._linker, code.external
             )
             if code.external is not None:
-                for source in code.external.runtime.libraries:
-                    name = f"lib/{source.name}"
-                    if name not in self._brought:
-                        shutil.copyfile(source, self.path / name)
-                        self._brought.append(name)
+                self._brought |= dict.fromkeys(bring_libraries(code.external, self.path))
             indices = self._weights.add(code.weights)
             if code.kernels is not None:
                 self._tables.append(kernels_file(library))

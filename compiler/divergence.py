@@ -19,7 +19,7 @@ from paddle_tvm.compiler.frontends.paddle.importer import import_program
 from paddle_tvm.compiler.frontends.paddle.paddle_library import import_paddle, static_mode
 from paddle_tvm.compiler.frontends.paddle.program import Operation, Port, Program, Value, load_program
 from paddle_tvm.compiler.frontends.source import ModelSource
-from paddle_tvm.compiler.linking import find_linker, link_library
+from paddle_tvm.compiler.linking import bring_libraries, find_linker, link_library
 from paddle_tvm.compiler.lowering import build, external_code, lower_in_stages, optimise
 from paddle_tvm.compiler.reference import load_saved
 from paddle_tvm.compiler.sample_inputs import Arrays
@@ -111,6 +111,7 @@ def _run_cut(program: Program, arrays: Arrays, target: Target) -> list[npt.NDArr
     with scratch_directory("paddle-tvm-cut") as folder:
         if external is not None:
             library = folder / "cut.so"
+            bring_libraries(external, folder)
             link_library(executable, library, folder / "build", find_linker(), external)
             executable = tvm.runtime.load_module(str(library))
         machine = relax.VirtualMachine(executable, tvm.cpu())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -74,7 +75,7 @@ def link_library(
     workspace.mkdir()
     options = ["-Wl,--strip-all", *LAUNCHER_OPTIONS]
     if external is not None:
-        options += _external_options(external, workspace)
+        options += _external_options(external, workspace, compiler)
     # LLVM modules are not safe to write from two threads.
     with _linking, _objects_in_memory(workspace):
         executable.export_library(
@@ -86,15 +87,59 @@ def link_library(
     shutil.rmtree(workspace)
 
 
-def _external_options(external: External, workspace: Path) -> list[str]:
+def bring_libraries(external: External, folder: Path) -> list[str]:
+    """Copy the shared libraries that external code needs into ``lib`` of a folder; returns their paths in it.
+
+    Raises
+    ------
+    UsageError
+        One has another name than the linker will look for, or that of a library that is there.
+    """
+    brought = []
+    for source in external.runtime.libraries:
+        soname = _soname(source)
+        if soname != source.name:
+            raise UsageError(
+                f"{source}: its SONAME, by which it is looked for, is {soname or 'not set'} and not "
+                f"{source.name}: name the file by its SONAME, and give it one if it has none"
+            )
+        place = folder / "lib" / source.name
+        place.parent.mkdir(exist_ok=True)
+        if place.exists() and place.read_bytes() != source.read_bytes():
+            raise UsageError(f"{source}: the artifact has another library of that name")
+        shutil.copyfile(source, place)
+        brought.append(f"lib/{source.name}")
+    return brought
+
+
+def _soname(library: Path) -> str:
+    """The name by which the dynamic linker knows a shared library; empty where it has none."""
+    shown = subprocess.run(["objdump", "-p", str(library)], capture_output=True, text=True)
+    if shown.returncode:
+        raise UsageError(f"{library}: no shared library ({shown.stderr.strip()})")
+    return next((line.split()[1] for line in shown.stdout.splitlines() if "SONAME" in line), "")
+
+
+def _external_options(external: External, workspace: Path, compiler: str) -> list[str]:
+    """Compile external code, each source by itself; returns what links it."""
     runtime = external.runtime
-    options = ["-Wl,-rpath,$ORIGIN/lib", *(f"-I{path}" for path in tvm_ffi.libinfo.include_paths())]
+    includes = [f"-I{path}" for path in tvm_ffi.libinfo.include_paths()]
+    # The folder has another name each time, and may be in messages of the code.
+    command = [compiler, "-c", "-fPIC", f"-ffile-prefix-map={workspace}=.", *includes, *runtime.options]
+    objects = []
     for number, source in enumerate(external.sources):
-        file = workspace / f"subgraph{number}.{'c' if runtime.language == 'c' else 'cc'}"
+        file, made = workspace / f"subgraph{number}", workspace / f"subgraph{number}.o"
         file.write_text(source)
-        # For each file anew: g++ forgets it after one.
-        options += ["-x", runtime.language, str(file)]
-    return [*options, "-x", "none", *runtime.options, *map(str, runtime.libraries)]
+        done = subprocess.run(
+            [*command, "-x", runtime.language, str(file), "-o", str(made)], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"code of an accelerator does not compile:\n{done.stderr}")
+        objects.append(str(made))
+    # RPATH and not RUNPATH: it holds for what brought libraries need themselves, too.
+    options = ["-Wl,--disable-new-dtags", "-Wl,-rpath,$ORIGIN/lib"]
+    standard = ["-lstdc++"] if runtime.language == "c++" else []
+    return [*options, *objects, *map(str, runtime.libraries), *standard]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import metadata
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 CPU = "x86"
 # Packages say with entry points of this group what they bring: a name, and a function that makes it.
 _GROUP = "paddle_tvm.accelerators"
+
+# It becomes part of the names of functions.
+_NAME = re.compile("[a-z][a-z0-9_]*")
 
 _registered: dict[str, Callable[[], Accelerator]] = {}
 
@@ -41,7 +45,7 @@ def unregister_accelerator(name: str) -> None:
 def target_names() -> tuple[str, ...]:
     """What ``--target`` takes."""
     installed = (entry.name for entry in metadata.entry_points(group=_GROUP))
-    return (CPU, *sorted({*_registered, *installed}))
+    return (CPU, *sorted({*_registered, *installed} - {CPU}))
 
 
 def targets_of(name: str, mcpus: Sequence[str]) -> tuple[X86Target, ...]:
@@ -62,9 +66,15 @@ def targets_of(name: str, mcpus: Sequence[str]) -> tuple[X86Target, ...]:
 
 
 def _make(name: str) -> Accelerator:
+    makers = [entry.load() for entry in metadata.entry_points(group=_GROUP, name=name)]
     if name in _registered:
-        return _registered[name]()
-    for entry in metadata.entry_points(group=_GROUP, name=name):
-        made: Accelerator = entry.load()()
-        return made
-    raise UsageError(f"target '{name}' is not known; known: {', '.join(target_names())}")
+        makers.insert(0, _registered[name])
+    if not makers:
+        raise UsageError(f"target '{name}' is not known; known: {', '.join(target_names())}")
+    made: Accelerator = makers[0]()
+    if made.name != name or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"target '{name}' calls itself '{made.name}': both must be the same, of lower-case letters, digits "
+            "and _"
+        )
+    return made

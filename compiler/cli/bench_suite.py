@@ -67,13 +67,18 @@ def bench_suite(
     settings = SuiteSettings(
         threads, rounds, tuple(peers), dynamic, untuned, mcpus, seed, time_limit, cache or default_cache()
     )
-    if not (resume or force) and any((output / "models").glob("*.json")):
+    if resume and force:
+        raise UsageError("--resume keeps what --force replaces: give one of them")
+    kept = sorted((output / "models").glob("*.json"))
+    if kept and not (resume or force):
         raise UsageError(
             f"{output} has results already: --resume goes on from them, --force replaces them, and --output "
             "names another folder"
         )
     for option, folder in (("--output", output), ("--cache", settings.cache)):
         _make_folder(option, folder)
+    for file in kept if force else []:
+        file.unlink()
     with _Progress.shown(stderr_console(), len(workloads), planned_seconds(settings)) as progress:
         result = run_suite(workloads, settings, output, resume, progress)
     written = _write(result, output)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,12 +24,13 @@ _MAIN = "main"
 class Offloaded:
     """A module whose subgraphs for an accelerator are calls of external functions.
 
-    ``code`` has their code by symbol, ``reasons`` why operators stayed behind, as ``name #number``.
+    ``code`` has their code by symbol; ``reasons`` says for each function why operators stayed behind, by
+    ``name #number`` of the operator.
     """
 
     module: tvm.IRModule
     code: Mapping[str, Generated]
-    reasons: Mapping[str, str]
+    reasons: Mapping[str, Mapping[str, str]]
 
 
 def offload(module: tvm.IRModule, accelerator: Accelerator) -> Offloaded:
@@ -39,13 +40,12 @@ def offload(module: tvm.IRModule, accelerator: Accelerator) -> Offloaded:
     or has a reason.
     """
     offloading = _Offloading(accelerator)
-    rewritten = {
-        variable: offloading.rewrite(function) if isinstance(function, relax.Function) else function
-        for variable, function in sorted(module.functions.items(), key=lambda entry: entry[0].name_hint)
-    }
-    return Offloaded(
-        tvm.IRModule(rewritten, attrs=module.attrs), offloading.code, offloading.reasons(rewritten.values())
-    )
+    rewritten = dict(module.functions.items())
+    reasons = {}
+    for variable in sorted(rewritten, key=lambda variable: variable.name_hint):
+        if isinstance(rewritten[variable], relax.Function):
+            rewritten[variable], reasons[variable.name_hint] = offloading.rewrite(rewritten[variable])
+    return Offloaded(tvm.IRModule(rewritten, attrs=module.attrs), offloading.code, reasons)
 
 
 class _Offloading:
@@ -54,19 +54,19 @@ class _Offloading:
     def __init__(self, accelerator: Accelerator) -> None:
         self.code: dict[str, Generated] = {}
         self._accelerator = accelerator
-        # Why a pattern's match stayed behind, by the name of its root.
-        self._refused: dict[str, str] = {}
 
-    def rewrite(self, function: relax.Function) -> relax.Function:
-        """The function, with calls of external code for what the accelerator takes."""
+    def rewrite(self, function: relax.Function) -> tuple[relax.Function, dict[str, str]]:
+        """The function with calls of external code for what the accelerator takes; reasons for the rest."""
         # TVM 0.27 merges matches in a function of this name alone.
         module = tvm.IRModule({_MAIN: function.with_attr("global_symbol", _MAIN)})
+        # Why a match stayed behind, by the names of its values.
+        refused: dict[str, str] = {}
         entries = [
             (
                 f"{self._accelerator.name}.{pattern.name}",
                 pattern.pattern,
                 dict(pattern.parts),
-                partial(self._accepts, pattern),
+                partial(_accepts, pattern, refused),
             )
             for pattern in self._accelerator.patterns()
         ]
@@ -85,42 +85,41 @@ class _Offloading:
                 symbols[value.op] = symbol
                 self.code[symbol] = self._accelerator.generate(subgraph_of(symbol, merged[value.op]))
         called = _Call(symbols, self.code, _names(module, tagged, merged)).visit_expr(main)
+        reasons = self._reasons(called, refused)
         if "global_symbol" in (function.attrs or {}):
-            return called.with_attr("global_symbol", function.attrs["global_symbol"])
-        return called.without_attr("global_symbol")
+            return called.with_attr("global_symbol", function.attrs["global_symbol"]), reasons
+        return called.without_attr("global_symbol"), reasons
 
-    def _accepts(self, pattern: Pattern, context: Any) -> bool:
-        root = context.matched_expr
-        reason = pattern.refuse({**dict(context.annotated_expr.items()), "root": root})
-        if reason is not None:
-            variable = context.value_to_bound_var.get(root)
-            # The pattern that comes first knows best.
-            self._refused.setdefault("" if variable is None else variable.name, reason)
-        return reason is None
-
-    def reasons(self, functions: Iterable[Any]) -> dict[str, str]:
-        """Why operators stayed behind that are left in functions."""
-        name, reasons = self._accelerator.name, dict[str, str]()
-        for variable, value in _calls(functions):
+    def _reasons(self, function: relax.Function, refused: Mapping[str, str]) -> dict[str, str]:
+        """Why operators stayed behind that are left in a function."""
+        reasons: dict[str, str] = {}
+        for variable, value in bindings_of(function).items():
             source = parse_source_name(variable.name)
-            if source is None or value.op.name == CALL_EXTERNAL:
+            if source is None or not isinstance(value, relax.Call) or not isinstance(value.op, ir.Op):
+                continue
+            if value.op.name == CALL_EXTERNAL:
                 continue
             operator = value.op.name.removeprefix("relax.").removeprefix("nn.")
-            reasons[f"{source.operator.rstrip('_')} #{source.number}"] = (
-                self._refused.get(variable.name)
+            if operator == "call_tir":
+                # Ours from the start: no pattern knows it.
+                operator = source.operator.rstrip("_")
+            reason = (
+                refused.get(variable.name)
                 or self._accelerator.reason(operator, value)
-                or f"{name} has no pattern for {operator}"
+                or f"{self._accelerator.name} has no pattern for {operator}"
             )
+            # The first of several operators that one of the model's became.
+            reasons.setdefault(f"{source.operator.rstrip('_')} #{source.number}", reason)
         return reasons
 
 
-def _calls(functions: Iterable[Any]) -> Iterator[tuple[relax.Var, relax.Call]]:
-    """The calls of operators in Relax functions."""
-    for function in functions:
-        if isinstance(function, relax.Function):
-            for variable, value in bindings_of(function).items():
-                if isinstance(value, relax.Call) and isinstance(value.op, ir.Op):
-                    yield variable, value
+def _accepts(pattern: Pattern, refused: dict[str, str], context: Any) -> bool:
+    reason = pattern.refuse({**dict(context.annotated_expr.items()), "root": context.matched_expr})
+    if reason is not None:
+        for variable in context.matched_bindings:
+            # The pattern that comes first knows best.
+            refused.setdefault(variable.name, reason)
+    return reason is None
 
 
 def _names(module: tvm.IRModule, tagged: tvm.IRModule, merged: tvm.IRModule) -> dict[relax.Var, str]:

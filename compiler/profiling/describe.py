@@ -72,7 +72,7 @@ def describe_kernels(
         for variable, function in stages.scheduled.functions.items()
         if isinstance(function, tirx.PrimFunc)
     }
-    reasons: Mapping[str, str] = {}
+    reasons: Mapping[str, Mapping[str, str]] = {}
     if stages.offloaded is not None:
         external = Schedule(None, {}, (), view=False, external=accelerator)
         schedules |= dict.fromkeys(stages.offloaded.code, external)
@@ -147,7 +147,7 @@ class _Describer:
     def _bytes_read(self, call: relax.Call, arguments: Sequence[Any]) -> Any:
         if call.op.name == _CALL_TIR:
             return self._work.bytes_read(call.args[0], arguments)
-        return sum(tensor_bytes(argument.ty) for argument in arguments)
+        return sum(tensor_bytes(argument.ty) for argument in arguments if _is_tensor(argument))
 
     def _field(self, variable: relax.Var, place: int, ty: relax.TensorType) -> Edge:
         key = (variable, place)

@@ -129,14 +129,14 @@ class Schedule:
 class KernelTable:
     """All forms of a model for one target, and the schedules of the kernels that they call.
 
-    ``operators`` says how often the model has each operator. Where there is an accelerator, ``left`` says of
-    each operator that it has not taken why, by ``str`` of the operator.
+    ``operators`` says how often the model has each operator. Where there is an accelerator, ``left`` says for
+    each form of each operator that it has not taken why, by ``str`` of the operator.
     """
 
     forms: Mapping[str, Form]
     schedules: Mapping[str, Schedule]
     operators: Mapping[str, int]
-    left: Mapping[str, str] = field(default_factory=dict)
+    left: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def kernels(self) -> int:

@@ -51,11 +51,12 @@ def operator_fates(content: Content) -> list[Fate]:
 
 def _with_reason(fate: Fate, operator: Operator, content: Content) -> Fate:
     """Says why an accelerator has not taken an operator, where there is one."""
-    if fate.place is None or fate.kind == "external":
+    if fate.place is None or fate.kind not in ("own", "loops", "fused"):
         return fate
+    left = content.table.left.get(content.function.name, {})
     call = content.form.calls[fate.place]
     # Where operators were merged, the reason is that of what they have become.
-    reasons = (content.table.left.get(str(one)) for one in (operator, *call.operators))
+    reasons = (left.get(str(one)) for one in (operator, *call.operators))
     reason = next(filter(None, reasons), None)
     return fate if reason is None else replace(fate, what=f"{fate.what}; stays here: {reason}")
 

@@ -15,33 +15,19 @@ import tvm
 _ALIGNMENT = 64
 
 
-def aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A copy that begins where generated code expects tensors to begin."""
-    return _copies(array, 1, np.empty(array.nbytes + _ALIGNMENT, np.uint8))[0]
-
-
-def _copies(array: npt.NDArray[Any], count: int, memory: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
-    """Aligned copies of an array, one after the other in memory."""
-    first = -memory.ctypes.data % _ALIGNMENT
-    pitch = _pitch(array)
-    copies = []
-    for begin in range(first, first + count * pitch, pitch):
-        copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
-        copy[...] = array
-        copies.append(copy)
-    return copies
-
-
-def _pitch(array: npt.NDArray[Any]) -> int:
-    return array.nbytes + -array.nbytes % _ALIGNMENT
-
-
 def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Memory that begins where generated code expects tensors to begin, with anything in it."""
     size = prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     begin = -memory.ctypes.data % _ALIGNMENT
     return memory[begin : begin + size].view(dtype).reshape(shape)
+
+
+def aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A copy that begins where generated code expects tensors to begin."""
+    copy = aligned_empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 class AlignedCopies:
@@ -64,13 +50,18 @@ class AlignedCopies:
     def get(self, key: Hashable, array: npt.NDArray[Any], count: int) -> list[npt.NDArray[Any]]:
         """So many copies of an array, which are made unless there are some under this key."""
         if key not in self._known:
-            size = count * _pitch(array) + _ALIGNMENT
+            pitch = array.nbytes + -array.nbytes % _ALIGNMENT
             memory = np.empty(0, np.uint8)
             if len(self._known) == self._most:
                 _, (memory, _) = self._known.popitem(last=False)
-            if len(memory) < size:
-                memory = np.empty(size, np.uint8)
-            self._known[key] = memory, _copies(array, count, memory)
+            if len(memory) < count * pitch:
+                memory = aligned_empty((count * pitch,), np.uint8)
+            copies = []
+            for begin in range(0, count * pitch, pitch):
+                copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+                copy[...] = array
+                copies.append(copy)
+            self._known[key] = memory, copies
         self._known.move_to_end(key)
         return self._known[key][1]
 

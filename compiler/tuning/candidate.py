@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import cycle
 from math import ceil, isfinite
@@ -50,7 +50,9 @@ class Kernel(Protocol):
 
     def primfunc(self, config: Config, target: Target) -> Any: ...
 
-    def inputs(self, config: Config, seed: int) -> list[list[npt.NDArray[Any]]]: ...
+    def inputs(self, config: Config, seed: int) -> list[npt.NDArray[Any]]: ...
+
+    def copies(self, config: Config, seed: int) -> Mapping[int, list[npt.NDArray[Any]]]: ...
 
     def output(self) -> tuple[tuple[int, ...], str]: ...
 
@@ -107,16 +109,19 @@ class Candidate:
         # The machine code is made here.
         self._call = self._library["main"]
         self._output = unwritten(kernel)
-        sets = kernel.inputs(config, seed)
-        # Most arrays are in all of them.
-        arrays = {id(array): array for inputs in [*sets, [self._output]] for array in inputs}
-        tensors = {key: as_tensor(array) for key, array in arrays.items()}
+        inputs, copies = kernel.inputs(config, seed), kernel.copies(config, seed)
+        # For each argument the tensors that calls have in turns.
+        turns = [
+            [as_tensor(array) for array in copies.get(number, [inputs[number]])]
+            for number in range(len(inputs))
+        ]
+        turns.append([as_tensor(self._output)])
         self._arguments = cycle(
-            [[tensors[id(array)] for array in [*inputs, self._output]] for inputs in sets]
+            [[one[turn % len(one)] for one in turns] for turn in range(max(map(len, turns)))]
         )
-        # What is the same for all calls: not the weight.
-        same = set.intersection(*({id(array) for array in inputs} for inputs in sets))
-        self._made = [arrays[key] for key in same if arrays[key].nbytes >= _SMALL_BYTES]
+        made = [array for number, array in enumerate(inputs) if number not in copies]
+        self._made = [launcher.rows(array) for array in made if array.nbytes >= _SMALL_BYTES]
+        self._result = launcher.rows(self._output)
         self._calls = 0
 
     def output(self, threads: int) -> npt.NDArray[Any]:
@@ -145,13 +150,12 @@ class Candidate:
     def _run(self, call: Callable[..., Any] | None) -> float:
         """Seconds of a call and of reading the output; of reading alone where there is no call."""
         arguments = next(self._arguments)
-        for array in self._made:
-            self._launcher.produce(array)
-        self._launcher.produce(self._output)
+        for rows in [*self._made, self._result]:
+            rows.write()
         begin = perf_counter()
         if call is not None:
             call(*arguments)
-        self._launcher.consume(self._output)
+        self._result.read()
         return perf_counter() - begin
 
 
@@ -208,7 +212,7 @@ def perform(candidate: Timed, command: list[Any], reference: int) -> list[float]
 
 
 def _check(output: npt.NDArray[Any], reference: int) -> None:
-    # Not closed: this process is for one form alone.
+    # Not closed: the array uses it, and it goes with that.
     shared = mmap.mmap(reference, output.nbytes, prot=mmap.PROT_READ)
     wanted = np.frombuffer(shared, output.dtype).reshape(output.shape)
     problem = difference(output, wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,15 @@ from tvm import relax, s_tir, tirx
 from tvm.sym import Analyzer
 
 from paddle_tvm.compiler.lowering import LoweredStages
+from paddle_tvm.compiler.profiling.fusion_trace import bindings_of
 from paddle_tvm.compiler.tuning.aligned import AlignedCopies, aligned
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload, Workload
 
 _WEIGHT = 1
 """Of a kernel's operands the one that is packed at compile time."""
-# Orders of the weight that are kept: both of Winograd, and three widths of tiles.
-_MOST_PACKED = 5
+# Orders of the weight that are kept: both of Winograd, and four widths of tiles.
+_MOST_PACKED = 6
 # Copies of a weight have at most so many bytes together, and there are at most so many of them.
 _MOST_BYTES, _MOST_COPIES = 128 << 20, 256
 _weight_copies = AlignedCopies(_MOST_PACKED)
@@ -43,14 +44,17 @@ class TunableKernel:
         The Relax function ``main`` of the kernel and what is fused with it, and their TIR functions, as JSON.
     sizes
         Values for the symbols in its shapes, to measure with.
+    weights
+        The numbers of its inputs that are weights of the model.
     model_bytes
-        What the weights of the model take: so much passes through the caches between two calls of a kernel.
+        What all weights of the model take: so much passes through the caches between two calls of a kernel.
     """
 
     name: str
     workload: Workload
     graph: str
     sizes: Mapping[str, int]
+    weights: tuple[int, ...]
     model_bytes: int
 
     def primfunc(self, config: Config, target: Target) -> tirx.PrimFunc:
@@ -65,27 +69,36 @@ class TunableKernel:
         scheduled = target.schedule(tvm.IRModule({"main": fused.without_attr("global_symbol")}))["main"]
         return scheduled.with_attr("global_symbol", "main")
 
-    def inputs(self, config: Config, seed: int) -> list[list[npt.NDArray[Any]]]:
-        """Random inputs, the same for every form but for the order of the weight, for calls in turns.
-
-        Each call has a copy of the weight of its own: in a model the weights of other kernels have passed
-        through the caches before a kernel reads its own again, while its input was just made.
-        """
+    def inputs(self, config: Config, seed: int) -> list[npt.NDArray[Any]]:
+        """Random inputs, the same for every form but for the order of the weight."""
         if seed not in self._drawn:
             number, drawn = self._draw(seed)
             self._drawn[seed] = number, [aligned(array) for array in drawn]
         weight, arrays = self._drawn[seed]
-        if weight is None or not isinstance(self.workload, PackedWorkload):
-            return [arrays]
-        order = (seed, self.workload.packed_shape(config))
-        if order not in self._packed:
-            if len(self._packed) == _MOST_PACKED:
-                del self._packed[next(iter(self._packed))]
-            self._packed[order] = self.workload.pack(config, arrays[weight])
-        packed = self._packed[order]
-        count = min(_MOST_COPIES, ceil(min(_MOST_BYTES, self.model_bytes) / packed.nbytes))
-        copies = _weight_copies.get((self.workload, *order), packed, count)
-        return [[*arrays[:weight], copy, *arrays[weight + 1 :]] for copy in copies]
+        inputs = list(arrays)
+        if weight is not None and isinstance(self.workload, PackedWorkload):
+            order = (seed, self.workload.packed_shape(config))
+            if order not in self._packed:
+                if len(self._packed) == _MOST_PACKED:
+                    del self._packed[next(iter(self._packed))]
+                self._packed[order] = aligned(self.workload.pack(config, arrays[weight]))
+            inputs[weight] = self._packed[order]
+        return inputs
+
+    def copies(self, config: Config, seed: int) -> dict[int, list[npt.NDArray[Any]]]:
+        """Copies of the inputs that are weights, by their numbers, for calls in turns.
+
+        In a model the weights of other kernels have passed through the caches before a kernel reads its own
+        again. There are so many copies that as much passes through them.
+        """
+        total = min(_MOST_BYTES, self.model_bytes)
+        copies = {}
+        for number in self.weights:
+            array = self.inputs(config, seed)[number]
+            count = min(_MOST_COPIES, ceil(total / max(1, array.nbytes)))
+            key = (self.workload, number, seed, array.shape)
+            copies[number] = [array] if count <= 1 else _weight_copies.get(key, array, count)
+        return copies
 
     def output(self) -> tuple[tuple[int, ...], str]:
         """Shape and dtype of the output, whatever the form."""
@@ -169,7 +182,7 @@ def find_kernels(stages: LoweredStages, sizes: Mapping[str, int]) -> dict[str, T
         Values for the symbols in shapes. Kernels with other symbols, which depend on data, are left out.
     """
     kernels = {}
-    model_bytes = _weight_bytes(stages.fused)
+    weights, model_bytes = _weights(stages.groups)
     for variable, function in stages.fused.functions.items():
         workload = workload_of(function) if isinstance(function, tirx.PrimFunc) else None
         if workload is None:
@@ -180,23 +193,45 @@ def find_kernels(stages: LoweredStages, sizes: Mapping[str, int]) -> dict[str, T
         if symbols <= set(sizes):
             own = {name: sizes[name] for name in sorted(symbols)}
             kernels[variable.name_hint] = TunableKernel(
-                variable.name_hint, workload, tvm.ir.save_json(module), own, model_bytes
+                variable.name_hint,
+                workload,
+                tvm.ir.save_json(module),
+                own,
+                weights.get(variable.name_hint, ()),
+                model_bytes,
             )
     return kernels
 
 
-def _weight_bytes(module: tvm.IRModule) -> int:
-    sizes: dict[Any, int] = {}
-
-    def visit(node: Any) -> None:
-        if isinstance(node, tvm.ir.GenericConst):
-            array = node.value.numpy()
-            sizes[node] = array.nbytes
-
+def _weights(module: tvm.IRModule) -> tuple[dict[str, tuple[int, ...]], int]:
+    """Which arguments of each kernel are weights, and what all weights of a form of the model take."""
+    numbers: dict[str, tuple[int, ...]] = {}
+    totals = [0]
     for function in module.functions.values():
-        if isinstance(function, relax.Function):
-            relax.analysis.post_order_visit(function, visit)
-    return sum(sizes.values())
+        if not isinstance(function, relax.Function) or "Primitive" in (function.attrs or {}):
+            continue
+        sizes: dict[Any, int] = {}
+        for value in bindings_of(function).values():
+            if not isinstance(value, relax.Call):
+                continue
+            # A kernel of one operator is called as it is, others as functions.
+            callee, arguments = value.op, list(value.args)
+            if isinstance(callee, tvm.ir.Op) and callee.name == "relax.call_tir":
+                callee, arguments = value.args[0], list(value.args[1].fields)
+            if isinstance(callee, tvm.ir.GlobalVar):
+                constant = [isinstance(argument, tvm.ir.GenericConst) for argument in arguments]
+                numbers[callee.name_hint] = tuple(place for place, is_one in enumerate(constant) if is_one)
+            sizes |= {
+                argument: _tensor_bytes(argument.ty)
+                for argument in arguments
+                if isinstance(argument, tvm.ir.GenericConst)
+            }
+        totals.append(sum(sizes.values()))
+    return numbers, max(totals)
+
+
+def _tensor_bytes(ty: relax.TensorType) -> int:
+    return prod(int(dim) for dim in ty.shape) * np.dtype(str(ty.dtype)).itemsize
 
 
 def _cut_out(module: tvm.IRModule, name: str) -> tvm.IRModule:

@@ -60,11 +60,13 @@ class KnownKernels:
         self._kernels.move_to_end(pickled)
         return self._kernels[pickled]
 
-    def prepare(self, kernel: Kernel, config: Config) -> None:
+    def prepare(self, kernel: Kernel, config: Config, *, copies: bool = False) -> None:
         """Have a kernel make what it makes once for many forms: a child that is forked then has it."""
         # If that fails, so does the child.
         with suppress(Exception):
             kernel.inputs(config, self._seed)
+            if copies:
+                kernel.copies(config, self._seed)
 
     def _load(self, pickled: bytes) -> Kernel:
         kernel: Kernel = pickle.loads(pickled)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from paddle_tvm.compiler.tuning.log import Skipped, read_log
 from paddle_tvm.compiler.tuning.outcome import Outcome
@@ -34,8 +35,12 @@ def known_trials(log: Path, here: Header) -> tuple[dict[Workload, list[Outcome]]
 
 
 def _is_alike(one: Header, here: Header) -> bool:
-    """Whether the machines are of one kind; virtual ones often have the same name for different CPUs."""
-    if (one.target, one.cpu, one.threads) != (here.target, here.cpu, here.threads):
-        return False
-    # Headers of schema 1 say nothing of it.
-    return one.microarchitecture in (None, here.microarchitecture)
+    """Whether two runs measure alike, on machines of one kind.
+
+    Virtual ones often have the same name for different CPUs. Schemas before this one timed otherwise.
+    """
+
+    def kind(header: Header) -> tuple[Any, ...]:
+        return header.schema, header.target, header.cpu, header.microarchitecture, header.threads
+
+    return kind(one) == kind(here)

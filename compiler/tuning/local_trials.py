@@ -120,7 +120,7 @@ class LocalTrials:
         setup = self._setup
         # Before any is forked: memory that children have is copied when it is written.
         for config in configs:
-            self._kernels.prepare(known.kernel, config)
+            self._kernels.prepare(known.kernel, config, copies=True)
         built: dict[int, Child | Failed] = {}
         waiting = list(range(len(configs)))
         building: dict[Child, tuple[int, float]] = {}

@@ -134,6 +134,7 @@ def _header(fields: _Fields) -> Header:
         date=fields.text("date"),
         paddle_tvm=fields.text("paddle_tvm"),
         tvm=fields.text("tvm"),
+        schema=schema,
     )
     if header.target not in TARGET_CLASSES.values():
         raise StaleRecordError(f"the target class {header.target!r:.80} is not known")

@@ -1,7 +1,7 @@
 """What a tuning log is made of, and how that stands in it as JSON; docs/tuning.md describes it.
 
 History of ``SCHEMA``: 1 (November 2026) is the first; 2 (November 2026) names the microarchitecture that
-measured.
+measured; 3 (November 2026) has forms timed as in a model, and not in a loop with warm caches.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     # It imports TVM, which reading the logs' paths does not need.
     from paddle_tvm.targets.base import Target
 
-SCHEMA = 2
+SCHEMA = 3
 
 Seconds: TypeAlias = Mapping[int, float]
 """Seconds of a call, by the number of threads."""
@@ -47,6 +47,8 @@ class Header:
         When that run began, in ISO 8601.
     paddle_tvm, tvm
         Versions.
+    schema
+        Of what wrote it.
     """
 
     target: str
@@ -57,11 +59,12 @@ class Header:
     date: str
     paddle_tvm: str
     tvm: str
+    schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:
         return {
             "record": "header",
-            "schema": SCHEMA,
+            "schema": self.schema,
             "paddle_tvm": self.paddle_tvm,
             "tvm": self.tvm,
             "target": self.target,

@@ -86,7 +86,7 @@ def compare_forms(
 def _build(setup: Setup, known: KnownKernel, config: Config) -> Callable[..., RemoteCandidate]:
     """Build a form; a function that loads it in a session under a name."""
     library = link_form(known.kernel, config, setup.target)
-    inputs = known.kernel.inputs(config, setup.seed)[0]
+    inputs = known.kernel.inputs(config, setup.seed)
 
     def load(session: Any, name: str) -> RemoteCandidate:
         output = unwritten(known.kernel)

@@ -28,7 +28,7 @@ class X86Target:
     features: tuple[str, ...]
     microarchitecture: str
     kind: str = "x86"
-    accelerator: Accelerator | None = None
+    accelerator: Accelerator | None = field(default=None, compare=False)
     choices: Choices = field(default_factory=Defaults, compare=False)
 
     @cached_property

@@ -143,7 +143,7 @@ def test_what_no_pattern_takes_stays_on_the_cpu(toy: None, model: Path, tmp_path
     assert result.verification.passed
     table = _table(result.artifact)
     assert not any(schedule.external for schedule in table.schedules.values())
-    assert "toy computes tensors of known shape" in table.left.values()
+    assert "toy computes tensors of known shape" in table.left["main"].values()
 
 
 def test_equal_calls_give_equal_artifacts(toy: None, model: Path, tmp_path: Path) -> None:

@@ -102,12 +102,15 @@ class DoublingKernel:
                 return _meeting(self.fifo)
         return _doubling(config.get("rows", 4), fault)
 
-    def inputs(self, config: Config, seed: int) -> list[list[np.ndarray]]:
+    def inputs(self, config: Config, seed: int) -> list[np.ndarray]:
         if config == faulty("tell the seed"):
             raise ValueError(f"seed {seed}")
         values = np.random.default_rng(seed).standard_normal(SHAPE, np.float32)
         values[0, :3] = np.nan, np.inf, -np.inf
-        return [[values + 1 if config == faulty("other inputs") else values]]
+        return [values + 1 if config == faulty("other inputs") else values]
+
+    def copies(self, config: Config, seed: int) -> dict[int, list[np.ndarray]]:
+        return {}
 
     def output(self) -> tuple[tuple[int, ...], str]:
         return SHAPE, "float32"

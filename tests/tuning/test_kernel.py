@@ -43,7 +43,7 @@ LAYERS: dict[str, Callable[[], nn.Layer]] = {
 
 def run(kernel: TunableKernel, config: dict[str, int]) -> np.ndarray:
     output = tvm.runtime.tensor(unwritten(kernel))
-    arguments = [tvm.runtime.tensor(array) for array in kernel.inputs(config, 0)[0]]
+    arguments = [tvm.runtime.tensor(array) for array in kernel.inputs(config, 0)]
     build(kernel, config, TARGET)["main"](*arguments, output)
     return output.numpy()
 

@@ -196,18 +196,13 @@ def _chunks(schedule: s_tir.Schedule, main: Any, length: int | None) -> int:
     if CHUNKS in annotations:
         return int(annotations[CHUNKS])
     assert length is not None
-    batch, *_, channels = block_extents(schedule, main)[: -sum(reduction_flags(schedule, main))]
-    weights = channels * _products(schedule, main)
+    sizes, flags = block_extents(schedule, main), reduction_flags(schedule, main)
+    batch, *_, channels = (size for size, flag in zip(sizes, flags, strict=True) if not flag)
+    weights = channels * prod(size for size, flag in zip(sizes, flags, strict=True) if flag)
     if isinstance(batch, int) and batch > 1 and weights >= _REREAD_WEIGHTS:
         most = ceil_div(ROW_CHUNKS, batch)
         return max(count for count in range(1, most + 1) if length % count == 0)
     return row_chunks(length) or length
-
-
-def _products(schedule: s_tir.Schedule, main: Any) -> int:
-    """How many products an output value is the sum of."""
-    flags = reduction_flags(schedule, main)
-    return prod(size for size, flag in zip(block_extents(schedule, main), flags, strict=True) if flag)
 
 
 def _run_in_parallel(schedule: s_tir.Schedule, main: Any, units: list[Any], inner: list[Any]) -> None:
