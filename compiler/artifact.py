@@ -102,11 +102,11 @@ class StagedArtifact:
         library = self._libraries[mcpu]
         with _disk_errors(self._target):
             # Inside the staging directory, so that a killed run leaves nothing elsewhere.
+            if code.external is not None:
+                self._brought |= dict.fromkeys(bring_libraries(code.external, self.path))
             link_library(
                 code.executable, self.path / library, self.path / "build", self._linker, code.external
             )
-            if code.external is not None:
-                self._brought |= dict.fromkeys(bring_libraries(code.external, self.path))
             indices = self._weights.add(code.weights)
             if code.kernels is not None:
                 self._tables.append(kernels_file(library))

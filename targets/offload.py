@@ -123,9 +123,9 @@ class Generated:
     Attributes
     ----------
     source
-        C or C++ that defines ``int __tvm_ffi_SYMBOL(void *, const TVMFFIAny *arguments, int32_t count,
-        TVMFFIAny *result)``, of tvm/ffi/c_api.h. The arguments are tensors (``DLTensor *``): the subgraph's
-        inputs, then ``weights``, then the results, which are there to be written.
+        C, or C++ with C linkage, that defines ``int __tvm_ffi_SYMBOL(void *, const TVMFFIAny *arguments,
+        int32_t count, TVMFFIAny *result)``, of tvm/ffi/c_api.h. The arguments are tensors (``DLTensor *``):
+        the subgraph's inputs, then ``weights``, then the results, which are there to be written.
     weights
         Arrays that it takes besides its inputs: weights in the order that it wants, or a model of its own as
         bytes. They go into the artifact's weights, which all processes share.
@@ -144,10 +144,10 @@ class RuntimeHalf:
     language
         Of the generated sources.
     options
-        More options of the compiler that compiles and links them.
+        More options of the compiler for them.
     libraries
         Shared libraries to bring along, in the artifact's ``lib``, where the linker of the machine that
-        runs it finds them.
+        runs it finds them; the name of each file is its SONAME.
     """
 
     language: Literal["c", "c++"] = "c"

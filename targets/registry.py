@@ -74,7 +74,7 @@ def _make(name: str) -> Accelerator:
     made: Accelerator = makers[0]()
     if made.name != name or not _NAME.fullmatch(name):
         raise UsageError(
-            f"target '{name}' calls itself '{made.name}': both must be the same, of lower-case letters, digits "
-            "and _"
+            f"target '{name}' calls itself '{made.name}': it must be the same, and of lower-case letters, "
+            "digits and _"
         )
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,7 @@ def test_every_form_and_every_cpu_has_its_subgraphs(toy: None, model: Path, tmp_
             name: [call.kernel for call in form.calls if table.schedules[call.kernel].external]
             for name, form in table.forms.items()
         }
+        assert "toy does not broadcast" in table.left["main_2"].values()
         # Where the batch is 2, the factor would have to be broadcast.
         assert {name: len(kernels) for name, kernels in found.items()} == {
             "main": 0,
@@ -150,6 +152,72 @@ def test_equal_calls_give_equal_artifacts(toy: None, model: Path, tmp_path: Path
     one, other = (_compile(model, tmp_path / name, verify=False).artifact for name in ("a.pdtvm", "b.pdtvm"))
     for file in sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file()):
         assert (one / file).read_bytes() == (other / file).read_bytes(), file
+
+
+class WithLibrary(Toy):
+    """Has its code in C++, which calls a shared library."""
+
+    library = Path()
+
+    @property
+    def runtime(self) -> RuntimeHalf:  # type: ignore[override]
+        return RuntimeHalf("c++", ["-O2", "-std=c++17"], [self.library])
+
+    def generate(self, subgraph: Subgraph) -> Generated:
+        generated = super().generate(subgraph)
+        source = generated.source.replace("int __tvm_ffi_", 'extern "C" int __tvm_ffi_')
+        source = source.replace("out0[i] = ", "out0[i] = toy_one() * ")
+        return Generated('#include <string>\nextern "C" float toy_one();\n' + source, generated.weights)
+
+
+def _build_library(file: Path, soname: str, one: float = 1.0) -> Path:
+    code = file.with_suffix(".c")
+    code.write_text(f"float toy_one(void) {{ return {one}f; }}")
+    subprocess.run(["cc", "-shared", "-fPIC", f"-Wl,-soname,{soname}", "-o", file, code], check=True)
+    return file
+
+
+@pytest.fixture
+def toy_with_library(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("toy")
+    monkeypatch.setattr(WithLibrary, "library", _build_library(folder / "libtoy.so.1", "libtoy.so.1"))
+    registry.register_accelerator("toy", WithLibrary)
+    yield folder
+    registry.unregister_accelerator("toy")
+
+
+def test_libraries_are_in_the_artifact(toy_with_library: Path, model: Path, tmp_path: Path) -> None:
+    artifact = _compile(model, tmp_path / "first.pdtvm").artifact
+    assert "lib/libtoy.so.1" in read_manifest(artifact).files
+    WithLibrary.library.unlink()
+    _check_against_paddle(artifact.rename(tmp_path / "moved.pdtvm"))
+
+
+def test_a_wrong_result_of_a_library_is_found(
+    toy_with_library: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of another name: this process may have loaded the one of the test before.
+    library = _build_library(toy_with_library / "libtwo.so", "libtwo.so", 2.0)
+    monkeypatch.setattr(WithLibrary, "library", library)
+    with pytest.raises(VerificationError, match="The first operator that diverges is"):
+        _compile(model, tmp_path / "out.pdtvm")
+
+
+def test_a_library_that_would_not_be_found_is_refused(
+    toy_with_library: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = _build_library(toy_with_library / "libtoy.so", "libtoy.so.1")
+    monkeypatch.setattr(WithLibrary, "library", library)
+    with pytest.raises(
+        UsageError, match="its SONAME, by which it is looked for, is libtoy.so.1 and not libtoy.so"
+    ):
+        _compile(model, tmp_path / "out.pdtvm")
+    library.write_text("nothing")
+    with pytest.raises(UsageError, match="no shared library"):
+        _compile(model, tmp_path / "out.pdtvm")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 class Wrong(Toy):
