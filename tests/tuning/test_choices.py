@@ -239,13 +239,17 @@ def test_shipped_logs_are_sound_and_of_their_class_and_name_who_measured() -> No
         assert all(entry.header.microarchitecture is not None for entry in entries)
 
 
-def test_what_was_measured_on_zen_4_is_shipped_for_zen_4_alone() -> None:
-    (path,) = shipped_logs(x86_target("znver4"))
+@pytest.mark.parametrize(
+    ("measured", "family"),
+    [("znver4", {"znver4"}), ("sapphirerapids", {"sapphirerapids", "icelake-server", "skylake-avx512"})],
+)
+def test_what_is_shipped_holds_for_the_family_that_measured(measured: str, family: set[str]) -> None:
+    (path,) = (log for log in shipped_logs(x86_target("znver4")) if log.name.startswith(measured))
     workloads = {entry.record.workload for entry in read_log(path) if isinstance(entry, Entry)}
-    for mcpu, applied in (("znver4", True), ("sapphirerapids", False), ("znver5", False)):
+    for mcpu in ("znver4", "znver5", "sapphirerapids", "icelake-server", "skylake-avx512"):
         choices = TunedChoices(x86_target(mcpu), shipped=[path])
         origins = {choices.of(workload).origin for workload in workloads}
-        assert ("tuned" in origins) is applied
+        assert ("tuned" in origins) is (mcpu in family)
 
 
 winners = st.builds(
