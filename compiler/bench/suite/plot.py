@@ -41,8 +41,11 @@ def draw_suite(result: SuiteResult, files: list[Path]) -> None:
         hollow = {"facecolor": "white", "edgecolor": "#777777", "linewidth": 1.2}
         panels[0].scatter([], [], s=40, label=f"hollow, {MARK}: other processes disturbed it", **hollow)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False, fontsize=9)
-    figure.text(0.995, 0.01, result.machine["cpu"], ha="right", va="bottom", fontsize=7, color="#777777")
+    legend = figure.legend(
+        handles, labels, loc="outside lower left", ncols=len(labels), frameon=False, fontsize=9
+    )
+    legend.set_title(result.machine["cpu"], {"size": 7})
+    legend.get_title().set_color("#777777")
     for file in files:
         figure.savefig(file, dpi=160)
 
