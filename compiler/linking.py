@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import tvm_ffi
 from tvm.support import cc
 
-from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
 from paddle_tvm.targets.offload import RuntimeHalf
 
 # What `export_library` of TVM 0.27 writes into its workspace for a module with imports.
@@ -48,10 +48,11 @@ def find_linker() -> str:
 
 @dataclass(frozen=True)
 class External:
-    """Code that no kernel of the executable is: an accelerator's, of the subgraphs that it took."""
+    """Code that no kernel of the executable is: an accelerator's, of its subgraphs, by symbol."""
 
+    accelerator: str
     runtime: RuntimeHalf
-    sources: Sequence[str]
+    sources: Mapping[str, str]
 
 
 def link_library(
@@ -120,6 +121,11 @@ def _soname(library: Path) -> str:
     return next((line.split()[1] for line in shown.stdout.splitlines() if "SONAME" in line), "")
 
 
+def numbered(source: str) -> str:
+    """Code with the numbers of its lines, of which compilers speak."""
+    return "\n".join(f"{number:4} {line}" for number, line in enumerate(source.splitlines(), 1))
+
+
 def _external_options(external: External, workspace: Path, compiler: str) -> list[str]:
     """Compile external code, each source by itself; returns what links it."""
     runtime = external.runtime
@@ -127,14 +133,23 @@ def _external_options(external: External, workspace: Path, compiler: str) -> lis
     # The folder has another name each time, and may be in messages of the code.
     command = [compiler, "-c", "-fPIC", f"-ffile-prefix-map={workspace}=.", *includes, *runtime.options]
     objects = []
-    for number, source in enumerate(external.sources):
-        file, made = workspace / f"subgraph{number}", workspace / f"subgraph{number}.o"
+    for symbol, source in external.sources.items():
+        file, made = workspace / symbol, workspace / f"{symbol}.o"
         file.write_text(source)
         done = subprocess.run(
             [*command, "-x", runtime.language, str(file), "-o", str(made)], capture_output=True, text=True
         )
         if done.returncode:
-            raise RuntimeError(f"code of an accelerator does not compile:\n{done.stderr}")
+            raise UnsupportedModelError(
+                f"the code that accelerator '{external.accelerator}' makes of {symbol} does not compile:\n"
+                f"{done.stderr.replace(f'{workspace}/', '')}\n{numbered(source)}"
+            )
+        defined = subprocess.run(["nm", "--defined-only", "-g", str(made)], capture_output=True, text=True)
+        if f" T __tvm_ffi_{symbol}\n" not in defined.stdout:
+            raise UnsupportedModelError(
+                f"the code that accelerator '{external.accelerator}' makes of {symbol} does not define "
+                f"__tvm_ffi_{symbol} with C linkage:\n{numbered(source)}"
+            )
         objects.append(str(made))
     # RPATH and not RUNPATH: it holds for what brought libraries need themselves, too.
     options = ["-Wl,--disable-new-dtags", "-Wl,-rpath,$ORIGIN/lib"]

@@ -75,8 +75,8 @@ def external_code(stages: LoweredStages, target: Target) -> External | None:
     """What the target's accelerator has the executable linked with; None where it took nothing."""
     if target.accelerator is None or stages.offloaded is None or not stages.offloaded.code:
         return None
-    sources = [generated.source for generated in stages.offloaded.code.values()]
-    return External(target.accelerator.runtime, sources)
+    sources = {symbol: generated.source for symbol, generated in stages.offloaded.code.items()}
+    return External(target.accelerator.name, target.accelerator.runtime, sources)
 
 
 def lower(module: tvm.IRModule, target: Target) -> tvm.IRModule:

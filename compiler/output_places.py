@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from paddle_tvm.compiler.array_files import check_writable
@@ -48,6 +49,22 @@ def check_output(output: str | os.PathLike[str], force: bool) -> None:
         raise UsageError(f"{path} is no artifact (it has no {MANIFEST_FILE}), so --force does not replace it")
 
 
+def check_is_page(path: Path) -> None:
+    """Refuse to put a report in the place of a file that is none.
+
+    Raises
+    ------
+    UsageError
+        There is a file of another kind.
+    """
+    if not path.is_file():
+        return
+    with suppress(OSError), path.open("rb") as file:
+        beginning = file.read(100).lstrip().lower()
+        if beginning and not beginning.startswith(b"<!doctype html"):
+            raise UsageError(f"--report {path}: that is a file of another kind, and no report; name another")
+
+
 def check_report_path(path: Path, artifact: Path) -> None:
     """Refuse a place where no report can be written, before anything is compiled for it.
 
@@ -70,6 +87,7 @@ def check_report_path(path: Path, artifact: Path) -> None:
             f"--report {path}: that is inside the artifact {artifact}, whose files are its own; "
             f"name a file beside it, such as {artifact.with_suffix('.html')}"
         )
+    check_is_page(path)
     if path.is_dir():
         raise UsageError(f"--report {path}: it is a directory; name a file, such as {path / 'report.html'}")
     if not parent.is_dir():

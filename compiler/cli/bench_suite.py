@@ -69,16 +69,13 @@ def bench_suite(
     )
     if resume and force:
         raise UsageError("--resume keeps what --force replaces: give one of them")
-    kept = sorted((output / "models").glob("*.json"))
-    if kept and not (resume or force):
+    if not (resume or force) and any((output / "models").glob("*.json")):
         raise UsageError(
             f"{output} has results already: --resume goes on from them, --force replaces them, and --output "
             "names another folder"
         )
-    for option, folder in (("--output", output), ("--cache", settings.cache)):
+    for option, folder in (("--output", output / "models"), ("--cache", settings.cache)):
         _make_folder(option, folder)
-    for file in kept if force else []:
-        file.unlink()
     with _Progress.shown(stderr_console(), len(workloads), planned_seconds(settings)) as progress:
         result = run_suite(workloads, settings, output, resume, progress)
     written = _write(result, output)

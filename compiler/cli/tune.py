@@ -23,6 +23,7 @@ from paddle_tvm.compiler.cli.tune_values import (
 )
 from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions
+from paddle_tvm.compiler.output_places import check_is_page
 from paddle_tvm.compiler.tuning.log import check_log_path
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.cpu_names import check_cpu_names
@@ -166,6 +167,7 @@ def tune(
     if report is not None:
         if log_path is not None and report.absolute() == log_path.absolute():
             raise UsageError(f"--report {report}: that is the log; name another file")
+        check_is_page(report)
         check_writable(report)
 
     from paddle_tvm.compiler.cli.tune_run import tune_and_print

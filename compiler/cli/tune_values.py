@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from paddle_tvm.compiler.array_files import check_writable
-from paddle_tvm.compiler.tuning.log import check_log_path
+from paddle_tvm.compiler.tuning.log import check_appendable
+from paddle_tvm.runtime.artifact import MANIFEST_FILE
 from paddle_tvm.runtime.errors import UsageError
 
 LOG_FOLDER = Path("tuning_logs")
@@ -97,9 +98,11 @@ def place_log(output: Path, model_name: str) -> Path:
     UsageError
         It could not be read, or not be written to.
     """
+    if (output / MANIFEST_FILE).exists():
+        raise UsageError(f"{output} is an artifact, whose files are its own; name a file beside it with -o")
     path = output / f"{model_name}.jsonl" if output.is_dir() else output
     if os.path.lexists(path):
-        check_log_path(path)
+        check_appendable(path)
         if not os.access(path, os.W_OK):
             raise UsageError(f"{path}: no permission to append to this tuning log; name another with -o")
         return path

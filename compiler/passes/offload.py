@@ -12,7 +12,8 @@ from tvm import ir, relax
 
 from paddle_tvm.compiler.profiling.fusion_trace import bindings_of, trace_fusion
 from paddle_tvm.compiler.source_names import parse_source_name
-from paddle_tvm.targets.offload import Accelerator, Generated, Pattern, subgraph_of
+from paddle_tvm.runtime.errors import PaddleTvmError, UnsupportedModelError
+from paddle_tvm.targets.offload import Accelerator, Generated, Pattern, Subgraph, subgraph_of
 
 CALL_EXTERNAL = "relax.call_dps_packed"
 """The operator that calls of subgraphs become; its first argument names the code."""
@@ -83,12 +84,24 @@ class _Offloading:
             ):
                 symbol = f"paddle_tvm_{self._accelerator.name}_{len(self.code)}"
                 symbols[value.op] = symbol
-                self.code[symbol] = self._accelerator.generate(subgraph_of(symbol, merged[value.op]))
+                self.code[symbol] = self._generate(subgraph_of(symbol, merged[value.op]))
         called = _Call(symbols, self.code, _names(module, tagged, merged)).visit_expr(main)
         reasons = self._reasons(called, refused)
         if "global_symbol" in (function.attrs or {}):
             return called.with_attr("global_symbol", function.attrs["global_symbol"]), reasons
         return called.without_attr("global_symbol"), reasons
+
+    def _generate(self, subgraph: Subgraph) -> Generated:
+        try:
+            return self._accelerator.generate(subgraph)
+        except PaddleTvmError:
+            raise
+        except Exception as error:
+            patterns = ", ".join(step.pattern for step in subgraph.steps)
+            raise UnsupportedModelError(
+                f"accelerator '{self._accelerator.name}' fails to generate code for {subgraph.symbol} "
+                f"({patterns}): {type(error).__name__}: {error}"
+            ) from error
 
     def _reasons(self, function: relax.Function, refused: Mapping[str, str]) -> dict[str, str]:
         """Why operators stayed behind that are left in a function."""

@@ -59,6 +59,22 @@ def check_log_path(path: Path) -> None:
     _open(path).close()
 
 
+def check_appendable(path: Path) -> None:
+    """Refuse a file that has something in it, and no record.
+
+    Raises
+    ------
+    UsageError
+        It is none that a tuner wrote; or as ``check_log_path``.
+    """
+    with _open(path) as file:
+        beginning = file.read(_LONGEST_LINE)
+    if beginning.strip() and b'{"record":' not in beginning:
+        raise UsageError(
+            f"{path} exists and is no tuning log: nothing is appended to it; name another with -o"
+        )
+
+
 def read_log(path: Path) -> Iterator[Entry | Skipped]:
     """Every record of a log, in its order, and every line that holds none; the file is not held in memory.
 

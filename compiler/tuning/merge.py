@@ -38,7 +38,8 @@ def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, forc
     trials
         Whether to keep the trials too, once each.
     force
-        Whether to replace an output that exists and is no input, or that has lines which cannot be read.
+        Whether to replace an output that exists and is no input, or that would lose lines: trials, or what
+        cannot be read.
 
     Raises
     ------
@@ -54,17 +55,30 @@ def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, forc
     with _kept_still(output if in_place else None):
         entries: list[Entry] = []
         skipped: list[Skipped] = []
+        dropped = 0
         for log in logs:
             for found in read_log(log):
                 if isinstance(found, Skipped):
                     skipped.append(found)
                 elif trials or isinstance(found.record, Winner):
                     entries.append(found)
+                else:
+                    dropped += in_place and _is_one_of(output, [found.path])
         lost = [line for line in skipped if _is_one_of(output, [line.path])]
         if lost and not force:
             raise UsageError(
                 f"{output} is merged into itself and would lose {len(lost)} of its lines, which cannot be "
                 f"read (line {lost[0].line}: {lost[0].reason}); merge to another file, or use --force"
+            )
+        if dropped and not force:
+            raise UsageError(
+                f"{output} is merged into itself and would lose {dropped} trials, which a search needs; "
+                "merge to another file, or use --force"
+            )
+        if not entries:
+            raise UsageError(
+                f"{', '.join(map(str, logs))}: no winner, so there is nothing to merge; `tune --trials 0` on "
+                "the model compares what a search has found"
             )
         lines = sorted(_best(entries) | _trials(entries))
         with replacing(output) as file:

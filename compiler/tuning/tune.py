@@ -16,7 +16,7 @@ from paddle_tvm.compiler.tuning.cost_model import CostModel
 from paddle_tvm.compiler.tuning.finalists import WORSE, compare_with_defaults
 from paddle_tvm.compiler.tuning.graph_search import alternatives, search_graph
 from paddle_tvm.compiler.tuning.known_trials import known_trials
-from paddle_tvm.compiler.tuning.log import LogWriter, Skipped
+from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, check_appendable
 from paddle_tvm.compiler.tuning.measure import Measurer
 from paddle_tvm.compiler.tuning.model_run import ModelRun
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
@@ -121,6 +121,8 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     begin = monotonic()
     target = _target(options)
     header = _header(target, options)
+    if log.exists():
+        check_appendable(log)
     writer = LogWriter(log, header)
     writer.append([])
     known, skipped = known_trials(log, header)

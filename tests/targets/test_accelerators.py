@@ -22,7 +22,7 @@ from paddle_tvm.compiler.profiling.profile import profile_artifact
 from paddle_tvm.compiler.report.content import gather
 from paddle_tvm.compiler.report.operators import Fate, operator_fates
 from paddle_tvm.runtime.artifact import read_manifest
-from paddle_tvm.runtime.errors import UsageError, VerificationError
+from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError, VerificationError
 from paddle_tvm.targets import registry
 from paddle_tvm.targets.offload import Generated, RuntimeHalf, Subgraph
 
@@ -229,13 +229,23 @@ class Broken(Toy):
         return Generated("this is no C")
 
 
+class OfAnotherName(Toy):
+    def generate(self, subgraph: Subgraph) -> Generated:
+        return Generated("int other;")
+
+
+class Raising(Toy):
+    def generate(self, subgraph: Subgraph) -> Generated:
+        raise KeyError("boom")
+
+
 class NotInstalled(Toy):
     @property
     def runtime(self) -> RuntimeHalf:  # type: ignore[override]
         raise UsageError("toy needs libtoy 2, which is not installed: pip install toy")
 
 
-@pytest.fixture(params=[Wrong, Broken, NotInstalled])
+@pytest.fixture(params=[Wrong, Broken, OfAnotherName, Raising, NotInstalled])
 def faulty(request: pytest.FixtureRequest) -> Iterator[type[Toy]]:
     registry.register_accelerator("toy", request.param)
     yield request.param
@@ -245,7 +255,9 @@ def faulty(request: pytest.FixtureRequest) -> Iterator[type[Toy]]:
 def test_faults_are_told_and_leave_nothing(faulty: type[Toy], model: Path, tmp_path: Path) -> None:
     told = {
         Wrong: (VerificationError, "multiply"),
-        Broken: (RuntimeError, "this is no C"),
+        Broken: (UnsupportedModelError, "accelerator 'toy'(.|\n)*1 this is no C"),
+        OfAnotherName: (UnsupportedModelError, "does not define __tvm_ffi_paddle_tvm_toy_0 with C linkage"),
+        Raising: (UnsupportedModelError, r"'toy' fails to generate code .*\(relu, multiply, add\): KeyError"),
         NotInstalled: (UsageError, "pip install toy"),
     }
     kind, words = told[faulty]

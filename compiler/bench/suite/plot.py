@@ -44,8 +44,8 @@ def draw_suite(result: SuiteResult, files: list[Path]) -> None:
     legend = figure.legend(
         handles, labels, loc="outside lower left", ncols=len(labels), frameon=False, fontsize=9
     )
-    legend.set_title(result.machine["cpu"], {"size": 7})
-    legend.get_title().set_color("#777777")
+    legend.set_title(result.machine["cpu"])
+    legend.get_title().set(fontsize=7, color="#777777")
     for file in files:
         figure.savefig(file, dpi=160)
 

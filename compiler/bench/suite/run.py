@@ -84,11 +84,12 @@ def run_suite(
 def _read(path: Path, identity: dict[str, Any]) -> WorkloadResult | None:
     try:
         content = json.loads(path.read_text())
-    except FileNotFoundError:
+        if content["identity"] != identity:
+            return None
+        result = WorkloadResult.from_json(content["result"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        # Something else, or half of it: then it is measured anew.
         return None
-    if content["identity"] != identity:
-        return None
-    result = WorkloadResult.from_json(content["result"])
     # What failed of ours may have been repaired since, and the machine may be quieter.
     return None if result.failures_of_ours() or result.disturbed else result
 
