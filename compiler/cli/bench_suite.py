@@ -74,7 +74,8 @@ def bench_suite(
             f"{output} has results already: --resume goes on from them, --force replaces them, and --output "
             "names another folder"
         )
-    for option, folder in (("--output", output / "models"), ("--cache", settings.cache)):
+    folders = (("--output", output), ("--output", output / "models"), ("--cache", settings.cache))
+    for option, folder in folders:
         _make_folder(option, folder)
     with _Progress.shown(stderr_console(), len(workloads), planned_seconds(settings)) as progress:
         result = run_suite(workloads, settings, output, resume, progress)

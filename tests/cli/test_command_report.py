@@ -249,3 +249,27 @@ def test_a_report_that_is_there_is_replaced_whole(run: Run, model: Path, tmp_pat
     report.write_text("old " * 1_000_000)
     assert run("compile", model, "-o", tmp_path / "out.pdtvm", "--report", report).code == 0
     assert "old old" not in report.read_text(encoding="utf-8")
+
+
+def test_a_report_takes_the_place_of_reports_alone(run: Run, model: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("milk\n")
+    for command in (
+        ["compile", model, "-o", tmp_path / "out.pdtvm"],
+        ["tune", model, "-o", tmp_path / "a.jsonl"],
+    ):
+        refused = run(*command, "--report", notes)
+        assert refused.code == 2
+        assert "is a file of another kind, and no report" in refused.err
+    assert not (tmp_path / "out.pdtvm").exists()
+    assert not (tmp_path / "a.jsonl").exists()
+    assert notes.read_text() == "milk\n"
+
+
+def test_a_log_takes_the_place_of_nothing_else(run: Run, model: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("milk\n")
+    refused = run("tune", model, "-o", notes)
+    assert refused.code == 2
+    assert "exists and is no tuning log" in refused.err
+    assert notes.read_text() == "milk\n"

@@ -24,6 +24,7 @@ from paddle_tvm.compiler.tuning.log import (
     Entry,
     LogWriter,
     Skipped,
+    check_appendable,
     check_log,
     lock_log,
     read_log,
@@ -397,3 +398,31 @@ def test_merging_does_not_depend_on_the_order(order: Sequence[int], cut: int, tm
     merge_logs(logs[::-1], folder / "back")
     assert (folder / "out").read_bytes() == (folder / "back").read_bytes()
     assert {str(record) for record in records(folder / "out")} == {str(pool[4]), str(pool[5])}
+
+
+def test_what_is_no_log_is_not_appended_to(log: Log, tmp_path: Path) -> None:
+    notes, empty = tmp_path / "notes.txt", tmp_path / "empty.jsonl"
+    notes.write_text("milk\neggs\n")
+    empty.touch()
+    with pytest.raises(UsageError, match="exists and is no tuning log"):
+        check_appendable(notes)
+    check_appendable(empty)
+    damaged = log("a.jsonl", HERE, *RECORDS)
+    damaged.write_bytes(b"?\n" + damaged.read_bytes())
+    check_appendable(damaged)
+
+
+def test_a_merge_into_itself_keeps_trials_unless_forced(log: Log) -> None:
+    path = log("a.jsonl", HERE, RECORDS[0], winner(Rows(8, 8), {"tile": 2, "wide": 1}))
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match=r"would lose 1 trials.* --force"):
+        merge_logs([path], path)
+    assert path.read_bytes() == before
+    assert merge_logs([path], path, force=True).winners == 1
+
+
+def test_a_merge_without_winners_writes_nothing(log: Log, tmp_path: Path) -> None:
+    path = log("a.jsonl", HERE, RECORDS[0])
+    with pytest.raises(UsageError, match="no winner, so there is nothing to merge"):
+        merge_logs([path], tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
