@@ -246,7 +246,7 @@ def test_a_folder_without_permission_is_refused(
 
 def test_a_report_that_is_there_is_replaced_whole(run: Run, model: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
-    report.write_text("old " * 1_000_000)
+    report.write_text("<!DOCTYPE html>" + "old " * 1_000_000)
     assert run("compile", model, "-o", tmp_path / "out.pdtvm", "--report", report).code == 0
     assert "old old" not in report.read_text(encoding="utf-8")
 
