@@ -121,7 +121,7 @@ def _soname(library: Path) -> str:
     return next((line.split()[1] for line in shown.stdout.splitlines() if "SONAME" in line), "")
 
 
-def numbered(source: str) -> str:
+def _numbered(source: str) -> str:
     """Code with the numbers of its lines, of which compilers speak."""
     return "\n".join(f"{number:4} {line}" for number, line in enumerate(source.splitlines(), 1))
 
@@ -142,13 +142,13 @@ def _external_options(external: External, workspace: Path, compiler: str) -> lis
         if done.returncode:
             raise UnsupportedModelError(
                 f"the code that accelerator '{external.accelerator}' makes of {symbol} does not compile:\n"
-                f"{done.stderr.replace(f'{workspace}/', '')}\n{numbered(source)}"
+                f"{done.stderr.replace(f'{workspace}/', '')}\n{_numbered(source)}"
             )
         defined = subprocess.run(["nm", "--defined-only", "-g", str(made)], capture_output=True, text=True)
         if f" T __tvm_ffi_{symbol}\n" not in defined.stdout:
             raise UnsupportedModelError(
                 f"the code that accelerator '{external.accelerator}' makes of {symbol} does not define "
-                f"__tvm_ffi_{symbol} with C linkage:\n{numbered(source)}"
+                f"__tvm_ffi_{symbol} with C linkage:\n{_numbered(source)}"
             )
         objects.append(str(made))
     # RPATH and not RUNPATH: it holds for what brought libraries need themselves, too.

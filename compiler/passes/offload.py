@@ -112,17 +112,18 @@ class _Offloading:
                 continue
             if value.op.name == CALL_EXTERNAL:
                 continue
+            name = source.operator.rstrip("_")
             operator = value.op.name.removeprefix("relax.").removeprefix("nn.")
             if operator == "call_tir":
                 # Ours from the start: no pattern knows it.
-                operator = source.operator.rstrip("_")
+                operator = name
             reason = (
                 refused.get(variable.name)
                 or self._accelerator.reason(operator, value)
                 or f"{self._accelerator.name} has no pattern for {operator}"
             )
             # The first of several operators that one of the model's became.
-            reasons.setdefault(f"{source.operator.rstrip('_')} #{source.number}", reason)
+            reasons.setdefault(f"{name} #{source.number}", reason)
         return reasons
 
 

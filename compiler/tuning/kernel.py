@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from math import ceil, prod
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from tvm.sym import Analyzer
 
 from paddle_tvm.compiler.lowering import LoweredStages
 from paddle_tvm.compiler.profiling.fusion_trace import bindings_of
+from paddle_tvm.compiler.profiling.work import tensor_bytes
 from paddle_tvm.compiler.tuning.aligned import AlignedCopies, aligned
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload, Workload
@@ -92,9 +93,10 @@ class TunableKernel:
         again. There are so many copies that as much passes through them.
         """
         total = min(_MOST_BYTES, self.model_bytes)
+        inputs = self.inputs(config, seed)
         copies = {}
         for number in self.weights:
-            array = self.inputs(config, seed)[number]
+            array = inputs[number]
             count = min(_MOST_COPIES, ceil(total / max(1, array.nbytes)))
             key = (self.workload, number, seed, array.shape)
             copies[number] = [array] if count <= 1 else _weight_copies.get(key, array, count)
@@ -222,16 +224,12 @@ def _weights(module: tvm.IRModule) -> tuple[dict[str, tuple[int, ...]], int]:
                 constant = [isinstance(argument, tvm.ir.GenericConst) for argument in arguments]
                 numbers[callee.name_hint] = tuple(place for place, is_one in enumerate(constant) if is_one)
             sizes |= {
-                argument: _tensor_bytes(argument.ty)
+                argument: int(tensor_bytes(argument.ty))
                 for argument in arguments
                 if isinstance(argument, tvm.ir.GenericConst)
             }
         totals.append(sum(sizes.values()))
     return numbers, max(totals)
-
-
-def _tensor_bytes(ty: relax.TensorType) -> int:
-    return prod(int(dim) for dim in ty.shape) * np.dtype(str(ty.dtype)).itemsize
 
 
 def _cut_out(module: tvm.IRModule, name: str) -> tvm.IRModule:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -27,7 +28,7 @@ from paddle_tvm.targets import registry
 from paddle_tvm.targets.offload import Generated, RuntimeHalf, Subgraph
 
 
-class Branches(nn.Layer):  # type: ignore[misc]
+class Branches(nn.Layer):  # type: ignore[misc]  # Paddle has no types.
     """Convolutions with arithmetic between them, of which two results are read outside."""
 
     def __init__(self) -> None:
@@ -59,9 +60,9 @@ def model(tmp_path: Path) -> Path:
     return prefix
 
 
-def _compile(model: Path, output: Path, **options: object) -> CompileResult:
+def _compile(model: Path, output: Path, **options: Any) -> CompileResult:
     options = {"target": "toy", "shapes": {"x": (1, 3, 6, 5)}, "verify": True, **options}
-    return compiler.compile(model, output, **options)  # type: ignore[arg-type]
+    return compiler.compile(model, output, **options)
 
 
 def _table(artifact: Path) -> KernelTable:
@@ -160,7 +161,7 @@ class WithLibrary(Toy):
     library = Path()
 
     @property
-    def runtime(self) -> RuntimeHalf:  # type: ignore[override]
+    def runtime(self) -> RuntimeHalf:  # type: ignore[override]  # An attribute of Toy.
         return RuntimeHalf("c++", ["-O2", "-std=c++17"], [self.library])
 
     def generate(self, subgraph: Subgraph) -> Generated:
@@ -241,7 +242,7 @@ class Raising(Toy):
 
 class NotInstalled(Toy):
     @property
-    def runtime(self) -> RuntimeHalf:  # type: ignore[override]
+    def runtime(self) -> RuntimeHalf:  # type: ignore[override]  # An attribute of Toy.
         raise UsageError("toy needs libtoy 2, which is not installed: pip install toy")
 
 
