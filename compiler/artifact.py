@@ -103,11 +103,17 @@ class StagedArtifact:
         with _disk_errors(self._target):
             # Inside the staging directory, so that a killed run leaves nothing elsewhere.
             if code.external is not None:
-                self._brought |= dict.fromkeys(bring_libraries(code.external, self.path))
+                brought = bring_libraries(code.external, self.path, self.path / "build")
+                self._brought |= dict.fromkeys(brought)
             link_library(
                 code.executable, self.path / library, self.path / "build", self._linker, code.external
             )
             indices = self._weights.add(code.weights)
+            loads = {
+                symbol: tuple(self._weights.add(generated.constants))
+                for symbol, generated in sorted(code.external.code.items() if code.external else ())
+                if generated.constants is not None
+            }
             if code.kernels is not None:
                 self._tables.append(kernels_file(library))
                 (self.path / self._tables[-1]).write_bytes(code.kernels.encode())
@@ -115,6 +121,7 @@ class StagedArtifact:
             target=code.target,
             library=library,
             weights={name: tuple(indices[i] for i in used) for name, used in sorted(code.used.items())},
+            loads=loads,
             threads=code.threads,
             tuning=tuple(
                 TuningRecord(name, choice.origin, choice.source) for name, choice in code.choices.items()

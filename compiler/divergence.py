@@ -24,6 +24,7 @@ from paddle_tvm.compiler.lowering import build, external_code, lower_in_stages, 
 from paddle_tvm.compiler.reference import load_saved
 from paddle_tvm.compiler.sample_inputs import Arrays
 from paddle_tvm.compiler.staging import scratch_directory
+from paddle_tvm.runtime import launcher
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.registry import targets_of
 
@@ -111,9 +112,15 @@ def _run_cut(program: Program, arrays: Arrays, target: Target) -> list[npt.NDArr
     with scratch_directory("paddle-tvm-cut") as folder:
         if external is not None:
             library = folder / "cut.so"
-            bring_libraries(external, folder)
+            bring_libraries(external, folder, folder / "build")
             link_library(executable, library, folder / "build", find_linker(), external)
+            # Stays open: others may have taken its threads.
+            launcher.attach(str(library))
             executable = tvm.runtime.load_module(str(library))
+            for symbol, generated in external.code.items():
+                if generated.constants is not None:
+                    constants = map(tvm.runtime.tensor, generated.constants)
+                    executable.get_function(f"{symbol}_load", query_imports=True)(*constants)
         machine = relax.VirtualMachine(executable, tvm.cpu())
         fed = [tvm.runtime.tensor(np.ascontiguousarray(arrays[port.name])) for port in program.inputs]
         return [result.numpy() for result in machine["main"](*fed)]

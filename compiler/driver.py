@@ -119,6 +119,10 @@ def compile_model(
     check_output(output, options.force)
     source = find_model(model)
     targets = targets_of(options.target, options.mcpus())
+    accelerator = targets[0].accelerator
+    if accelerator is not None:
+        # What it needs is looked for before anything takes time.
+        _ = accelerator.runtime
     missing = {target.mcpu: tuple(sorted(set(target.features) - cpu_features())) for target in targets}
     if options.verify and all(missing.values()):
         raise UsageError(

@@ -15,15 +15,20 @@ from typing import Any
 import tvm_ffi
 from tvm.support import cc
 
+from paddle_tvm import targets
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
-from paddle_tvm.targets.offload import RuntimeHalf
+from paddle_tvm.targets.offload import Generated, RuntimeHalf
 
 # What `export_library` of TVM 0.27 writes into its workspace for a module with imports.
 _OBJECT_FILES = ("lib0.o", "devc.o")
 
 # Linked into every library; the runtime lets parallel loops call it.
 _LAUNCHER = Path(__file__).parent / "native" / "parallel_launch.c"
-LAUNCHER_OPTIONS = ["-O2", "-std=gnu11", "-pthread", "-x", "c", str(_LAUNCHER), "-x", "none"]
+_HEADERS = Path(targets.__file__).parent / "native"
+LAUNCHER_OPTIONS = [
+    *("-O2", "-std=gnu11", "-pthread", f"-I{_HEADERS}"),
+    *("-x", "c", str(_LAUNCHER), "-x", "none"),
+]
 
 _linking = threading.Lock()
 
@@ -52,7 +57,7 @@ class External:
 
     accelerator: str
     runtime: RuntimeHalf
-    sources: Mapping[str, str]
+    code: Mapping[str, Generated]
 
 
 def link_library(
@@ -88,15 +93,17 @@ def link_library(
     shutil.rmtree(workspace)
 
 
-def bring_libraries(external: External, folder: Path) -> list[str]:
-    """Copy the shared libraries that external code needs into ``lib`` of a folder; returns their paths in it.
+def bring_libraries(external: External, folder: Path, workspace: Path) -> list[str]:
+    """Put the shared libraries that external code needs into ``lib`` of a folder; returns their paths in it.
+
+    ``workspace`` is a directory to make for intermediate files; it is gone afterwards.
 
     Raises
     ------
     UsageError
         One has another name than the linker will look for, or that of a library that is there.
     """
-    brought = []
+    workspace.mkdir()
     for source in external.runtime.libraries:
         soname = _soname(source)
         if soname != source.name:
@@ -104,12 +111,18 @@ def bring_libraries(external: External, folder: Path) -> list[str]:
                 f"{source}: its SONAME, by which it is looked for, is {soname or 'not set'} and not "
                 f"{source.name}: name the file by its SONAME, and give it one if it has none"
             )
+        shutil.copyfile(source, workspace / source.name)
+    if external.runtime.bring is not None:
+        external.runtime.bring(workspace)
+    brought = []
+    (folder / "lib").mkdir(exist_ok=True)
+    for source in sorted(workspace.iterdir()):
         place = folder / "lib" / source.name
-        place.parent.mkdir(exist_ok=True)
         if place.exists() and place.read_bytes() != source.read_bytes():
-            raise UsageError(f"{source}: the artifact has another library of that name")
-        shutil.copyfile(source, place)
+            raise UsageError(f"{source.name}: the artifact has another library of that name")
+        source.rename(place)
         brought.append(f"lib/{source.name}")
+    workspace.rmdir()
     return brought
 
 
@@ -129,32 +142,50 @@ def _numbered(source: str) -> str:
 def _external_options(external: External, workspace: Path, compiler: str) -> list[str]:
     """Compile external code, each source by itself; returns what links it."""
     runtime = external.runtime
-    includes = [f"-I{path}" for path in tvm_ffi.libinfo.include_paths()]
-    # The folder has another name each time, and may be in messages of the code.
-    command = [compiler, "-c", "-fPIC", f"-ffile-prefix-map={workspace}=.", *includes, *runtime.options]
     objects = []
-    for symbol, source in external.sources.items():
+    for source in runtime.sources:
+        made = workspace / f"{source.name}.o"
+        done = _compile(external, source, made, workspace, compiler)
+        if done.returncode:
+            raise UsageError(
+                f"{source}, which accelerator '{external.accelerator}' needs, does not compile:\n"
+                + done.stderr
+            )
+        objects.append(str(made))
+    for symbol, generated in external.code.items():
         file, made = workspace / symbol, workspace / f"{symbol}.o"
-        file.write_text(source)
-        done = subprocess.run(
-            [*command, "-x", runtime.language, str(file), "-o", str(made)], capture_output=True, text=True
-        )
+        file.write_text(generated.source)
+        done = _compile(external, file, made, workspace, compiler)
         if done.returncode:
             raise UnsupportedModelError(
                 f"the code that accelerator '{external.accelerator}' makes of {symbol} does not compile:\n"
-                f"{done.stderr.replace(f'{workspace}/', '')}\n{_numbered(source)}"
+                f"{done.stderr.replace(f'{workspace}/', '')}\n{_numbered(generated.source)}"
             )
         defined = subprocess.run(["nm", "--defined-only", "-g", str(made)], capture_output=True, text=True)
-        if f" T __tvm_ffi_{symbol}\n" not in defined.stdout:
-            raise UnsupportedModelError(
-                f"the code that accelerator '{external.accelerator}' makes of {symbol} does not define "
-                f"__tvm_ffi_{symbol} with C linkage:\n{_numbered(source)}"
-            )
+        functions = [f"__tvm_ffi_{symbol}"]
+        if generated.constants is not None:
+            functions.append(f"__tvm_ffi_{symbol}_load")
+        for function in functions:
+            if f" T {function}\n" not in defined.stdout:
+                raise UnsupportedModelError(
+                    f"the code that accelerator '{external.accelerator}' makes of {symbol} does not define "
+                    f"{function} with C linkage:\n{_numbered(generated.source)}"
+                )
         objects.append(str(made))
     # RPATH and not RUNPATH: it holds for what brought libraries need themselves, too.
     options = ["-Wl,--disable-new-dtags", "-Wl,-rpath,$ORIGIN/lib"]
-    standard = ["-lstdc++"] if runtime.language == "c++" else []
+    standard = ["-lstdc++", "-ldl"] if runtime.language == "c++" else []
     return [*options, *objects, *map(str, runtime.libraries), *standard]
+
+
+def _compile(
+    external: External, source: Path, made: Path, workspace: Path, compiler: str
+) -> subprocess.CompletedProcess[str]:
+    includes = [f"-I{path}" for path in (_HEADERS, *tvm_ffi.libinfo.include_paths())]
+    # The folder has another name each time, and may be in messages of the code.
+    options = ["-fPIC", f"-ffile-prefix-map={workspace}=.", *includes, *external.runtime.options]
+    command = [compiler, "-c", *options, "-x", external.runtime.language, str(source), "-o", str(made)]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 @contextmanager

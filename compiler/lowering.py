@@ -50,7 +50,8 @@ class LoweredStages:
 
 def lower_in_stages(module: tvm.IRModule, target: Target) -> LoweredStages:
     """Legalize operators for the target, fuse them, and schedule every kernel; keeps what is between."""
-    offloaded = None if target.accelerator is None else offload(module, target.accelerator)
+    accelerator = target.accelerator
+    offloaded = None if accelerator is None else offload(module, accelerator, target.choices)
     with target.tvm_target:
         arranged = target.arrange(module if offloaded is None else offloaded.module)
         operators = tvm.transform.Sequential(
@@ -75,8 +76,7 @@ def external_code(stages: LoweredStages, target: Target) -> External | None:
     """What the target's accelerator has the executable linked with; None where it took nothing."""
     if target.accelerator is None or stages.offloaded is None or not stages.offloaded.code:
         return None
-    sources = {symbol: generated.source for symbol, generated in stages.offloaded.code.items()}
-    return External(target.accelerator.name, target.accelerator.runtime, sources)
+    return External(target.accelerator.name, target.accelerator.runtime, stages.offloaded.code)
 
 
 def lower(module: tvm.IRModule, target: Target) -> tvm.IRModule:

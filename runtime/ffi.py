@@ -40,6 +40,12 @@ class _Bytes(Structure):
     _fields_ = (("data", c_void_p), ("size", c_uint64))
 
 
+class _Text(Structure):
+    """A string object: ``TVMFFIStringObj``, as far as it is read here."""
+
+    _fields_ = (("header", Header), ("content", _Bytes))
+
+
 class _Error(Structure):
     """An error object: ``TVMFFIErrorCell``, as far as it is read here."""
 
@@ -141,7 +147,17 @@ class Module(Object, type_index=73):
     __slots__ = ()
 
     def __getitem__(self, name: str) -> Function:
-        function = get_function("ffi.ModuleGetFunction")(self, name, False)
+        return self.find(name, False)
+
+    def find(self, name: str, in_imports: bool) -> Function:
+        """Return a function of the module, or of one that it imports where that is allowed.
+
+        Raises
+        ------
+        KeyError
+            There is none of the name.
+        """
+        function = get_function("ffi.ModuleGetFunction")(self, name, in_imports)
         if function is None:
             raise KeyError(name)
         found: Function = function
@@ -226,6 +242,12 @@ def _own(type_index: int, value: int) -> Any:
     if type_index == _INT:
         return value
     raise TypeError(f"native code returned a value of type {type_index}, which is not known here")
+
+
+def read_bytes(address: int) -> bytes:
+    """Return what a string object holds."""
+    content = _Text.from_address(address).content
+    return ctypes.string_at(content.data, content.size)
 
 
 def raised() -> NativeError:

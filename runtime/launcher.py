@@ -13,49 +13,52 @@ from typing import Any
 _LAUNCH = "paddle_tvm_parallel_launch"
 # Where the loops of a library look for the function to call; TVM sets it when it loads the library.
 _CALLED = "__TVMBackendParallelLaunch"
+# Where other code of a library looks for the pool; libraries of format 4 and later have it.
+_POOL = "paddle_tvm_pool"
 
 
 class _Pool:
     def __init__(self, library: ctypes.PyDLL) -> None:
         self.launch = ctypes.cast(getattr(library, _LAUNCH), ctypes.c_void_p).value
+        self.pool = ctypes.c_void_p.in_dll(library, _POOL).value if hasattr(library, _POOL) else None
         self.enter = library.paddle_tvm_enter
         self.enter.argtypes, self.enter.restype = (ctypes.c_int32,), None
         self.leave = library.paddle_tvm_leave
         self.leave.argtypes, self.leave.restype = (), None
 
+    def call(self, threads: int, call: Callable[[], Any]) -> Any:
+        """Call native code here, with its parallel loops on up to so many threads, this one among them."""
+        try:
+            self.enter(threads)
+            return call()
+        finally:
+            self.leave()
 
-_pool: _Pool | None = None
+
+# By whether it can serve code of format 4.
+_pools: dict[bool, _Pool] = {}
 
 
-def attach(path: str) -> bool:
+def attach(path: str) -> Callable[[int, Callable[[], Any]], Any] | None:
     """Let the loops of a library that TVM has loaded run on the pool.
 
     Returns
     -------
-    bool
-        False where the library is older than the pool (format 1), so that TVM's own pools serve it.
+    callable or None
+        Calls a function of the library with a number of threads. None where the library is older than the
+        pool (format 1), so that TVM's own pools serve it.
     """
-    global _pool
     # With the GIL kept, because these calls take less time than giving it up.
     library = ctypes.PyDLL(path)
     if not hasattr(library, _LAUNCH):
-        return False
-    if _pool is None:
-        _pool = _Pool(library)
-    try:
-        ctypes.c_void_p.in_dll(library, _CALLED).value = _pool.launch
-    except ValueError:
-        # No loop of it is parallel.
-        return True
-    return True
-
-
-def call_on_pool(threads: int, call: Callable[[], Any]) -> Any:
-    """Call native code here, with its parallel loops on up to ``threads`` threads, this one among them."""
-    pool = _pool
-    assert pool is not None
-    try:
-        pool.enter(threads)
-        return call()
-    finally:
-        pool.leave()
+        return None
+    recent = hasattr(library, _POOL)
+    if recent not in _pools:
+        _pools[recent] = _Pool(library)
+    pool = _pools[recent]
+    if pool.pool is not None:
+        ctypes.c_void_p.in_dll(library, _POOL).value = pool.pool
+    # Without it, no loop of it is parallel.
+    if hasattr(library, _CALLED):
+        ctypes.c_void_p.in_dll(library, _CALLED).value = pool.launch
+    return pool.call

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,11 +67,28 @@ class LoadedModel(NamedTuple):
         """The weights that a function takes after the inputs."""
         return [self.weights[i] for i in self.variant.weights[function.name]]
 
-    def new_vm(self) -> ffi.Module:
-        """Start a virtual machine; it serves one call at a time."""
+    def new_vm(self, threads: int) -> ffi.Module:
+        """Start a virtual machine, for runs with so many threads; it serves one call at a time."""
+        self._prepare(threads)
         vm: ffi.Module = self.library.module["vm_load_executable"]()
         vm["vm_initialization"](_CPU, 0, _POOLED_ALLOCATOR)
         return vm
+
+    def _prepare(self, threads: int) -> None:
+        """Call the functions that are to be called before any run with so many threads."""
+        for name, indices in self.variant.loads.items():
+            try:
+                function = self.library.module.find(f"{name}_load", True)
+            except KeyError as error:
+                raise ArtifactError(
+                    f"{self.path}/{self.variant.library} has no function {name}_load"
+                ) from error
+            weights = [self.weights[i] for i in indices]
+            try:
+                with _loading:
+                    self.call(threads, partial(function, *weights))
+            except Exception as error:
+                raise ArtifactError(f"{self.path}: {name} cannot be loaded: {error}") from error
 
 
 def load(path: str | os.PathLike[str], *, hashes: bool = True, mcpu: str | None = None) -> LoadedModel:
@@ -135,7 +153,8 @@ def _load(path: str | os.PathLike[str], hashes: bool, mcpu: str | None) -> Loade
     with _loading:
         _load_runtime(directory, manifest)
         library = _open_model(directory, variant.library)
-    arrays = map_weights(directory, manifest, {i for indices in variant.weights.values() for i in indices})
+    taken = (*variant.weights.values(), *variant.loads.values())
+    arrays = map_weights(directory, manifest, {i for indices in taken for i in indices})
     weights = {i: native_tensor.over(array) for i, array in arrays.items()}
     return LoadedModel(str(path), manifest, variant, library, weights)
 
@@ -234,8 +253,7 @@ def _open_model(directory: str, library: str) -> _Library:
             raise ArtifactError(f"{path}: cannot be loaded: {error}") from error
         if _identity(directory) != before:
             raise ArtifactError(f"{directory}: was replaced while it was being loaded")
-        call = launcher.call_on_pool if launcher.attach(spelled) else call_on_own_pool
-        opened[identity] = _Library(module, call)
+        opened[identity] = _Library(module, launcher.attach(spelled) or call_on_own_pool)
     return opened[identity]
 
 

@@ -1,7 +1,8 @@
 """What ``manifest.json`` holds; docs/artifact-format.md describes it, ``manifest_reader`` reads it.
 
 History of ``FORMAT_VERSION``: 1 (November 2026) is the first; 2 (November 2026) holds code for several CPUs;
-3 (November 2026) says where the form of every kernel comes from.
+3 (November 2026) says where the form of every kernel comes from; 4 (November 2026) has functions to call when
+it is loaded.
 
 The records are named tuples: as dataclasses, the same classes take ten milliseconds more to import.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 MODEL_FILE = "model.so"
 """The library of an artifact that has code for one CPU alone; with several, ``variant_file`` names them."""
@@ -129,11 +130,16 @@ class Verification(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """The code for one CPU: a file, and for each function the weights that it takes after the inputs."""
+    """The code for one CPU: a file, and for each function the weights that it takes after the inputs.
+
+    ``loads`` names functions ``NAME_load`` of the library that are called before any run, with the weights
+    that they take.
+    """
 
     target: TargetSpec
     library: str
     weights: Mapping[str, tuple[int, ...]]
+    loads: Mapping[str, tuple[int, ...]]
     threads: int | None
     tuning: tuple[TuningRecord, ...]
     verification: Verification | None

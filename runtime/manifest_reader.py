@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from math import prod
 
 from paddle_tvm.runtime import json_fields
@@ -51,7 +51,7 @@ def manifest_from_json(value: object) -> Manifest:
         functions, variants = _functions_and_variant_of_format_1(fields)
     else:
         functions = fields.items("functions", _function)
-        variants = fields.items("variants", _variant if version > 2 else _variant_of_format_2)
+        variants = fields.items("variants", partial(_variant, version=version))
     manifest = Manifest(
         producer=fields.record("producer", _producer),
         source=fields.record("source", _source),
@@ -121,22 +121,15 @@ def _function(value: object, path: str) -> FunctionSpec:
     return read
 
 
-def _variant(value: object, path: str) -> Variant:
-    return _variant_with(_tuning, value, path)
-
-
-def _variant_of_format_2(value: object, path: str) -> Variant:
-    return _variant_with(_tuning_of_format_2, value, path)
-
-
-def _variant_with(tuning: Callable[[object, str], TuningRecord], value: object, path: str) -> Variant:
+def _variant(value: object, path: str, version: int) -> Variant:
     f = Fields(value, path)
     read = Variant(
         target=f.record("target", _target),
         library=f.text("library"),
         weights=f.mapping("weights", _indices),
+        loads=f.mapping("loads", _indices) if version > 3 else {},
         threads=f.optional_integer("threads", 1),
-        tuning=f.items("tuning", tuning),
+        tuning=f.items("tuning", _tuning if version > 2 else _tuning_of_format_2),
         verification=f.optional_object("verification", _verification),
     )
     f.done()
@@ -166,6 +159,7 @@ def _functions_and_variant_of_format_1(
         target=fields.record("target", _target),
         library=MODEL_FILE,
         weights={spec.name: weights for spec, weights in functions},
+        loads={},
         threads=fields.optional_integer("threads", 1),
         tuning=fields.items("tuning", _tuning_of_format_2),
         verification=fields.optional_object("verification", _verification),
@@ -280,7 +274,8 @@ def _check_consistency(manifest: Manifest) -> None:
             refuse(
                 f"variants[{i}].weights: expected those of {names}, got those of {sorted(variant.weights)}"
             )
-        for name, indices in variant.weights.items():
-            for index in indices:
-                if index >= len(manifest.weights):
-                    refuse(f"variants[{i}].weights[{name!r}]: {index} of {len(manifest.weights)} weights")
+        for field, taken in (("weights", variant.weights), ("loads", variant.loads)):
+            for name, indices in taken.items():
+                for index in indices:
+                    if index >= len(manifest.weights):
+                        refuse(f"variants[{i}].{field}[{name!r}]: {index} of {len(manifest.weights)} weights")

@@ -32,10 +32,11 @@ class Predictor:
         manifest = model.manifest
         self._model = model
         self._config = config
-        self._vm = model.new_vm()
         self._lock = threading.Lock()
         self._forked_while_running = False
-        self._run_call = partial(model.library.call, config.cpu_math_library_num_threads())
+        threads = config.cpu_math_library_num_threads()
+        self._vm = model.new_vm(threads)
+        self._run_call = partial(model.library.call, threads)
         self._state = state = RunState()
         self._inputs = {spec.name: InputTensor(spec, manifest.symbols, state) for spec in manifest.inputs}
         self._outputs = {spec.name: OutputTensor(spec, state, i) for i, spec in enumerate(manifest.outputs)}

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import tvm
 
 from paddle_tvm.targets.offload import Accelerator
+from paddle_tvm.targets.workload import Choices
 
 CHECK_SHAPE = "paddle_tvm.check_shape"
 """What stands for a packed function in calls that check a shape at run time; ``passes/shape_checks.py``."""
@@ -44,6 +45,10 @@ class Target(Protocol):
     @property
     def tir_pipeline(self) -> str:
         """Name of the passes from scheduled TIR to the code generator's input, as TVM knows them."""
+
+    @property
+    def choices(self) -> Choices:
+        """Which form each kernel and each choice above kernels gets."""
 
     @property
     def accelerator(self) -> Accelerator | None:

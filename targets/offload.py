@@ -8,12 +8,43 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from tvm import ir, relax
 from tvm.relax.dpl import DFPattern
+
+from paddle_tvm.targets.workload import Config, GraphWorkload
+
+
+@dataclass(frozen=True)
+class Offloading(GraphWorkload):
+    """Whether an accelerator computes a subgraph, or our own kernels do.
+
+    Attributes
+    ----------
+    graph
+        The model.
+    accelerator
+        Its name.
+    subgraph
+        What the subgraph computes.
+    operators
+        How many operators it has.
+    """
+
+    operator: ClassVar[str] = "offloading"
+
+    accelerator: str
+    subgraph: str
+    operators: int
+
+    def default(self) -> Config:
+        return {"taken": 1}
+
+    def candidates(self) -> Sequence[Config]:
+        return [{"taken": 1}, {"taken": 0}]
 
 
 def _takes_all(parts: Mapping[str, relax.Expr]) -> str | None:
@@ -129,10 +160,15 @@ class Generated:
     weights
         Arrays that it takes besides its inputs: weights in the order that it wants, or a model of its own as
         bytes. They go into the artifact's weights, which all processes share.
+    constants
+        Arrays for ``__tvm_ffi_SYMBOL_load``, a function of the same kind that the source then defines, too:
+        it is called when the artifact is loaded, for each predictor's number of threads, before any run. They
+        may be gone when it returns. None: there is no such function.
     """
 
     source: str
     weights: Sequence[npt.NDArray[np.generic]] = ()
+    constants: Sequence[npt.NDArray[np.generic]] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,17 +178,24 @@ class RuntimeHalf:
     Attributes
     ----------
     language
-        Of the generated sources.
+        Of the sources.
     options
         More options of the compiler for them.
     libraries
         Shared libraries to bring along, in the artifact's ``lib``, where the linker of the machine that
         runs it finds them; the name of each file is its SONAME.
+    sources
+        Files of code that all subgraphs share.
+    bring
+        Puts shared libraries that the code opens by itself into a folder, which becomes the artifact's
+        ``lib``.
     """
 
     language: Literal["c", "c++"] = "c"
     options: Sequence[str] = ()
     libraries: Sequence[Path] = ()
+    sources: Sequence[Path] = ()
+    bring: Callable[[Path], None] | None = None
 
 
 class Accelerator(Protocol):
@@ -175,8 +218,14 @@ class Accelerator(Protocol):
     def patterns(self) -> Sequence[Pattern]:
         """What it may take; where several fit, the first."""
 
+    def decline(self, subgraph: Subgraph) -> str | None:
+        """Why a subgraph is not worth taking, for people as in ``Pattern``; None: it is taken.
+
+        Patterns that touch become one subgraph; its ``symbol`` is not settled yet.
+        """
+
     def generate(self, subgraph: Subgraph) -> Generated:
-        """The code of a subgraph; patterns that touch become one."""
+        """The code of a subgraph."""
 
     def reason(self, operator: str, call: Any) -> str | None:
         """Why an operator stays behind that no pattern matched; None: because none does."""

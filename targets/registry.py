@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from paddle_tvm.targets.x86 import X86Target
 
 CPU = "x86"
+_OWN = ("onednn",)
 # Packages say with entry points of this group what they bring: a name, and a function that makes it.
 _GROUP = "paddle_tvm.accelerators"
 
@@ -45,7 +46,7 @@ def unregister_accelerator(name: str) -> None:
 def target_names() -> tuple[str, ...]:
     """What ``--target`` takes."""
     installed = (entry.name for entry in metadata.entry_points(group=_GROUP))
-    return (CPU, *sorted({*_registered, *installed} - {CPU}))
+    return (CPU, *_OWN, *sorted({*_registered, *installed} - {CPU, *_OWN}))
 
 
 def targets_of(name: str, mcpus: Sequence[str]) -> tuple[X86Target, ...]:
@@ -61,14 +62,25 @@ def targets_of(name: str, mcpus: Sequence[str]) -> tuple[X86Target, ...]:
     targets = x86_targets(mcpus)
     if name == CPU:
         return targets
-    accelerator = _make(name)
+    accelerator = accelerator_of(name)
     return tuple(replace(target, kind=name, accelerator=accelerator) for target in targets)
 
 
-def _make(name: str) -> Accelerator:
+def accelerator_of(name: str) -> Accelerator:
+    """What ``--target`` calls by this name; it may lack what it needs to run.
+
+    Raises
+    ------
+    UsageError
+        The name is not known, or does not fit.
+    """
     makers = [entry.load() for entry in metadata.entry_points(group=_GROUP, name=name)]
     if name in _registered:
         makers.insert(0, _registered[name])
+    if name == "onednn":
+        from paddle_tvm.targets.onednn import OneDnn
+
+        makers.insert(0, OneDnn)
     if not makers:
         raise UsageError(f"target '{name}' is not known; known: {', '.join(target_names())}")
     made: Accelerator = makers[0]()

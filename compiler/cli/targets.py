@@ -14,6 +14,7 @@ from paddle_tvm.compiler.cli.extras import require_compiler
 def targets(as_json: bool) -> None:
     """List targets, the CPU names of x86, and which of them this machine can run."""
     require_compiler("targets")
+    from rich.markup import escape
     from rich.table import Table
 
     from paddle_tvm.compiler.cli.console import stdout_console
@@ -32,11 +33,18 @@ def targets(as_json: bool) -> None:
         }
         for name in CPUS
     ]
-    accelerators = [name for name in target_names() if name != CPU]
     rows += [
         # Their code is for the CPU that --mcpu names, with calls of theirs.
-        {"target": name, "mcpu": None, "runs_here": None, "default": False, "features": []}
-        for name in accelerators
+        {
+            "target": name,
+            "mcpu": None,
+            "runs_here": None,
+            "default": False,
+            "features": [],
+            "missing": _missing(name),
+        }
+        for name in target_names()
+        if name != CPU
     ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -46,9 +54,24 @@ def targets(as_json: bool) -> None:
         table.add_column(heading, overflow="fold")
     for row in rows:
         if row["mcpu"] is None:
-            table.add_row(str(row["target"]), "as x86", "as x86", "those of --mcpu, and what it says itself")
+            missing = row["missing"]
+            runs = "as x86" if missing is None else "no"
+            needs = "those of --mcpu" if missing is None else escape(str(missing))
+            table.add_row(str(row["target"]), "as x86", runs, needs)
             continue
         runs = "no" if not row["runs_here"] else "yes, the default" if row["default"] else "yes"
         needs = " ".join(features_of(str(row["mcpu"])))
         table.add_row(str(row["target"]), str(row["mcpu"]), runs, needs or "any 64-bit x86")
     stdout_console().print(table)
+
+
+def _missing(name: str) -> str | None:
+    """What an accelerator lacks on this machine."""
+    from paddle_tvm.runtime.errors import UsageError
+    from paddle_tvm.targets.registry import accelerator_of
+
+    try:
+        _ = accelerator_of(name).runtime
+    except UsageError as error:
+        return str(error)
+    return None

@@ -19,10 +19,13 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "thread_pool.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -36,13 +39,6 @@ enum {
   LOOKS_BETWEEN_YIELDS = 64,
 };
 
-/* TVMParallelGroupEnv and FTVMParallelLambda of tvm/runtime/c_backend_api.h. */
-typedef struct {
-  void *sync_handle;
-  int32_t num_task;
-} GroupEnv;
-typedef int (*Lambda)(int task, GroupEnv *env, void *closure);
-
 /* tvm/ffi/c_api.h */
 extern void TVMFFIErrorMoveFromRaised(void **error);
 extern void TVMFFIErrorSetRaised(void *error);
@@ -50,9 +46,9 @@ extern int TVMFFIObjectDecRef(void *object);
 
 /* One parallel loop. It lies on the stack of its caller, who stays until every worker has let go of it. */
 typedef struct {
-  Lambda lambda;
+  PaddleTvmTask lambda;
   void *closure;
-  GroupEnv env;
+  PaddleTvmGroup group;
   void *error;    /* the first that a task raised */
   char *begun;    /* for each task whether somebody has begun it */
   int32_t finished; /* how many workers have let go; with CALLER_SLEEPS while the caller sleeps on it */
@@ -72,6 +68,7 @@ static int32_t worker_count;
 static int32_t cpu_count;
 static int32_t active_callers;
 static pthread_mutex_t hiring = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t completing_teams = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static __thread int32_t threads_wanted = 0; /* 0: no run is under way on this thread */
 
@@ -101,11 +98,11 @@ static void futex(int32_t *word, int operation, int32_t value) {
 /* Runs what nobody has begun, from the task `own` on: that part of a tensor which this thread worked on in the
    loop before, and which is in the caches of its core. */
 static void run_tasks(Job *job, int32_t own) {
-  int32_t count = job->env.num_task;
+  int32_t count = job->group.num_task;
   for (int32_t i = 0; i < count; ++i) {
     int32_t task = (own + i) % count;
     if (__atomic_exchange_n(&job->begun[task], 1, __ATOMIC_RELAXED)) continue;
-    if (job->lambda(task, &job->env, job->closure) == 0) continue;
+    if (job->lambda(task, &job->group, job->closure) == 0) continue;
     void *error = NULL, *none = NULL;
     TVMFFIErrorMoveFromRaised(&error);
     if (!__atomic_compare_exchange_n(&job->error, &none, error, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
@@ -154,11 +151,11 @@ static int take_back(Worker *worker, Job *job) {
   return __atomic_compare_exchange_n(&worker->job, &job, NULL, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-/* Starts one more worker, unless there is one for each CPU but one. */
-static int hire(int32_t known) {
+/* Starts one more worker than there are known, unless that makes more of them than `most`. */
+static int hire(int32_t known, int32_t most) {
   pthread_mutex_lock(&hiring);
   int hired = worker_count > known;
-  if (!hired && worker_count < cpu_count - 1 && worker_count < MAX_WORKERS) {
+  if (!hired && worker_count < most && worker_count < MAX_WORKERS) {
     sigset_t all, before;
     pthread_t thread;
     /* Signals are for the threads of the program. */
@@ -187,6 +184,7 @@ static void forget_parent(void) {
   worker_count = 0;
   active_callers = threads_wanted != 0;
   pthread_mutex_init(&hiring, NULL);
+  pthread_mutex_init(&completing_teams, NULL);
   count_cpus();
 }
 
@@ -223,30 +221,103 @@ EXPORT void paddle_tvm_leave(void) {
   threads_wanted = 0;
 }
 
+/* Offers a job to workers that have none until `count` have been asked, or there are no more. */
+static int32_t ask(Job *job, Worker **asked, int32_t asked_count, int32_t count, int32_t most_workers) {
+  for (int32_t i = 0; asked_count < count; ++i) {
+    if (i >= __atomic_load_n(&worker_count, __ATOMIC_SEQ_CST) && !hire(i, most_workers)) break;
+    if (offer(&workers[i], job)) asked[asked_count++] = &workers[i];
+  }
+  return asked_count;
+}
+
+/* Runs what nobody has begun, and waits for those who have. */
+static void complete(Job *job, Worker **asked, int32_t asked_count) {
+  int32_t taken = 0;
+  run_tasks(job, 0);
+  for (int32_t i = 0; i < asked_count; ++i) taken += !take_back(asked[i], job);
+#define ALL_FINISHED ((__atomic_load_n(&job->finished, __ATOMIC_SEQ_CST) & ~CALLER_SLEEPS) == taken)
+  if (taken && !COMES_TRUE(ALL_FINISHED, CALLER_WAITS_NS)) {
+    __atomic_fetch_or(&job->finished, CALLER_SLEEPS, __ATOMIC_SEQ_CST);
+    int32_t seen;
+    while (((seen = __atomic_load_n(&job->finished, __ATOMIC_SEQ_CST)) & ~CALLER_SLEEPS) != taken)
+      futex(&job->finished, FUTEX_WAIT, seen);
+  }
+}
+
 /* TVMBackendParallelLaunch of tvm/runtime/c_backend_api.h. */
-EXPORT int paddle_tvm_parallel_launch(Lambda lambda, void *closure, int num_task) {
+EXPORT int paddle_tvm_parallel_launch(PaddleTvmTask lambda, void *closure, int num_task) {
   int32_t helpers = helpers_for_caller();
   int32_t tasks = num_task ? num_task : helpers + 1;
   char begun[tasks];
   memset(begun, 0, tasks);
-  Job job = {.lambda = lambda, .closure = closure, .env = {NULL, tasks}, .begun = begun};
+  Job job = {.lambda = lambda, .closure = closure, .group = {NULL, tasks}, .begun = begun};
   Worker *asked[helpers + 1];
-  int32_t asked_count = 0, taken = 0;
-  for (int32_t i = 0; asked_count < helpers; ++i) {
-    if (i >= __atomic_load_n(&worker_count, __ATOMIC_SEQ_CST) && !hire(i)) break;
-    if (offer(&workers[i], &job)) asked[asked_count++] = &workers[i];
-  }
-  run_tasks(&job, 0);
-  for (int32_t i = 0; i < asked_count; ++i) taken += !take_back(asked[i], &job);
-#define ALL_FINISHED ((__atomic_load_n(&job.finished, __ATOMIC_SEQ_CST) & ~CALLER_SLEEPS) == taken)
-  if (taken && !COMES_TRUE(ALL_FINISHED, CALLER_WAITS_NS)) {
-    __atomic_fetch_or(&job.finished, CALLER_SLEEPS, __ATOMIC_SEQ_CST);
-    int32_t seen;
-    while (((seen = __atomic_load_n(&job.finished, __ATOMIC_SEQ_CST)) & ~CALLER_SLEEPS) != taken)
-      futex(&job.finished, FUTEX_WAIT, seen);
-  }
+  complete(&job, asked, ask(&job, asked, 0, helpers, cpu_count - 1));
   if (job.error == NULL) return 0;
   TVMFFIErrorSetRaised(job.error);
   TVMFFIObjectDecRef(job.error);
   return -1;
 }
+
+/* A loop whose caller runs a task by itself, and whose tasks may wait for each other. */
+typedef struct {
+  Job job;
+  Worker **asked;
+  int32_t asked_count;
+  int32_t arrived; /* how many tasks wait at the barrier */
+  int32_t round;   /* how often all have been there */
+  char begun[];
+} Team;
+
+static int32_t threads_of_run(void) { return threads_wanted ? threads_wanted : 1; }
+
+static void *begin_team(PaddleTvmTask task, void *closure, int32_t tasks) {
+  int32_t helpers = helpers_for_caller();
+  Team *team = malloc(sizeof *team + tasks);
+  Worker **asked = malloc(sizeof *asked * tasks);
+  /* Who calls has no way to be told. */
+  if (team == NULL || asked == NULL) abort();
+  *team = (Team){.job = {.lambda = task, .closure = closure, .group = {team, tasks}, .begun = team->begun},
+                 .asked = asked};
+  memset(team->begun, 0, tasks);
+  team->begun[0] = 1;
+  if (helpers > tasks - 1) helpers = tasks - 1;
+  team->asked_count = ask(&team->job, asked, 0, helpers, cpu_count - 1);
+  return team;
+}
+
+/* Whoever waits at a barrier runs nothing else, so each task needs a thread, if there are CPUs for them or not. */
+static void give_each_a_thread(Team *team) {
+  int32_t needed = team->job.group.num_task - 1;
+  pthread_mutex_lock(&completing_teams);
+  while (team->asked_count < needed) {
+    team->asked_count = ask(&team->job, team->asked, team->asked_count, needed, MAX_WORKERS);
+    if (team->asked_count < needed) sched_yield();
+  }
+  pthread_mutex_unlock(&completing_teams);
+}
+
+static void pass_barrier(void *handle) {
+  Team *team = handle;
+  give_each_a_thread(team);
+  int32_t round = __atomic_load_n(&team->round, __ATOMIC_SEQ_CST);
+  if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_SEQ_CST) == team->job.group.num_task) {
+    __atomic_store_n(&team->arrived, 0, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&team->round, 1, __ATOMIC_SEQ_CST);
+    syscall(SYS_futex, &team->round, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
+    return;
+  }
+#define ROUND_IS_OVER (__atomic_load_n(&team->round, __ATOMIC_SEQ_CST) != round)
+  if (!COMES_TRUE(ROUND_IS_OVER, CALLER_WAITS_NS))
+    while (!ROUND_IS_OVER) futex(&team->round, FUTEX_WAIT, round);
+}
+
+static void end_team(void *handle) {
+  Team *team = handle;
+  complete(&team->job, team->asked, team->asked_count);
+  free(team->asked);
+  free(team);
+}
+
+static const PaddleTvmPool own_pool = {threads_of_run, begin_team, pass_barrier, end_team};
+EXPORT const PaddleTvmPool *paddle_tvm_pool = &own_pool;

@@ -10,10 +10,19 @@ from typing import Any
 import tvm
 from tvm import ir, relax
 
-from paddle_tvm.compiler.profiling.fusion_trace import bindings_of, trace_fusion
+from paddle_tvm.compiler.profiling.fusion_trace import Groups, bindings_of, trace_fusion
 from paddle_tvm.compiler.source_names import parse_source_name
 from paddle_tvm.runtime.errors import PaddleTvmError, UnsupportedModelError
-from paddle_tvm.targets.offload import Accelerator, Generated, Pattern, Subgraph, subgraph_of
+from paddle_tvm.targets.fingerprint import fingerprint, module_fingerprint
+from paddle_tvm.targets.offload import (
+    Accelerator,
+    Generated,
+    Offloading,
+    Pattern,
+    Subgraph,
+    subgraph_of,
+)
+from paddle_tvm.targets.workload import Choices
 
 CALL_EXTERNAL = "relax.call_dps_packed"
 """The operator that calls of subgraphs become; its first argument names the code."""
@@ -34,13 +43,13 @@ class Offloaded:
     reasons: Mapping[str, Mapping[str, str]]
 
 
-def offload(module: tvm.IRModule, accelerator: Accelerator) -> Offloaded:
-    """Have an accelerator take what it can.
+def offload(module: tvm.IRModule, accelerator: Accelerator, choices: Choices) -> Offloaded:
+    """Have an accelerator take what it can, apart from what the choices leave to our own kernels.
 
     Requires: operators are not lowered yet, weights are constants. Ensures: every operator is in a subgraph,
     or has a reason.
     """
-    offloading = _Offloading(accelerator)
+    offloading = _Offloading(accelerator, choices, module_fingerprint(module))
     rewritten = dict(module.functions.items())
     reasons = {}
     for variable in sorted(rewritten, key=lambda variable: variable.name_hint):
@@ -52,16 +61,61 @@ def offload(module: tvm.IRModule, accelerator: Accelerator) -> Offloaded:
 class _Offloading:
     """Takes subgraphs out of one function after the other."""
 
-    def __init__(self, accelerator: Accelerator) -> None:
+    def __init__(self, accelerator: Accelerator, choices: Choices, graph: str) -> None:
         self.code: dict[str, Generated] = {}
         self._accelerator = accelerator
+        self._choices = choices
+        self._graph = graph
 
     def rewrite(self, function: relax.Function) -> tuple[relax.Function, dict[str, str]]:
         """The function with calls of external code for what the accelerator takes; reasons for the rest."""
         # TVM 0.27 merges matches in a function of this name alone.
         module = tvm.IRModule({_MAIN: function.with_attr("global_symbol", _MAIN)})
-        # Why a match stayed behind, by the names of its values.
-        refused: dict[str, str] = {}
+        # Why values stayed behind, by their names: those of whole subgraphs, and those of a match.
+        declined: dict[str, str] = {}
+        while True:
+            refused = dict(declined)
+            merged, computed = self._merge(module, refused)
+            subgraphs = _subgraphs(merged)
+            news: dict[str, str] = {}
+            for variable, value in subgraphs.items():
+                reason = self._declined(merged[value.op])
+                if reason is not None:
+                    news |= dict.fromkeys((before.name for before in computed[variable]), reason)
+            if not news:
+                break
+            declined |= news
+        symbols: dict[ir.GlobalVar, str] = {}
+        for value in subgraphs.values():
+            if value.op not in symbols:
+                symbol = f"paddle_tvm_{self._accelerator.name}_{len(self.code)}"
+                symbols[value.op] = symbol
+                self.code[symbol] = self._generate(subgraph_of(symbol, merged[value.op]))
+        # Matching and merging lose the names that the results of subgraphs had.
+        names = {variable: group[-1].name for variable, group in computed.items()}
+        called = _Call(symbols, self.code, names).visit_expr(merged[_MAIN])
+        reasons = self._reasons(called, refused)
+        if "global_symbol" in (function.attrs or {}):
+            return called.with_attr("global_symbol", function.attrs["global_symbol"]), reasons
+        return called.without_attr("global_symbol"), reasons
+
+    def _declined(self, function: relax.Function) -> str | None:
+        """Why a subgraph stays behind as a whole."""
+        subgraph = subgraph_of("subgraph", function)
+        reason = self._accelerator.decline(subgraph)
+        if reason is not None:
+            return reason
+        operators = sum(len(bindings_of(step.function)) for step in subgraph.steps)
+        workload = Offloading(self._graph, self._accelerator.name, fingerprint([function]), operators)
+        if self._choices.of(workload).config["taken"]:
+            return None
+        return "the model was measured to be faster with our own kernels in its place"
+
+    def _merge(self, module: tvm.IRModule, refused: dict[str, str]) -> tuple[tvm.IRModule, Groups]:
+        """The module with subgraphs as functions, and the values that each of these computes.
+
+        What ``refused`` names stays; it is told of what else does.
+        """
         entries = [
             (
                 f"{self._accelerator.name}.{pattern.name}",
@@ -74,22 +128,12 @@ class _Offloading:
         fuse = relax.transform.FuseOpsByPattern(entries, bind_constants=True, annotate_codegen=False)
         tagged = fuse(module)
         merged = relax.transform.MergeCompositeFunctions()(tagged)
-        main = merged[_MAIN]
-        symbols: dict[ir.GlobalVar, str] = {}
-        for value in bindings_of(main).values():
-            if (
-                isinstance(value, relax.Call)
-                and isinstance(value.op, ir.GlobalVar)
-                and value.op not in symbols
-            ):
-                symbol = f"paddle_tvm_{self._accelerator.name}_{len(self.code)}"
-                symbols[value.op] = symbol
-                self.code[symbol] = self._generate(subgraph_of(symbol, merged[value.op]))
-        called = _Call(symbols, self.code, _names(module, tagged, merged)).visit_expr(main)
-        reasons = self._reasons(called, refused)
-        if "global_symbol" in (function.attrs or {}):
-            return called.with_attr("global_symbol", function.attrs["global_symbol"]), reasons
-        return called.without_attr("global_symbol"), reasons
+        matches = trace_fusion(module, tagged)[_MAIN]
+        computed = {
+            variable: tuple(before for match in group if match in matches for before in matches[match])
+            for variable, group in trace_fusion(tagged, merged)[_MAIN].items()
+        }
+        return merged, {variable: group for variable, group in computed.items() if group}
 
     def _generate(self, subgraph: Subgraph) -> Generated:
         try:
@@ -128,20 +172,23 @@ class _Offloading:
 
 
 def _accepts(pattern: Pattern, refused: dict[str, str], context: Any) -> bool:
-    reason = pattern.refuse({**dict(context.annotated_expr.items()), "root": context.matched_expr})
+    names = [variable.name for variable in context.matched_bindings]
+    reason = next((refused[name] for name in names if name in refused), None)
+    if reason is None:
+        reason = pattern.refuse({**dict(context.annotated_expr.items()), "root": context.matched_expr})
     if reason is not None:
-        for variable in context.matched_bindings:
+        for name in names:
             # The pattern that comes first knows best.
-            refused.setdefault(variable.name, reason)
+            refused.setdefault(name, reason)
     return reason is None
 
 
-def _names(module: tvm.IRModule, tagged: tvm.IRModule, merged: tvm.IRModule) -> dict[relax.Var, str]:
-    """The names that the results of subgraphs had: matching and merging lose them."""
-    matches = trace_fusion(module, tagged)[_MAIN]
-    subgraphs = trace_fusion(tagged, merged)[_MAIN]
+def _subgraphs(merged: tvm.IRModule) -> dict[relax.Var, relax.Call]:
+    """The calls of subgraphs, by their results."""
     return {
-        variable: matches[group[-1]][-1].name for variable, group in subgraphs.items() if group[-1] in matches
+        variable: value
+        for variable, value in bindings_of(merged[_MAIN]).items()
+        if isinstance(value, relax.Call) and isinstance(value.op, ir.GlobalVar)
     }
 
 
@@ -179,4 +226,5 @@ class _Call(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types.
         symbol = self._symbols[call.op]
         inputs = [self.visit_expr(argument) for argument in call.args]
         weights = [relax.const(weight) for weight in self._code[symbol].weights]
-        return relax.call_dps_packed(symbol, relax.Tuple([*inputs, *weights]), call.ty)
+        results = list(call.ty.fields) if isinstance(call.ty, relax.TupleType) else call.ty
+        return relax.call_dps_packed(symbol, relax.Tuple([*inputs, *weights]), results)

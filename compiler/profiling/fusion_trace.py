@@ -67,6 +67,7 @@ class _Trace:
         self._fused_result = fused.body.body
         self._groups: dict[Any, dict[Any, None]] = {}
         self._seen: set[tuple[Any, Any]] = set()
+        self._seen_inside: dict[tuple[Any, Any, int], _Scope] = {}
 
     def run(self) -> Groups:
         pending = [(self._fused_result, self._main, self._result, None)]
@@ -108,6 +109,11 @@ class _Trace:
             value, scope = self._entered(value, scope)
             if scope.caller is not None:
                 return [(value, scope, old, group)]
+        elif (variable, old, id(scope)) in self._seen_inside:
+            return []
+        else:
+            # A scope that is kept shares its id with no other.
+            self._seen_inside[variable, old, id(scope)] = scope
         if isinstance(old, relax.Var) and old in self._before:
             self._groups.setdefault(group, {})[old] = None
             return self._match(value, scope, self._before[old], group)

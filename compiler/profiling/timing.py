@@ -73,7 +73,7 @@ def time_kernels(
     form = select_function(model.manifest, [tensor.shape for tensor in inputs])
     run = partial(model.call, threads)
     arguments = (*inputs, *model.weights_of(form))
-    plain_vm, timed_vm = model.new_vm(), model.new_vm()
+    plain_vm, timed_vm = model.new_vm(threads), model.new_vm(threads)
     instrument = Instrument(timed_vm)
     plain, timed = Call(plain_vm[form.name], arguments), Call(timed_vm[form.name], arguments)
     for _ in range(_WARM_UP):

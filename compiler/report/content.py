@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,12 @@ from paddle_tvm.compiler.profiling.kernel_table import (
     read_kernel_table,
 )
 from paddle_tvm.compiler.profiling.profile import Profile, Work, bind_symbols, profile_artifact
+from paddle_tvm.compiler.profiling.subgraphs import Primitive, describe_subgraphs
 from paddle_tvm.compiler.sample_inputs import Shapes, default_shape_sets, random_inputs
 from paddle_tvm.compiler.tuning.workload_names import name_key
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import PaddleTvmError
+from paddle_tvm.runtime.loader import load
 from paddle_tvm.runtime.manifest import FunctionSpec, Manifest, TensorSpec, Variant
 
 _ROUNDS = 30
@@ -32,7 +35,8 @@ _TIMES = " \N{MULTIPLICATION SIGN} "
 class Content:
     """One form of an artifact, for one CPU.
 
-    ``profile`` is None where it could not be run, for the reason ``not_profiled``.
+    ``profile`` is None where it could not be run, for the reason ``not_profiled``. ``subgraphs`` has the
+    steps of accelerators' subgraphs, where it could be run, by the kernel's name.
     """
 
     manifest: Manifest
@@ -44,6 +48,7 @@ class Content:
     artifact_bytes: int
     profile: Profile | None
     not_profiled: str
+    subgraphs: Mapping[str, Sequence[Primitive]] = field(default_factory=dict)
 
     @property
     def form(self) -> Form:
@@ -94,6 +99,7 @@ def gather(result: CompileResult) -> Content:
     ]
     shapes = next(default_shape_sets(ports, 0))
     profile, reason = None, ""
+    subgraphs: Mapping[str, Sequence[Primitive]] = {}
     if compiled.missing:
         reason = f"this machine's CPU lacks {', '.join(compiled.missing)}, which the code needs"
     else:
@@ -102,6 +108,8 @@ def gather(result: CompileResult) -> Content:
             profile = profile_artifact(
                 Path(result.artifact), arrays, rounds=_ROUNDS, mcpu=variant.target.mcpu
             )
+            model = load(result.artifact, mcpu=variant.target.mcpu)
+            subgraphs = describe_subgraphs(model, profile.timing.threads)
         except PaddleTvmError as error:
             reason = str(error)
     return Content(
@@ -114,4 +122,5 @@ def gather(result: CompileResult) -> Content:
         artifact_bytes=result.artifact_bytes,
         profile=profile,
         not_profiled=reason,
+        subgraphs=subgraphs,
     )

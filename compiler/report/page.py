@@ -50,6 +50,7 @@ def render(content: Content) -> str:
         "COLOURS": colour_key(content, outside=content.profile is not None),
         "GRAPH COLOURS": colour_key(content, outside=False),
         "BARS": _BARS if content.profile is not None else "",
+        "SUBGRAPHS": _subgraphs(content),
         "EDGES": _edges(content),
         "FATES": _fate_filters(content),
         "OPERATORS": _operators(content),
@@ -160,6 +161,45 @@ def _edges(content: Content) -> str:
         f"<p>Tensors between kernels: {', '.join(parts) or 'none'}. "
         f"Layout transforms: <b>{len(transforms)}</b>.</p>"
     )
+
+
+def _subgraphs(content: Content) -> str:
+    """A section with the steps of accelerators' subgraphs; empty where there are none."""
+    calls = {call.kernel for call in content.form.calls}
+    parts = []
+    for symbol, primitives in content.subgraphs.items():
+        if symbol not in calls:
+            continue
+        accelerator = content.table.schedules[symbol].external or ""
+        kinds = Counter((step.what, step.implementation) for step in primitives)
+        layouts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for step in primitives:
+            layouts[step.what, step.implementation][step.layouts] += 1
+        rows = "".join(
+            f"<tr><td class=number>{count}</td><td>{escape(what)}</td><td><code>{escape(how)}</code></td>"
+            f"<td><code>{escape(_counted(layouts[what, how]))}</code></td></tr>"
+            for (what, how), count in kinds.most_common()
+        )
+        inside = sum(step.what == "reorder" for step in primitives)
+        edges = sum(step.what.startswith("reorder of") for step in primitives)
+        parts.append(
+            f"<h3>{escape(symbol)}</h3><p>{escape(accelerator)} runs <b>{len(primitives)}</b> steps; "
+            f"reorders: <b>{inside}</b> between steps, <b>{edges}</b> of inputs and results.</p>"
+            '<div class="scroll"><table><thead><tr><th class=number>calls</th><th>step</th><th>code</th>'
+            f"<th>layouts, source to result</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        )
+    if not parts:
+        return ""
+    return f'<section id="subgraphs"><h2>Subgraphs of accelerators</h2>{"".join(parts)}</section>'
+
+
+def _counted(layouts: Counter[str]) -> str:
+    shown = [
+        text if count == 1 or len(layouts) == 1 else f"{text} ({count})"
+        for text, count in layouts.most_common(4)
+        if text
+    ]
+    return ", ".join(shown) + (", ..." if len(layouts) > 4 else "")
 
 
 def _fate_filters(content: Content) -> str:

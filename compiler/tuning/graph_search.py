@@ -13,6 +13,7 @@ from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Trial, Winner
 from paddle_tvm.compiler.tuning.task import GraphTrial, Task, TuningListener
 from paddle_tvm.runtime.errors import PaddleTvmError
+from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.workload import Config, GraphWorkload, Workload
 from paddle_tvm.targets.x86.graph_workloads import Epilogue
 
@@ -27,10 +28,15 @@ Alternative = tuple[GraphWorkload, Config]
 def alternatives(
     workloads: Sequence[GraphWorkload], tasks: Sequence[Task], known: Mapping[Workload, Sequence[Outcome]]
 ) -> list[Alternative]:
-    """What a model could have other than the default and was not tried: epilogues of long kernels last."""
+    """What a model could have other than the default and was not tried: epilogues of long kernels last.
+
+    First comes who computes what, on which all else depends.
+    """
     share = {task.workload.key: task.share for task in tasks}
 
     def rank(workload: GraphWorkload) -> float:
+        if isinstance(workload, Offloading):
+            return -2.0
         return -share.get(workload.kernel, 0.0) if isinstance(workload, Epilogue) else -1.0
 
     worth = [workload for workload in workloads if rank(workload) <= -_LEAST_SHARE]

@@ -28,9 +28,8 @@ from paddle_tvm.compiler.tuning.tasks import kernels_of_model, tasks_of
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.base import Target
-from paddle_tvm.targets.registry import CPU
+from paddle_tvm.targets.registry import targets_of
 from paddle_tvm.targets.workload import Choices, Config, GraphWorkload, Workload
-from paddle_tvm.targets.x86 import x86_targets
 
 # What a trial with the whole model takes, about, and the most of the time that such trials get together.
 _GRAPH_SECONDS, _GRAPH_SHARE = 20.0, 0.3
@@ -178,12 +177,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
 
 
 def _target(options: TuneOptions) -> Target:
-    if options.compile.target != CPU:
-        raise UsageError(
-            f"the kernels of target '{options.compile.target}' have no forms to search: tune for {CPU}, and "
-            "compile with that log for what stays there"
-        )
-    targets = x86_targets(options.compile.mcpus())
+    targets = targets_of(options.compile.target, options.compile.mcpus())
     if len(targets) > 1:
         raise UsageError(
             f"--mcpu names {len(targets)} CPUs: forms are measured for one at a time; run tune once for each"

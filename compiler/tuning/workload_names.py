@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from functools import singledispatch
 
+from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.workload import Config, UnknownWorkloadError, Workload
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.depthwise_workload import Depthwise
@@ -53,12 +54,19 @@ def _(workload: BlockWidth) -> str:
 
 
 @name_workload.register
+def _(workload: Offloading) -> str:
+    return f"{workload.accelerator}'s subgraph of {workload.operators} operators"
+
+
+@name_workload.register
 def _(workload: Epilogue) -> str:
     return f"what follows {name_workload(Workload.from_key(workload.kernel))}"
 
 
 def name_form(config: Config) -> str:
     """The parameters of a form in a line; the first word is the algorithm, where there is a choice."""
+    if "taken" in config:
+        return "computed by the accelerator" if config["taken"] else "computed by our own kernels"
     size = config.get("winograd")
     algorithm = [] if size is None else [f"Winograd F({size}x{size})" if size else "direct"]
     return " ".join(

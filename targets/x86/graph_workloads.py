@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, ClassVar
 
 import tvm
-from tvm import relax
 
+from paddle_tvm.targets.fingerprint import module_fingerprint
 from paddle_tvm.targets.workload import Choices, Config, GraphWorkload, Workload
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS
 from paddle_tvm.targets.x86.packing import ceil_div
@@ -76,7 +75,7 @@ class GraphChoices:
     """The choices above the kernels of one model."""
 
     def __init__(self, module: tvm.IRModule, choices: Choices) -> None:
-        self._graph = _fingerprint(module)
+        self._graph = module_fingerprint(module)
         self._choices = choices
 
     def block_width(self, channels: int, lanes: int) -> int:
@@ -87,17 +86,3 @@ class GraphChoices:
         """Attributes of a kernel's TIR function that say whether what follows is fused with it."""
         choice = self._choices.of(Epilogue(self._graph, kernel.key))
         return FUSES_WHAT_FOLLOWS if choice.config["fused"] else _OPAQUE
-
-
-def _fingerprint(module: tvm.IRModule) -> str:
-    """The same for graphs of the same operators and shapes, whatever their weights."""
-    parts: list[str] = []
-
-    def visit(expr: relax.Expr) -> None:
-        if isinstance(expr, relax.Call):
-            parts.append(f"{expr.op} {expr.ty}")
-
-    for variable in sorted(module.functions, key=lambda variable: variable.name_hint):
-        if isinstance(module[variable], relax.Function):
-            relax.analysis.post_order_visit(module[variable], visit)
-    return sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -307,6 +307,7 @@ def test_old_formats_stay_readable(version: int, tmp_path: Path) -> None:
     first = read.variants[0]
     assert first.target == ("x86", "icelake-server", ("avx2", "avx512f", "fma"))
     assert first.weights == {"main": (0, 1), "main_1": (1,)}
+    assert first.loads == ({"paddle_tvm_onednn_0": (1,)} if version > 3 else {})
     assert first.threads == 2
     assert first.tuning[0][:2] == ("fused_conv2d_add_relu", "tuned")
     assert [record.origin for record in first.tuning[1:]] == (

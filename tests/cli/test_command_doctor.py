@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from cli_outcome import Run
@@ -45,4 +46,12 @@ def test_targets_say_what_runs_here(run: Run) -> None:
     rows = json.loads(run("targets", "--json").out)
     assert [row["mcpu"] for row in rows if row["default"]] != []
     for row in rows:
-        assert row["runs_here"] == cpu_features().issuperset(row["features"])
+        if row["target"] == "x86":
+            assert row["runs_here"] == cpu_features().issuperset(row["features"])
+    (onednn,) = (row for row in rows if row["target"] == "onednn")
+    assert onednn["missing"] is None
+
+
+def test_targets_say_what_is_missing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DNNLROOT", str(tmp_path))
+    assert "pip install 'paddle-tvm[onednn]'" in " ".join(run("targets").out.replace("│", " ").split())

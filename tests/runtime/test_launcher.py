@@ -37,7 +37,6 @@ def launch(parallel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     copy = tmp_path / "copy.so"
     shutil.copy(next(parallel.glob("model*.so")), copy)
     pool = launcher._Pool(ctypes.PyDLL(str(copy)))
-    monkeypatch.setattr(launcher, "_pool", pool)
     native = LAUNCH(pool.launch or 0)
     bound = os.sched_getaffinity(0)
     os.sched_setaffinity(0, AVAILABLE)
@@ -45,8 +44,9 @@ def launch(parallel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     def launch(threads: int | None, body: Body) -> int:
         function = LAMBDA(lambda task, environment, _: body(task, environment[2]))
         call = partial(native, function, None, 0)
-        return int(call() if threads is None else launcher.call_on_pool(threads, call))
+        return int(call() if threads is None else pool.call(threads, call))
 
+    launch.pool = pool  # type: ignore[attr-defined]  # For runs that are no loops.
     yield launch
     os.sched_setaffinity(0, bound)
 
@@ -96,7 +96,7 @@ def test_a_loop_inside_a_task_is_complete_as_well(launch: Launch) -> None:
 def test_runs_at_the_same_time_share_the_cpus(launch: Launch) -> None:
     inside, leave = threading.Barrier(CPUS), threading.Event()
     callers = [
-        threading.Thread(target=launcher.call_on_pool, args=(1, lambda: (inside.wait(30), leave.wait(30))))
+        threading.Thread(target=launch.pool.call, args=(1, lambda: (inside.wait(30), leave.wait(30))))
         for _ in range(CPUS - 1)
     ]
     for caller in callers:

@@ -22,10 +22,15 @@ from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file
 from paddle_tvm.compiler.profiling.profile import profile_artifact
 from paddle_tvm.compiler.report.content import gather
 from paddle_tvm.compiler.report.operators import Fate, operator_fates
+from paddle_tvm.compiler.tuning.graph_search import alternatives
+from paddle_tvm.compiler.tuning.log import LogWriter
+from paddle_tvm.compiler.tuning.records import Winner, header_here
+from paddle_tvm.compiler.tuning.workload_names import name_workload
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError, VerificationError
 from paddle_tvm.targets import registry
-from paddle_tvm.targets.offload import Generated, RuntimeHalf, Subgraph
+from paddle_tvm.targets.offload import Generated, Offloading, RuntimeHalf, Subgraph
+from paddle_tvm.targets.x86.graph_workloads import BlockWidth
 
 
 class Branches(nn.Layer):  # type: ignore[misc]  # Paddle has no types.
@@ -132,6 +137,27 @@ def test_every_form_and_every_cpu_has_its_subgraphs(toy: None, model: Path, tmp_
     for batch in (1, 2, 3):
         for mcpu in ("haswell", "x86-64"):
             _check_against_paddle(result.artifact, batch, mcpu)
+
+
+def test_what_was_measured_to_be_slower_stays_on_the_cpu(toy: None, model: Path, tmp_path: Path) -> None:
+    taken = _compile(model, tmp_path / "taken.pdtvm", verify=False)
+    (choice,) = (w for w in taken.variants[0].graph_choices if isinstance(w, Offloading))
+    assert name_workload(choice) == "toy's subgraph of 3 operators"
+    log = tmp_path / "log.jsonl"
+    header = header_here(registry.targets_of("toy", ())[0], 2)
+    LogWriter(log, header).append([Winner(choice, {"taken": 0}, {2: 1.0}, choice.default(), {2: 2.0})])
+    left = _compile(model, tmp_path / "left.pdtvm", tuning_logs=[log])
+    assert not any(schedule.external for schedule in _table(left.artifact).schedules.values())
+    fates = _fates(left)
+    assert "measured to be faster with our own kernels" in fates["multiply"].what
+    assert left.variants[0].graph_choices[choice].origin == "tuned"
+    _check_against_paddle(left.artifact)
+
+
+def test_tune_asks_who_is_to_compute_a_subgraph_first() -> None:
+    asked = Offloading("a graph", "toy", "a subgraph", 3)
+    width = BlockWidth("a graph", 24, 16)
+    assert alternatives([width, asked], [], {}) == [(asked, {"taken": 0}), (width, {"lanes": 8})]
 
 
 def test_profile_times_its_subgraphs(toy: None, model: Path, tmp_path: Path) -> None:
@@ -271,7 +297,7 @@ def test_names_are_taken_once(toy: None) -> None:
     for name in ("toy", "x86"):
         with pytest.raises(ValueError, match=f"there is a target '{name}' already"):
             registry.register_accelerator(name, Toy)
-    with pytest.raises(UsageError, match="target 'tpu' is not known; known: x86, toy"):
+    with pytest.raises(UsageError, match="target 'tpu' is not known; known: x86, onednn, toy"):
         CompileOptions(target="tpu")
 
 
@@ -286,6 +312,6 @@ def test_installed_packages_bring_accelerators(
     )
     monkeypatch.syspath_prepend(str(package))
     assert sys.path[0] == str(package)
-    assert registry.target_names() == ("x86", "toy")
+    assert registry.target_names() == ("x86", "onednn", "toy")
     result = _compile(model, tmp_path / "out.pdtvm", verify=False)
     assert read_manifest(result.artifact).variants[0].target.kind == "toy"

@@ -65,6 +65,9 @@ class Toy:
     def reason(self, operator: str, call: Any) -> str | None:
         return "toy has no multipliers to spare" if operator in ("conv2d", "matmul") else None
 
+    def decline(self, subgraph: Subgraph) -> str | None:
+        return None
+
     def generate(self, subgraph: Subgraph) -> Generated:
         weights: list[np.ndarray] = []
         names = {variable: f"in{number}[i]" for number, variable in enumerate(subgraph.inputs)}

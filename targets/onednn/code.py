@@ -1,0 +1,186 @@
+"""The C++ code of a subgraph: calls of ``Network`` (native/network.h), one for each primitive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+from tvm import relax
+
+from paddle_tvm.targets.offload import Generated, Subgraph
+from paddle_tvm.targets.onednn.nodes import Array, Binary, Node, Operand, PostOp, nodes_of
+from paddle_tvm.targets.onednn.patterns import known_shape
+
+_SOURCE = """\
+#include <math.h>
+
+#include "network.h"
+
+using namespace paddle_tvm;
+
+static void build(Network &network) {{
+  {statements}
+}}
+
+static Subgraph subgraph(build);
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+EXPORT int __tvm_ffi_{symbol}_load(void *, const TVMFFIAny *constants, int32_t count, TVMFFIAny *) {{
+  return subgraph.load(constants, count);
+}}
+EXPORT int __tvm_ffi_{symbol}_describe(void *, const TVMFFIAny *, int32_t, TVMFFIAny *result) {{
+  return subgraph.describe(result);
+}}
+EXPORT int __tvm_ffi_{symbol}(void *, const TVMFFIAny *arguments, int32_t count, TVMFFIAny *) {{
+  return subgraph.run(arguments, count);
+}}
+"""
+
+
+def generate(subgraph: Subgraph) -> Generated:
+    """The code of a subgraph."""
+    writer = _Writer(subgraph)
+    for node in nodes_of(subgraph):
+        writer.add(node)
+    return writer.generated()
+
+
+class _Writer:
+    def __init__(self, subgraph: Subgraph) -> None:
+        self._subgraph = subgraph
+        self._constants: list[Array] = []
+        self._statements: list[str] = []
+        # The names in the code of the subgraph's values, and their sizes.
+        self._names: dict[relax.Var, str] = {}
+        self._shapes: dict[relax.Var, tuple[int, ...]] = {}
+        for number, variable in enumerate(subgraph.inputs):
+            shape = known_shape(variable)
+            self._name(variable, f"in{number}", f"network.input({number}, {_dims(shape)})", shape)
+
+    def add(self, node: Node) -> None:
+        """Write the call that makes a primitive."""
+        call = getattr(self, f"_{node.kind}")(node)
+        self._name(node.result, f"v{len(self._names)}", f"network.{call}", node.shape)
+
+    def generated(self) -> Generated:
+        """The code of what was added."""
+        for number, variable in enumerate(self._subgraph.results):
+            self._statements.append(
+                f"network.output({number + len(self._subgraph.inputs)}, {self._names[variable]});"
+            )
+        source = _SOURCE.format(symbol=self._subgraph.symbol, statements="\n  ".join(self._statements))
+        return Generated(source, (), tuple(self._constants))
+
+    def _name(self, variable: relax.Var, name: str, code: str, shape: tuple[int, ...]) -> None:
+        self._statements.append(f"Tensor {name} = {code};")
+        self._names[variable], self._shapes[variable] = name, shape
+
+    def _shape(self, operand: Operand) -> tuple[int, ...]:
+        return self._shapes[operand] if isinstance(operand, relax.Var) else tuple(operand.shape)
+
+    def _tensor(self, operand: Operand, shape: Sequence[int] | None = None) -> str:
+        """The tensor of an operand, seen with other sizes where ``shape`` says so."""
+        if isinstance(operand, relax.Var):
+            name = self._names[operand]
+            if shape is None or tuple(shape) == self._shapes[operand]:
+                return name
+            return f"network.reshape({name}, {_dims(shape)})"
+        self._constants.append(np.ascontiguousarray(operand))
+        dims = _dims(operand.shape if shape is None else shape)
+        return f"network.constant({len(self._constants) - 1}, {dims})"
+
+    def _optional(self, operands: Sequence[Operand]) -> str:
+        return self._tensor(operands[0]) if operands else "Tensor()"
+
+    def _post_ops(self, post_ops: Sequence[PostOp], shape: Sequence[int]) -> str:
+        written = []
+        for post_op in post_ops:
+            if isinstance(post_op, Binary):
+                other = self._tensor(post_op.other, _of_rank(self._shape(post_op.other), len(shape)))
+                written.append(
+                    f"sum({other})"
+                    if post_op.overwrites
+                    else f"binary(dnnl_binary_{post_op.algorithm}, {other})"
+                )
+            else:
+                values = f"{_number(post_op.alpha)}, {_number(post_op.beta)}"
+                written.append(f"eltwise(dnnl_eltwise_{post_op.algorithm}, {values})")
+        return "{" + ", ".join(written) + "}"
+
+    def _convolution(self, node: Node) -> str:
+        source, weights, *bias = node.inputs
+        arguments = [self._tensor(source), self._tensor(weights), self._optional(bias)]
+        arguments += [str(node.settings["groups"]), _window(node), _dims(node.shape)]
+        return f"{node.kind}({', '.join(arguments)}, {self._post_ops(node.post_ops, node.shape)})"
+
+    _deconvolution = _convolution
+
+    def _matmul(self, node: Node) -> str:
+        source, weights, *bias = node.inputs
+        if "rows" not in node.settings:
+            arguments = [self._tensor(source), self._tensor(weights), self._optional(bias), _dims(node.shape)]
+            return f"matmul({', '.join(arguments)}, {self._post_ops(node.post_ops, node.shape)})"
+        shape = (node.settings["rows"], node.shape[-1])
+        rows = self._tensor(source, (shape[0], self._shape(source)[-1]))
+        arguments = [rows, self._tensor(weights), self._optional(bias), _dims(shape)]
+        product = f"matmul({', '.join(arguments)}, {self._post_ops(node.post_ops, shape)})"
+        return f"reshape(network.{product}, {_dims(node.shape)})"
+
+    def _pool(self, node: Node) -> str:
+        arguments = [f"dnnl_pooling_{node.settings['algorithm']}", self._tensor(node.inputs[0])]
+        arguments += [_dims(node.settings["kernel"]), _window(node), _dims(node.shape)]
+        return f"pool({', '.join(arguments)}, {self._post_ops(node.post_ops, node.shape)})"
+
+    def _softmax(self, node: Node) -> str:
+        return f"softmax({self._tensor(node.inputs[0])}, {node.settings['axis']})"
+
+    def _layer_norm(self, node: Node) -> str:
+        arguments = [self._tensor(operand) for operand in node.inputs]
+        return f"layer_norm({', '.join(arguments)}, {_number(node.settings['epsilon'])})"
+
+    def _apply(self, node: Node) -> str:
+        first, *rest = node.post_ops
+        source = self._tensor(node.inputs[0])
+        if not isinstance(first, Binary):
+            return f"apply({source}, {self._post_ops(node.post_ops, node.shape)})"
+        other = self._tensor(first.other, _of_rank(self._shape(first.other), len(node.shape)))
+        return f"apply(dnnl_binary_{first.algorithm}, {source}, {other}, {self._post_ops(rest, node.shape)})"
+
+    def _concat(self, node: Node) -> str:
+        sources = ", ".join(self._tensor(operand) for operand in node.inputs)
+        return f"concat({{{sources}}}, {node.settings['axis']})"
+
+    def _shuffle(self, node: Node) -> str:
+        return f"shuffle({self._tensor(node.inputs[0])}, {node.settings['axis']}, {node.settings['groups']})"
+
+    def _reshape(self, node: Node) -> str:
+        return f"reshape({self._tensor(node.inputs[0])}, {_dims(node.shape)})"
+
+    def _transpose(self, node: Node) -> str:
+        return f"transpose({self._tensor(node.inputs[0])}, {_dims(node.settings['axes'])})"
+
+    def _slice(self, node: Node) -> str:
+        return f"slice({self._tensor(node.inputs[0])}, {_dims(node.settings['begin'])}, {_dims(node.shape)})"
+
+
+def _of_rank(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """The sizes with as many dimensions as asked for, leading ones together where there are more."""
+    if len(shape) > rank:
+        return (prod(shape[: len(shape) - rank + 1]), *shape[len(shape) - rank + 1 :])
+    return (*(1,) * (rank - len(shape)), *shape)
+
+
+def _window(node: Node) -> str:
+    parts = (node.settings[name] for name in ("strides", "dilation", "before", "after"))
+    return "{" + ", ".join(_dims(part) for part in parts) + "}"
+
+
+def _dims(values: Sequence[int]) -> str:
+    return "{" + ", ".join(map(str, values)) + "}"
+
+
+def _number(value: float) -> str:
+    if value in (float("inf"), float("-inf")):
+        return "INFINITY" if value > 0 else "-INFINITY"
+    return f"{np.float32(value)!r}f".replace("np.float32(", "").replace(")", "")

@@ -1,0 +1,471 @@
+"""The oneDNN target against Paddle: primitives, what is fused, layouts, threads, missing parts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import tvm_ffi
+from paddle import nn
+from paddle.nn import functional as F
+from paddle.static import InputSpec
+
+from paddle_tvm import compiler, runtime
+from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file, read_kernel_table
+from paddle_tvm.runtime.artifact import read_manifest
+from paddle_tvm.runtime.errors import ArtifactError, UsageError
+from paddle_tvm.targets import onednn
+from paddle_tvm.targets.onednn import library
+
+Shape = tuple[int, ...]
+
+
+class Model(nn.Layer):  # type: ignore[misc]  # Paddle has no types.
+    """Layers whose parameters are random, biases and statistics too, and a function that calls them."""
+
+    def __init__(self, layers: dict[str, nn.Layer], function: Callable[..., Any]) -> None:
+        super().__init__()
+        paddle.seed(3)
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+        for parameter in self.parameters():
+            parameter.set_value(paddle.randn(parameter.shape) * 0.1)
+        self.function = function
+        self.eval()
+
+    def forward(self, x: paddle.Tensor, y: paddle.Tensor | None = None) -> Any:
+        return self.function(self, x) if y is None else self.function(self, x, y)
+
+
+class Compiled:
+    """A model compiled for oneDNN, with what Paddle computes for the same inputs."""
+
+    def __init__(
+        self, folder: Path, layers: dict[str, nn.Layer], shapes: list[Shape], function: Callable[..., Any]
+    ) -> None:
+        model = Model(layers, function)
+        names = "xy"[: len(shapes)]
+        specs = [InputSpec(shape, "float32", name) for name, shape in zip(names, shapes, strict=True)]
+        paddle.jit.save(model, str(folder / "model"), input_spec=specs)
+        self.artifact = folder / "model.pdtvm"
+        compiler.compile(folder / "model", self.artifact, target="onednn")
+        rng = np.random.default_rng(5)
+        self.inputs = [rng.standard_normal(shape).astype("float32") for shape in shapes]
+        results = model(*map(paddle.to_tensor, self.inputs))
+        self.expected = [r.numpy() for r in (results if isinstance(results, tuple | list) else [results])]
+
+    def table(self) -> KernelTable:
+        (variant,) = read_manifest(self.artifact).variants
+        return read_kernel_table((self.artifact / kernels_file(variant.library)).read_bytes(), "")
+
+    def predictor(self, threads: int = 1) -> Any:
+        config = runtime.Config(str(self.artifact))
+        config.set_cpu_math_library_num_threads(threads)
+        return runtime.create_predictor(config)
+
+    def check(self, threads: int = 1) -> None:
+        for got, wanted in zip(self.predictor(threads).run(self.inputs), self.expected, strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+
+    def primitives(self) -> list[str]:
+        """What oneDNN runs, of all subgraphs: what it is, with how many post-ops of which kind."""
+        self.predictor()
+        module = tvm_ffi.load_module(str(self.artifact / "model.so"))
+        (variant,) = read_manifest(self.artifact).variants
+        described = [module.get_function(f"{name}_describe", True)() for name in variant.loads]
+        return [primitive for text in described for primitive, _, _ in json.loads(text)]
+
+    def check_all_taken(self) -> None:
+        table = self.table()
+        assert not any(table.left.values())
+        assert all(schedule.external for schedule in table.schedules.values())
+
+
+Compile = Callable[..., Compiled]
+
+
+@pytest.fixture
+def compiled(tmp_path: Path) -> Compile:
+    return lambda layers, shapes, function: Compiled(tmp_path, layers, shapes, function)
+
+
+def test_convolutions(compiled: Compile) -> None:
+    layers = {
+        "plain": nn.Conv2D(5, 16, 3, padding=1),
+        "strided": nn.Conv2D(5, 33, 3, stride=2, padding=[0, 1, 1, 2], bias_attr=False),
+        "dilated": nn.Conv2D(5, 8, 3, dilation=2, padding=2),
+        "grouped": nn.Conv2D(16, 32, 3, groups=4),
+        "depthwise": nn.Conv2D(16, 16, 5, groups=16, padding=2),
+        "multiplied": nn.Conv2D(16, 32, 3, groups=16, stride=2),
+        "pointwise": nn.Conv2D(16, 7, 1),
+        "deeper": nn.Conv3D(2, 3, 3, padding=1),
+        "flatter": nn.Conv1D(5, 4, 3, stride=2),
+    }
+
+    def function(m: Any, x: paddle.Tensor) -> Any:
+        plain = m.plain(x)
+        volume, line = x[:, :4].reshape([2, 2, 2, 13, 11]), x[:, :, 0]
+        return (
+            m.strided(x), m.dilated(x), m.grouped(plain), m.depthwise(plain), m.multiplied(plain),
+            m.pointwise(plain), m.deeper(volume), m.flatter(line),
+        )  # fmt: skip
+
+    model = compiled(layers, [(2, 5, 13, 11)], function)
+    model.check()
+    model.check(2)
+    assert sum("convolution" in name for name in model.primitives()) == 9
+
+
+def test_transposed_convolutions(compiled: Compile) -> None:
+    layers = {
+        "doubled": nn.Conv2DTranspose(16, 8, 2, stride=2),
+        "padded": nn.Conv2DTranspose(16, 5, 3, stride=2, padding=1, output_padding=1),
+        "grouped": nn.Conv2DTranspose(16, 8, 3, groups=4, padding=1),
+        "uneven": nn.Conv2DTranspose(16, 4, [3, 2], stride=[1, 2], padding=[0, 1], dilation=[2, 1]),
+    }
+    model = compiled(
+        layers,
+        [(2, 16, 7, 6)],
+        lambda m, x: (F.relu(m.doubled(x)), m.padded(x), m.grouped(x), m.uneven(x)),
+    )
+    model.check()
+    model.check_all_taken()
+
+
+def test_pooling_beside_convolutions(compiled: Compile) -> None:
+    def function(m: Any, x: paddle.Tensor) -> Any:
+        x = m.convolution(x)
+        return (
+            F.max_pool2d(x, 3, stride=2, padding=1),
+            F.max_pool2d(x, 2, stride=2, ceil_mode=True),
+            F.avg_pool2d(x, 3, stride=2, padding=1),
+            F.avg_pool2d(x, 3, stride=1, padding=1, exclusive=False),
+            F.avg_pool2d(x, [2, 3], stride=[2, 1], ceil_mode=True),
+            F.adaptive_avg_pool2d(x, 1),
+            F.adaptive_avg_pool2d(x, [4, 3]),
+        )
+
+    model = compiled({"convolution": nn.Conv2D(3, 20, 3, padding=1)}, [(2, 3, 12, 9)], function)
+    model.check()
+    model.check_all_taken()
+    assert model.primitives().count("pooling") == 7
+
+
+def test_products(compiled: Compile) -> None:
+    layers = {
+        "dense": nn.Linear(24, 40),
+        "norm": nn.LayerNorm(24),
+        "unbiased": nn.Linear(24, 9, bias_attr=False),
+    }
+
+    def function(m: Any, x: paddle.Tensor, y: paddle.Tensor) -> Any:
+        heads = x.reshape([2, 6, 4, 6]).transpose([0, 2, 1, 3])
+        scores = F.softmax(paddle.matmul(heads * 0.4, heads, transpose_y=True), axis=-1)
+        mixed = paddle.matmul(scores, heads).transpose([0, 2, 1, 3]).reshape([2, 6, 24])
+        return (
+            F.gelu(m.dense(x)),
+            m.norm(x + mixed),
+            m.unbiased(x[:, 2:5]),
+            paddle.matmul(x, y),
+            F.softmax(m.unbiased(x), axis=1),
+        )
+
+    model = compiled(layers, [(2, 6, 24), (2, 24, 3)], function)
+    model.check()
+    model.check(2)
+    model.check_all_taken()
+
+
+def test_arithmetic_becomes_post_ops(compiled: Compile) -> None:
+    layers = {name: nn.Conv2D(8, 8, 3, padding=1) for name in ("one", "inner", "two", "three", "four", "five")}
+
+    def function(m: Any, x: paddle.Tensor) -> Any:
+        one = F.relu(m.one(x))
+        # What is added is read before, and then no more.
+        two = F.hardswish(m.two(m.inner(one)) + one)
+        three = F.hardsigmoid(m.three(two) * 0.5 - 1) + two
+        four = F.silu(x - m.four(three))
+        return F.leaky_relu(m.five(four) * four, 0.2), F.tanh(paddle.clip(three, -0.5, 0.7))
+
+    model = compiled(layers, [(1, 8, 9, 9)], function)
+    model.check()
+    model.check_all_taken()
+    primitives = [name for name in model.primitives() if not name.startswith("reorder")]
+    assert primitives[:3] == ["convolution+eltwise", "convolution", "convolution+sum+eltwise"]
+    assert sum("convolution" in name for name in primitives) == 6
+    assert "convolution+eltwise+binary+eltwise" in primitives
+    # The activation that the importer writes out.
+    assert primitives.count("convolution+binary+eltwise") == 1
+
+
+def test_sums_keep_what_is_read_again(compiled: Compile) -> None:
+    layers = {name: nn.Conv2D(16, 16, 1) for name in ("one", "two", "three")}
+
+    def function(m: Any, x: paddle.Tensor) -> Any:
+        one = m.one(x)
+        two = m.two(x) + one
+        # A view of it, read after the sum; the input itself; a result.
+        seen = one.transpose([0, 2, 3, 1])
+        three = m.three(x) + x
+        return two, seen.reshape([1, -1]) * 2.0, three, three + two, one
+
+    model = compiled(layers, [(1, 16, 5, 4)], function)
+    for _ in range(2):
+        model.check()
+
+
+def test_arithmetic_by_itself(compiled: Compile) -> None:
+    def function(m: Any, x: paddle.Tensor, y: paddle.Tensor) -> Any:
+        x = m.convolution(x)
+        gate = F.sigmoid(F.adaptive_avg_pool2d(x, 1))
+        return (
+            F.relu(x * gate),
+            x / (y * y + 1.0),
+            1.5 - x,
+            y - x,
+            paddle.exp(-paddle.abs(x)),
+            paddle.sqrt(paddle.square(x)),
+            x + m.scale,
+        )
+
+    layers = {"convolution": nn.Conv2D(3, 6, 3)}
+    layers["scale"] = paddle.create_parameter([6, 1, 1], "float32")
+    model = compiled(layers, [(2, 3, 8, 7), (2, 6, 6, 5)], function)
+    model.check()
+
+
+def test_views_and_joins(compiled: Compile) -> None:
+    layers = {
+        "one": nn.Conv2D(4, 16, 3, padding=1),
+        "two": nn.Conv2D(16, 16, 3, padding=1),
+        "last": nn.Linear(16, 3),
+    }
+
+    def function(m: Any, x: paddle.Tensor) -> Any:
+        one = F.relu(m.one(x))
+        joined = paddle.concat([one, m.two(one), x], axis=1)
+        halves = paddle.split(one, 2, axis=1)
+        shuffled = one.reshape([2, 4, 4, 6, 5]).transpose([0, 2, 1, 3, 4]).reshape([2, 16, 6, 5])
+        rows = one.flatten(2).transpose([0, 2, 1])
+        return (
+            joined,
+            m.two(paddle.concat(halves[::-1], axis=1)),
+            m.two(shuffled),
+            m.last(rows),
+            one[:, 3:9, 1:, :4],
+        )
+
+    model = compiled(layers, [(2, 4, 6, 5)], function)
+    model.check()
+    model.check_all_taken()
+    assert "shuffle" in model.primitives()
+
+
+class Residual(nn.Layer):  # type: ignore[misc]  # Paddle has no types.
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2D(3, 32, 3, stride=2, padding=1), nn.BatchNorm2D(32), nn.ReLU())
+        self.body = nn.Sequential(
+            nn.Conv2D(32, 32, 3, padding=1), nn.BatchNorm2D(32), nn.ReLU(), nn.Conv2D(32, 32, 1)
+        )
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = self.stem(x)
+        for _ in range(3):
+            x = F.relu(self.body(x) + x)
+        return x
+
+
+def _residual(m: Any, x: paddle.Tensor) -> paddle.Tensor:
+    return m.head(F.adaptive_avg_pool2d(m.net(x), 1).flatten(1))
+
+
+@pytest.fixture
+def residual(compiled: Compile) -> Compiled:
+    return compiled({"net": Residual(), "head": nn.Linear(32, 10)}, [(1, 3, 32, 32)], _residual)
+
+
+def test_layouts_flow_without_reorders(residual: Compiled) -> None:
+    residual.check()
+    residual.check_all_taken()
+    assert not any(name.startswith("reorder") for name in residual.primitives())
+    assert residual.primitives().count("convolution+sum+eltwise") == 3
+
+
+def test_predictors_run_side_by_side(residual: Compiled) -> None:
+    predictors = [residual.predictor(threads) for threads in (1, 2, 3, 1)]
+    predictors += [predictor.clone() for predictor in predictors]
+    failures: list[BaseException] = []
+
+    def work(predictor: Any) -> None:
+        try:
+            for _ in range(30):
+                (result,) = predictor.run(residual.inputs)
+                np.testing.assert_allclose(result, residual.expected[0], rtol=1e-4, atol=1e-5)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(predictor,)) for predictor in predictors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_threads_are_those_of_the_runtime(residual: Compiled) -> None:
+    residual.check(2)
+    names = [
+        Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task")
+    ]
+    assert 1 <= names.count("paddle-tvm") <= max(1, len(os.sched_getaffinity(0)) - 1)
+    mapped = Path("/proc/self/maps").read_text()
+    assert str(residual.artifact / "lib" / "libpdomp.so") in mapped
+
+
+def test_dynamic_shapes_stay_with_a_reason(tmp_path: Path) -> None:
+    model = Model({"convolution": nn.Conv2D(3, 8, 3)}, lambda m, x: F.relu(m.convolution(x)))
+    paddle.jit.save(model, str(tmp_path / "model"), input_spec=[InputSpec((-1, 3, -1, 8), "float32", "x")])
+    result = compiler.compile(tmp_path / "model", tmp_path / "out.pdtvm", target="onednn", verify=True)
+    assert result.verification is not None
+    (variant,) = read_manifest(result.artifact).variants
+    table = read_kernel_table((result.artifact / kernels_file(variant.library)).read_bytes(), "")
+    assert set(table.left["main"].values()) == {"oneDNN's primitives are made for known shapes"}
+    assert not variant.loads
+
+
+def test_arithmetic_alone_is_not_worth_it(compiled: Compile) -> None:
+    model = compiled({}, [(2, 8), (2, 8)], lambda m, x, y: F.relu(x + y) * 2.0)
+    model.check()
+    (reasons,) = model.table().left.values()
+    assert all("nothing that oneDNN does better" in reason for reason in reasons.values())
+    assert len(reasons) == 3
+
+
+def test_a_load_without_the_library_says_so(residual: Compiled) -> None:
+    (residual.artifact / "lib" / "libdnnl.so.3").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"libdnnl\.so\.3"):
+        residual.predictor()
+    config = runtime.Config(str(residual.artifact))
+    config.enable_integrity_check(False)
+    with pytest.raises(ArtifactError):
+        runtime.create_predictor(config)
+
+
+def test_missing_and_unfit_libraries_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DNNLROOT", str(tmp_path))
+    with pytest.raises(UsageError, match=r"pip install 'paddle-tvm\[onednn\]'"):
+        _ = onednn.OneDnn().runtime
+    monkeypatch.delenv("DNNLROOT")
+    files = library.find_onednn()
+    for source, told in (
+        ("int f(void) { return 1; }", "is not built for GNU OpenMP"),
+        ("void GOMP_task(void); void f(void) { GOMP_task(); }", "needs GOMP_task of OpenMP"),
+    ):
+        other = tmp_path / "libdnnl.so.3"
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(other)], input=source, text=True, check=True
+        )
+        folder = tmp_path / "lib"
+        folder.mkdir(exist_ok=True)
+        with pytest.raises(UsageError, match=told):
+            library.bring(library.OneDnnFiles(files.headers, other), folder)
+
+
+_OPENMP = r"""
+#include <omp.h>
+#include <stdio.h>
+#include "thread_pool.h"
+
+void paddle_tvm_enter(int32_t threads);
+void paddle_tvm_leave(void);
+void paddle_tvm_openmp_use(const PaddleTvmPool *);
+
+static long results[64];
+
+static long total(int threads) {
+  long sum = 0;
+  for (int i = 0; i < threads; ++i) sum += results[i];
+  return sum;
+}
+
+/* Each round writes what the next reads of others: where a barrier does not wait, something is wrong. */
+static long rounds(int threads, int count) {
+  static volatile long written[2][64];
+#pragma omp parallel num_threads(threads)
+  {
+    int me = omp_get_thread_num(), all = omp_get_num_threads();
+    results[me] = all != threads;
+    for (int round = 1; round <= count; ++round) {
+      written[round % 2][me] = round;
+#pragma omp barrier
+      for (int other = 0; other < all; ++other) results[me] += written[round % 2][other] != round;
+#pragma omp barrier
+    }
+  }
+  return total(threads);
+}
+
+/* The sum of 0 to 999, by loops that the threads divide in both ways, and a region in each region. */
+static long loop(int threads, int chunk) {
+#pragma omp parallel num_threads(threads)
+  {
+    int me = omp_get_thread_num();
+    results[me] = 0;
+    if (chunk) {
+#pragma omp for schedule(static, 3)
+      for (int i = 0; i < 1000; ++i) results[me] += i;
+    } else {
+#pragma omp for schedule(static)
+      for (int i = 0; i < 1000; ++i) results[me] += i;
+    }
+    long inner[2] = {0, 0};
+#pragma omp parallel num_threads(2)
+    inner[omp_get_thread_num()] += omp_get_num_threads();
+    if (inner[0] != 2 || inner[1] != 2) results[me] = -1000000;
+  }
+  return total(threads) - 499500;
+}
+
+int main(void) {
+  paddle_tvm_openmp_use(paddle_tvm_pool);
+  for (int wanted = 1; wanted <= 3; ++wanted) {
+    paddle_tvm_enter(wanted);
+    if (omp_get_max_threads() != wanted || omp_in_parallel() || omp_get_num_threads() != 1) return 1;
+    for (int threads = 1; threads <= 9; threads += 2) {
+      if (rounds(threads, 300)) return 2;
+      if (loop(threads, 0) || loop(threads, 1)) return 3;
+    }
+    paddle_tvm_leave();
+  }
+  puts("sound");
+  return 0;
+}
+"""
+
+
+def test_openmp_waits_at_barriers_whatever_threads_there_are(tmp_path: Path) -> None:
+    own = tmp_path / "libpdomp.so"
+    library._build_openmp(own)
+    source = tmp_path / "check.c"
+    source.write_text(_OPENMP)
+    launcher = Path(compiler.__file__).parent / "native" / "parallel_launch.c"
+    (tmp_path / "ffi.c").write_text(
+        "void TVMFFIErrorMoveFromRaised(void **e) { *e = 0; } void TVMFFIErrorSetRaised(void *e) {}"
+        "int TVMFFIObjectDecRef(void *o) { return 0; }"
+    )
+    command = ["cc", "-O2", "-std=gnu11", "-pthread", f"-I{library.NATIVE.parents[1] / 'native'}"]
+    # The loops are compiled for OpenMP, and linked with ours in its place.
+    subprocess.run([*command, "-fopenmp", "-c", source, "-o", tmp_path / "check.o"], check=True)
+    sources = [tmp_path / "check.o", launcher, tmp_path / "ffi.c", own, f"-Wl,-rpath,{tmp_path}"]
+    subprocess.run([*command, *sources, "-o", tmp_path / "check"], check=True)
+    done = subprocess.run([tmp_path / "check"], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "sound\n")
