@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from math import prod
 
 import numpy as np
@@ -88,7 +89,8 @@ class _Writer:
             return f"network.reshape({name}, {_dims(shape)})"
         self._constants.append(np.ascontiguousarray(operand))
         dims = _dims(operand.shape if shape is None else shape)
-        return f"network.constant({len(self._constants) - 1}, {dims})"
+        content = sha256(self._constants[-1].tobytes()).hexdigest()[:16]
+        return f"network.constant({len(self._constants) - 1}, 0x{content}, {dims})"
 
     def _optional(self, operands: Sequence[Operand]) -> str:
         return self._tensor(operands[0]) if operands else "Tensor()"

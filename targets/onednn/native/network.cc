@@ -156,6 +156,24 @@ bool same(const Layout &one, const Layout &other) {
 
 size_t bytes_of(const Layout &layout) { return onednn().dnnl_memory_desc_get_size(layout.get()); }
 
+/* Channels after the spatial dimensions, without blocks. */
+Layout channels_last(const Dims &dims) {
+  Dims strides(dims.size(), 1);
+  strides[1] = 1;
+  int64_t step = dims[1];
+  for (size_t i = dims.size() - 1; i >= 2; --i) {
+    strides[i] = step;
+    step *= dims[i];
+  }
+  strides[0] = step;
+  return strided(dims, strides);
+}
+
+bool is_channels_last(const Layout &layout) {
+  Dims dims = dims_of(layout);
+  return dims.size() > 2 && same(layout, channels_last(dims));
+}
+
 /* A layout of other sizes in the blocks of `model`. */
 Layout blocked_like(const Layout &model, const Dims &dims) {
   const OneDnn &lib = onednn();
@@ -228,6 +246,7 @@ struct Description {
 struct Storage {
   enum Kind { INPUT, OUTPUT, INTERMEDIATE, CONSTANT } kind;
   int32_t number; /* of INPUT and OUTPUT, and of a CONSTANT that is not ours; -1 of others */
+  uint64_t content = 0;       /* of a CONSTANT that is not ours */
   size_t bytes = 0;           /* what an INTERMEDIATE takes */
   size_t offset = 0;          /* where it lies in the arena */
   int32_t first = -1, last = -1; /* the actions between which it is needed */
@@ -252,6 +271,20 @@ struct Action {
   std::vector<Argument> arguments;
   std::string name, implementation, layouts;
 };
+
+/* Memory in pages of 2 MB, if the system has them: weights are read once in a run, and small pages cost a look
+   into the page table each. */
+void *allocate(size_t &bytes, const char *what) {
+  size_t huge = size_t(2) << 20, page = bytes < huge ? 4096 : huge;
+  bytes = (bytes + page - 1) / page * page;
+  void *data = ::aligned_alloc(page, bytes);
+  if (data == nullptr) fail(std::string("no memory for ") + what + ": " + std::to_string(bytes) + " bytes");
+  ::madvise(data, bytes, MADV_HUGEPAGE);
+  return data;
+}
+
+/* Constants are put together into memory of this size. */
+constexpr size_t CHUNK = size_t(8) << 20;
 
 /* Memory for intermediate tensors, of one call at a time. */
 struct Arena {
@@ -279,15 +312,15 @@ class Arenas {
     Arena &arena = arenas_[number];
     if (arena.bytes < needed_) {
       ::free(arena.data);
-      size_t huge = size_t(2) << 20, page = needed_ < huge ? 4096 : huge;
-      arena.bytes = (needed_ + page - 1) / page * page;
-      arena.data = static_cast<char *>(::aligned_alloc(page, arena.bytes));
-      if (arena.data == nullptr) {
-        arena.bytes = 0;
+      arena = Arena();
+      size_t bytes = needed_;
+      try {
+        arena.data = static_cast<char *>(allocate(bytes, "intermediate tensors"));
+      } catch (...) {
         free_.push_back(number);
-        fail("no memory for intermediate tensors: " + std::to_string(needed_) + " bytes");
+        throw;
       }
-      ::madvise(arena.data, arena.bytes, MADV_HUGEPAGE);
+      arena.bytes = bytes;
     }
     *data = arena.data;
     return number;
@@ -320,12 +353,29 @@ void *data_of(const TVMFFIAny &argument) {
   return static_cast<char *>(tensor->data) + tensor->byte_offset;
 }
 
+/* Constants as primitives want them, of all plans: those of several shapes and numbers of threads share them. */
+struct Packed {
+  uint64_t content;
+  Layout from, to;
+  void *data;
+};
+
+std::vector<Packed> &all_packed() {
+  static auto *all = new std::vector<Packed>;
+  return *all;
+}
+
 }  // namespace
 
 class Plan {
  public:
-  Plan(int32_t threads, const TVMFFIAny *constants, int32_t constant_count)
-      : threads(threads), constants_(constants, constants + constant_count) {}
+  /* A survey asks for primitives and makes none: to learn which layout the heavier convolutions prefer. */
+  enum Purpose { SURVEY, RUN };
+  Plan(Purpose purpose, int32_t threads, bool channels_last, const TVMFFIAny *constants, int32_t constant_count)
+      : purpose(purpose),
+        threads(threads),
+        channels_last(channels_last),
+        constants_(constants, constants + constant_count) {}
 
   /* After the steps: places tensors in memory. */
   void finish();
@@ -361,7 +411,16 @@ class Plan {
     return same(layout, plain(dims_of(layout)));
   }
 
+  /* A convolution of so many multiplications prefers a layout. */
+  void vote(const Layout &layout, double multiplications) {
+    votes_[is_channels_last(layout)] += multiplications;
+  }
+  bool prefers_channels_last() const { return votes_[1] > votes_[0]; }
+
+  const Purpose purpose;
   const int32_t threads;
+  /* Whether convolutions should read and write channels last; else as oneDNN likes it for each. */
+  const bool channels_last;
   std::vector<Value> values;
   std::vector<Storage> storages;
   std::vector<Action> actions;
@@ -378,11 +437,12 @@ class Plan {
   };
   Instance &instance(size_t number);
   void *new_constant(size_t bytes);
-  /* What was given to `load` may be gone afterwards. */
-  void keep(Storage &constant, size_t bytes);
+  /* A constant in a layout, in memory of ours: what was given to `load` may be gone afterwards. */
+  void *packed(const Storage &constant, const Layout &from, const Layout &to);
   void execute_now(const Description &description, const Layout &from, void *source, const Layout &to, void *target);
 
   std::vector<TVMFFIAny> constants_;
+  double votes_[2] = {0, 0};
   std::vector<std::pair<int32_t, Tensor>> converted_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Instance>> instances_;
@@ -414,17 +474,30 @@ bool lies_like_plain(const Layout &layout) {
 }  // namespace
 
 void *Plan::new_constant(size_t bytes) {
-  size_t size = (bytes + 63) / 64 * 64;
-  void *data = ::aligned_alloc(size < 1 << 16 ? 64 : 4096, size < 1 << 16 ? size : (size + 4095) / 4096 * 4096);
-  if (data == nullptr) fail("no memory for weights: " + std::to_string(bytes) + " bytes");
-  return data;
+  static char *chunk = nullptr, *end = nullptr;
+  bytes = (bytes + 63) / 64 * 64;
+  if (size_t(end - chunk) < bytes) {
+    /* What is left of the last chunk is lost, unless this one is larger than a chunk is. */
+    size_t size = std::max(bytes, CHUNK);
+    char *data = static_cast<char *>(allocate(size, "weights"));
+    if (bytes > CHUNK / 2) return data;
+    chunk = data;
+    end = data + size;
+  }
+  chunk += bytes;
+  return chunk - bytes;
 }
 
-void Plan::keep(Storage &constant, size_t bytes) {
-  void *copy = new_constant(bytes);
-  ::memcpy(copy, constant.data, bytes);
-  constant.data = copy;
-  constant.number = -1;
+void *Plan::packed(const Storage &constant, const Layout &from, const Layout &to) {
+  for (const Packed &known : all_packed())
+    if (known.content == constant.content && same(known.from, from) && same(known.to, to)) return known.data;
+  void *data = new_constant(bytes_of(to));
+  if (same(from, to))
+    ::memcpy(data, constant.data, bytes_of(to));
+  else
+    execute_now(reorder(from, to), from, constant.data, to, data);
+  all_packed().push_back({constant.content, from, to, data});
+  return data;
 }
 
 void Plan::execute_now(const Description &description, const Layout &from, void *source, const Layout &to,
@@ -432,19 +505,19 @@ void Plan::execute_now(const Description &description, const Layout &from, void 
   const OneDnn &lib = onednn();
   Layout scratch_layout = description.layout(dnnl_query_scratchpad_md);
   size_t scratch_bytes = bytes_of(scratch_layout);
-  void *scratch = scratch_bytes ? new_constant(scratch_bytes) : nullptr;
+  std::unique_ptr<void, decltype(&::free)> scratch(scratch_bytes ? allocate(scratch_bytes, "packing") : nullptr,
+                                                   &::free);
   dnnl_primitive_t primitive;
   dnnl_memory_t memories[3];
   check(lib.dnnl_primitive_create(&primitive, description.handle), "reorder of weights");
   check(lib.dnnl_memory_create(&memories[0], from.get(), lib.engine, source), "memory");
   check(lib.dnnl_memory_create(&memories[1], to.get(), lib.engine, target), "memory");
-  check(lib.dnnl_memory_create(&memories[2], scratch_layout.get(), lib.engine, scratch), "memory");
+  check(lib.dnnl_memory_create(&memories[2], scratch_layout.get(), lib.engine, scratch.get()), "memory");
   dnnl_exec_arg_t arguments[] = {
       {DNNL_ARG_FROM, memories[0]}, {DNNL_ARG_TO, memories[1]}, {DNNL_ARG_SCRATCHPAD, memories[2]}};
   check(lib.dnnl_primitive_execute(primitive, lib.stream, 3, arguments), "reorder of weights");
   check(lib.dnnl_stream_wait(lib.stream), "reorder of weights");
   for (dnnl_memory_t memory : memories) lib.dnnl_memory_destroy(memory);
-  ::free(scratch);
 }
 
 Tensor Plan::convert(Tensor tensor, const Layout &layout, const char *name) {
@@ -457,10 +530,9 @@ Tensor Plan::convert(Tensor tensor, const Layout &layout, const char *name) {
   Tensor result;
   if (storages[value.storage].kind == Storage::CONSTANT) {
     int32_t storage = add_storage(Storage::CONSTANT, -1);
-    storages[storage].data = new_constant(bytes_of(layout));
-    execute_now(reorder(value.layout, layout), value.layout, storages[value.storage].data, layout,
-                storages[storage].data);
     result = add(layout, storage);
+    storages[storage].content = storages[value.storage].content;
+    if (purpose == RUN) storages[storage].data = packed(storages[value.storage], value.layout, layout);
   } else {
     result = add_result(layout);
     if (storages[value.storage].kind == Storage::INPUT) name = "reorder of an input";
@@ -472,6 +544,7 @@ Tensor Plan::convert(Tensor tensor, const Layout &layout, const char *name) {
 
 void Plan::act(const std::string &name, const Description &description,
                std::vector<std::pair<int, Tensor>> arguments) {
+  if (purpose == SURVEY) return;
   Action action;
   action.name = name;
   action.implementation = description.implementation();
@@ -482,7 +555,10 @@ void Plan::act(const std::string &name, const Description &description,
   for (const auto &[index, tensor] : arguments) {
     const Value &value = values[tensor.number];
     Storage &storage = storages[value.storage];
-    if (storage.kind == Storage::CONSTANT && storage.number >= 0) keep(storage, bytes_of(value.layout));
+    if (storage.kind == Storage::CONSTANT && storage.number >= 0) {
+      storage.data = packed(storage, value.layout, value.layout);
+      storage.number = -1;
+    }
     if (storage.first < 0) storage.first = now;
     storage.last = now;
     action.arguments.push_back({index, value.layout, value.storage});
@@ -595,6 +671,12 @@ class Fusing {
     return false;
   }
 
+  /* Has sums written over tensors of a layout. */
+  void prefer(const Layout &layout) {
+    for (PostOp &post_op : post_ops_)
+      if (post_op.kind == PostOp::SUM) post_op.other = plan_.convert(post_op.other, layout);
+  }
+
   const Description &description() const { return description_; }
 
   Tensor finish(std::vector<std::pair<int, Tensor>> arguments) {
@@ -662,7 +744,7 @@ class Fusing {
   Plan &plan_;
   std::string name_;
   Dims result_;
-  const PostOps &post_ops_;
+  PostOps post_ops_;
   Description description_;
   size_t fused_ = 0;
 };
@@ -680,8 +762,9 @@ Tensor Network::input(int32_t number, Dims dims) {
   return plan_.add(plain(dims), plan_.add_storage(Storage::INPUT, number));
 }
 
-Tensor Network::constant(int32_t number, Dims dims) {
+Tensor Network::constant(int32_t number, uint64_t content, Dims dims) {
   int32_t storage = plan_.add_storage(Storage::CONSTANT, number);
+  plan_.storages[storage].content = content;
   plan_.storages[storage].data = plan_.constant_data(number);
   return plan_.add(plain(dims), storage);
 }
@@ -721,11 +804,23 @@ Tensor Network::convolution(Tensor source, Tensor weights, Tensor bias, int64_t 
           window.after.data(), attributes);
     };
   };
-  /* As it lies, where that is fast: oneDNN says "gemm" of those that first make a matrix of the source. */
-  bool settled = !plan_[source].is_view && !plan_.is_plain(source);
-  auto as_it_lies = with_source(plan_[source].layout), free = with_source(any(dims_of(plan_[source].layout)));
-  bool chosen = settled && fusing.choose(as_it_lies, false) &&
-                fusing.description().implementation().compare(0, 4, "gemm") != 0;
+  /* oneDNN says "gemm" of those that first make a matrix of the source. */
+  auto is_fast = [&] { return fusing.description().implementation().compare(0, 4, "gemm") != 0; };
+  Dims source_dims = dims_of(plan_[source].layout);
+  auto as_it_lies = with_source(plan_[source].layout), free = with_source(any(source_dims));
+  bool chosen = false;
+  if (plan_.purpose == Plan::SURVEY) {
+    chosen = fusing.choose(free, true);
+    double taps = double(product(weight_dims)) / weight_dims[groups > 1 ? 1 : 0] / (groups > 1 ? groups : 1);
+    if (chosen) plan_.vote(fusing.description().layout(dnnl_query_src_md), taps * product(result));
+  }
+  if (!chosen && plan_.channels_last) {
+    fusing.prefer(channels_last(result));
+    auto like_the_others = with_source(channels_last(source_dims));
+    chosen = fusing.choose(like_the_others, false, channels_last(result)) && is_fast();
+  }
+  if (!chosen && !plan_[source].is_view && !plan_.is_plain(source))
+    chosen = fusing.choose(as_it_lies, false) && is_fast();
   if (!chosen && !fusing.choose(free, false) && !fusing.choose(free, true)) fail("no convolution like this");
   std::vector<std::pair<int, Tensor>> arguments = {
       {DNNL_ARG_SRC, plan_.convert(source, fusing.description().layout(dnnl_query_src_md))},
@@ -994,7 +1089,10 @@ int Subgraph::load(const TVMFFIAny *constants, int32_t count) {
     onednn();
     for (Plan *plan : *plans_)
       if (plan->threads == threads) return;
-    auto plan = std::make_unique<Plan>(threads, constants, count);
+    Plan survey(Plan::SURVEY, threads, false, constants, count);
+    Network surveyed(survey);
+    build_(surveyed);
+    auto plan = std::make_unique<Plan>(Plan::RUN, threads, survey.prefers_channels_last(), constants, count);
     Network network(*plan);
     build_(network);
     plan->finish();

@@ -53,9 +53,10 @@ class Network {
  public:
   explicit Network(Plan &plan) : plan_(plan) {}
 
-  /* The subgraph's input of that number, and an array that it is given when it is loaded. */
+  /* The subgraph's input of that number, and an array that it is given when it is loaded; `content` is the same
+     for arrays of the same bytes. */
   Tensor input(int32_t number, Dims dims);
-  Tensor constant(int32_t number, Dims dims);
+  Tensor constant(int32_t number, uint64_t content, Dims dims);
 
   /* Weights are constants [groups *] outputs x inputs x kernel; for `deconvolution` inputs x outputs. */
   Tensor convolution(Tensor source, Tensor weights, Tensor bias, int64_t groups, const Window &window,
