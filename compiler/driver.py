@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from paddle_tvm.compiler.output_places import check_output
 from paddle_tvm.compiler.passes.lift_weights import lift_weights
 from paddle_tvm.compiler.passes.merge_forms import merge_forms
 from paddle_tvm.compiler.profiling.describe import describe_kernels
+from paddle_tvm.compiler.profiling.kernel_table import OffloadedShare
 from paddle_tvm.compiler.profiling.peak import available_threads
 from paddle_tvm.compiler.tuning.choices import ForeignForms, TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.log import Skipped
@@ -54,7 +55,8 @@ class CompiledVariant:
 
     ``verification`` is None where none was asked for, or where this machine's CPU lacks the features that
     ``missing`` names. ``choices`` has the forms of kernels that may have several, by the kernel's name, and
-    what logs say above kernels; ``graph_choices`` has all that could be chosen there.
+    what logs say above kernels; ``graph_choices`` has all that could be chosen there. ``offloaded`` says for
+    each form what an accelerator computes of it; it is empty where there is none.
     """
 
     mcpu: str
@@ -63,6 +65,7 @@ class CompiledVariant:
     verification: VerificationResult | None
     choices: Mapping[str, Choice]
     graph_choices: Mapping[GraphWorkload, Choice]
+    offloaded: Mapping[str, OffloadedShare] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -166,8 +169,9 @@ def compile_model(
                         spec, executable, lifted.weights, lifted.used, choices.threads, table, made, external
                     )
                 )
+            shares = {} if accelerator is None else {name: table.offloaded(name) for name in table.forms}
             variants.append(
-                CompiledVariant(target.mcpu, table.kernels, missing[target.mcpu], None, made, graph)
+                CompiledVariant(target.mcpu, table.kernels, missing[target.mcpu], None, made, graph, shares)
             )
         with stage("sum up the files"):
             staged.complete()

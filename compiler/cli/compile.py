@@ -25,6 +25,7 @@ from paddle_tvm.targets.cpu_names import check_cpu_names
 
 if TYPE_CHECKING:
     from paddle_tvm.compiler.driver import CompiledVariant, CompileResult
+    from paddle_tvm.compiler.profiling.kernel_table import OffloadedShare
 
 
 @click.command("compile")
@@ -142,6 +143,8 @@ def compile(
         soft_wrap=True,
     )
     for variant in result.variants:
+        for form, share in variant.offloaded.items():
+            console.print(f"{form} for {variant.mcpu}: {_describe_offloaded(target, share)}", soft_wrap=True)
         if any(choice.origin != "default" for choice in variant.choices.values()):
             console.print(
                 f"forms of kernels for {variant.mcpu}: {describe_origins(variant.choices)}", soft_wrap=True
@@ -156,6 +159,20 @@ def compile(
                 print_verification(variant.verification, console)
             else:
                 console.print(f"{variant.mcpu}: {_not_verified(variant)}", soft_wrap=True)
+
+
+def _describe_offloaded(accelerator: str, share: OffloadedShare) -> str:
+    left = sum(share.left.values())
+    taken = "nothing"
+    if share.subgraphs:
+        taken = (
+            f"{share.operators} operators in {share.subgraphs} subgraph{'s' if share.subgraphs > 1 else ''}"
+        )
+    text = f"{accelerator} computes {taken}"
+    if left:
+        reason = next(iter(share.left))
+        text += f"; {left} stay on the CPU, {share.left[reason]} of them because: {reason}"
+    return text
 
 
 def _not_verified(variant: CompiledVariant) -> str:
@@ -174,6 +191,14 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
                 "mcpu": variant.mcpu,
                 "kernels": variant.kernels,
                 "forms": count_origins(variant.choices.values()),
+                "offloaded": {
+                    form: {
+                        "subgraphs": share.subgraphs,
+                        "operators": share.operators,
+                        "left": dict(share.left),
+                    }
+                    for form, share in variant.offloaded.items()
+                },
                 "verification": variant.verification and verification_as_json(variant.verification),
                 "not_verified": _not_verified(variant) if verify and variant.missing else None,
             }

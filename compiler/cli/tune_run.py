@@ -27,6 +27,7 @@ from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.tune import TuneOptions, TuneResult
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.registry import CPU
 from paddle_tvm.targets.workload import known_operators
 from paddle_tvm.targets.x86 import x86_targets
 
@@ -110,12 +111,24 @@ def _print(result: TuneResult, model: Path, options: TuneOptions, console: Conso
     )
     if better:
         console.print(_table(better, options.threads, console.width))
+    if not result.tasks:
+        console.print(
+            "no kernel was searched: none that has several forms takes "
+            f"{show_share(options.min_share)} of a run or more"
+            + (f" and is of --ops {','.join(options.ops)}" if options.ops else ""),
+            soft_wrap=True,
+        )
+    above = [trial for trial in result.graph if trial.won]
     share = sum(task.share for task in result.tasks)
     failed = sum(result.failures.values())
     kinds = ", ".join(f"{count} {status}" for status, count in result.failures.items() if count)
+    became = (
+        f"{len(better)} of {len(result.tasks)} tasks, together {show_share(share)} of a run, became faster"
+    )
     console.print(
-        f"{len(better)} of {len(result.tasks)} tasks, together {show_share(share)} of a run, became "
-        f"faster; {show_trials(result.trials, failed)}{f' ({kinds})' if kinds else ''}, in "
+        f"{became}; "
+        * bool(result.tasks)
+        + f"{show_trials(result.trials, failed)}{f' ({kinds})' if kinds else ''}, in "
         f"{show_time(result.elapsed)}",
         soft_wrap=True,
     )
@@ -127,7 +140,15 @@ def _print(result: TuneResult, model: Path, options: TuneOptions, console: Conso
             soft_wrap=True,
         )
     console.print(Text(f"log: {result.log}"), soft_wrap=True)
-    if not better:
+    if not better and not above:
+        return
+    gains = [result.default_seconds[count] / tuned for count, tuned in result.tuned_seconds.items()]
+    if gains and max(gains) <= 1:
+        console.print(
+            "the model did not become faster with it: compile without this log, or tune again when the "
+            "machine is idle",
+            soft_wrap=True,
+        )
         return
     console.print(Text(f"next: {_compile_command(model, result.log, options.compile)}"), soft_wrap=True)
 
@@ -135,6 +156,8 @@ def _print(result: TuneResult, model: Path, options: TuneOptions, console: Conso
 def _compile_command(model: Path, log: Path, options: CompileOptions) -> str:
     """The command that compiles as the model was tuned: for other shapes, or another CPU, forms differ."""
     words = ["paddle-tvm", "compile", str(model), "-o", "OUTPUT.pdtvm"]
+    if options.target != CPU:
+        words += ["--target", options.target]
     for mcpu in options.mcpus():
         words += ["--mcpu", mcpu]
     if options.frontend != "paddle":

@@ -76,8 +76,8 @@ def check_tuning_logs(logs: Sequence[Path], as_json: bool) -> None:
     unusable = sum(len(report.stale) + len(report.bad) for report in reports)
     if unusable:
         raise ArtifactError(
-            f"{_count(unusable, 'line')} cannot be applied, which `compile` skips; tune the model again to "
-            "have records that this version can apply"
+            f"{_count(unusable, 'line')} cannot be applied, which `compile` skips: `paddle-tvm tune --merge "
+            "LOG -o NEW` writes a log without them, and tuning the model again measures what they stood for"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -126,6 +127,23 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class OffloadedShare:
+    """What an accelerator computes of a form.
+
+    Attributes
+    ----------
+    subgraphs, operators
+        How many it computes.
+    left
+        How many operators stay on the CPU for each reason, most first.
+    """
+
+    subgraphs: int
+    operators: int
+    left: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class KernelTable:
     """All forms of a model for one target, and the schedules of the kernels that they call.
 
@@ -151,6 +169,14 @@ class KernelTable:
             for name, schedule in sorted(self.schedules.items())
             if schedule.choice is not None
         }
+
+    def offloaded(self, form: str) -> OffloadedShare:
+        """How much of a form an accelerator computes."""
+        calls = [call for call in self.forms[form].calls if self.schedules[call.kernel].external is not None]
+        reasons = Counter(self.left.get(form, {}).values())
+        return OffloadedShare(
+            len(calls), sum(len(call.operators) for call in calls), dict(reasons.most_common())
+        )
 
     def encode(self) -> bytes:
         """As the artifact holds it."""
