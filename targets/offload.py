@@ -17,6 +17,10 @@ from tvm.relax.dpl import DFPattern
 
 from paddle_tvm.targets.workload import Config, GraphWorkload
 
+RESAMPLING = "paddle_tvm.resampling"
+"""Attribute of TIR functions that resize images: ``nearest`` or ``linear``, pixels being where their middles
+are."""
+
 
 @dataclass(frozen=True)
 class Offloading(GraphWorkload):
@@ -65,7 +69,8 @@ class Pattern:
         Patterns inside of it that ``refuse`` wants to look at, by name.
     refuse
         Why a match stays behind, for people: the rest of a sentence that begins with the operator's name.
-        None: it is taken. It is given what ``parts`` matched, and the root as ``root``.
+        None: it is taken. It is given what ``parts`` matched, and the root as ``root``; where that is a call
+        of a TIR function (``relax.call_tir``), the function as ``function``.
     """
 
     name: str

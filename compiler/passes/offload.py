@@ -28,6 +28,7 @@ CALL_EXTERNAL = "relax.call_dps_packed"
 """The operator that calls of subgraphs become; its first argument names the code."""
 
 _MAIN = "main"
+_CALL_TIR = ir.Op.get("relax.call_tir")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def offload(module: tvm.IRModule, accelerator: Accelerator, choices: Choices) ->
     Requires: operators are not lowered yet, weights are constants. Ensures: every operator is in a subgraph,
     or has a reason.
     """
-    offloading = _Offloading(accelerator, choices, module_fingerprint(module))
+    offloading = _Offloading(module, accelerator, choices)
     rewritten = dict(module.functions.items())
     reasons = {}
     for variable in sorted(rewritten, key=lambda variable: variable.name_hint):
@@ -61,11 +62,12 @@ def offload(module: tvm.IRModule, accelerator: Accelerator, choices: Choices) ->
 class _Offloading:
     """Takes subgraphs out of one function after the other."""
 
-    def __init__(self, accelerator: Accelerator, choices: Choices, graph: str) -> None:
+    def __init__(self, module: tvm.IRModule, accelerator: Accelerator, choices: Choices) -> None:
         self.code: dict[str, Generated] = {}
         self._accelerator = accelerator
         self._choices = choices
-        self._graph = graph
+        self._module = module
+        self._graph = module_fingerprint(module)
 
     def rewrite(self, function: relax.Function) -> tuple[relax.Function, dict[str, str]]:
         """The function with calls of external code for what the accelerator takes; reasons for the rest."""
@@ -75,7 +77,7 @@ class _Offloading:
         declined: dict[str, str] = {}
         while True:
             refused = dict(declined)
-            merged, computed = self._merge(module, refused)
+            merged, computed = self._merge(module, declined, refused)
             subgraphs = _subgraphs(merged)
             news: dict[str, str] = {}
             for variable, value in subgraphs.items():
@@ -111,17 +113,19 @@ class _Offloading:
             return None
         return "the model was measured to be faster with our own kernels in its place"
 
-    def _merge(self, module: tvm.IRModule, refused: dict[str, str]) -> tuple[tvm.IRModule, Groups]:
+    def _merge(
+        self, module: tvm.IRModule, declined: Mapping[str, str], refused: dict[str, str]
+    ) -> tuple[tvm.IRModule, Groups]:
         """The module with subgraphs as functions, and the values that each of these computes.
 
-        What ``refused`` names stays; it is told of what else does.
+        What ``declined`` names stays; ``refused`` is told of what else does.
         """
         entries = [
             (
                 f"{self._accelerator.name}.{pattern.name}",
                 pattern.pattern,
                 dict(pattern.parts),
-                partial(_accepts, pattern, refused),
+                partial(_accepts, self._module, pattern, declined, refused),
             )
             for pattern in self._accelerator.patterns()
         ]
@@ -171,11 +175,21 @@ class _Offloading:
         return reasons
 
 
-def _accepts(pattern: Pattern, refused: dict[str, str], context: Any) -> bool:
+def _accepts(
+    module: tvm.IRModule,
+    pattern: Pattern,
+    declined: Mapping[str, str],
+    refused: dict[str, str],
+    context: Any,
+) -> bool:
     names = [variable.name for variable in context.matched_bindings]
-    reason = next((refused[name] for name in names if name in refused), None)
-    if reason is None:
-        reason = pattern.refuse({**dict(context.annotated_expr.items()), "root": context.matched_expr})
+    if any(name in declined for name in names):
+        return False
+    root = context.matched_expr
+    parts = {**dict(context.annotated_expr.items()), "root": root}
+    if isinstance(root, relax.Call) and root.op == _CALL_TIR:
+        parts["function"] = module[root.args[0]]
+    reason = pattern.refuse(parts)
     if reason is not None:
         for name in names:
             # The pattern that comes first knows best.

@@ -134,6 +134,11 @@ class _Writer:
         arguments += [_dims(node.settings["kernel"]), _window(node), _dims(node.shape)]
         return f"pool({', '.join(arguments)}, {self._post_ops(node.post_ops, node.shape)})"
 
+    def _resample(self, node: Node) -> str:
+        arguments = [f"dnnl_resampling_{node.settings['algorithm']}", self._tensor(node.inputs[0])]
+        arguments += [_dims(node.shape), self._post_ops(node.post_ops, node.shape)]
+        return f"resample({', '.join(arguments)})"
+
     def _softmax(self, node: Node) -> str:
         return f"softmax({self._tensor(node.inputs[0])}, {node.settings['axis']})"
 

@@ -81,7 +81,7 @@ class Node:
 
 
 _VIEWS = {"reshape", "transpose", "slice"}
-_TAKES_POST_OPS = {"convolution", "deconvolution", "matmul", "pool", "apply"}
+_TAKES_POST_OPS = {"convolution", "deconvolution", "matmul", "pool", "resample", "apply"}
 
 
 def nodes_of(subgraph: Subgraph) -> list[Node]:
@@ -324,6 +324,13 @@ def _pool(step: Step) -> Node:
     return Node("pool", (source,), shape, step.result, settings)
 
 
+def _resample(step: Step) -> Node:
+    call = _only_call(step, "relax.call_tir")
+    settings = {"algorithm": step.pattern.removeprefix("resample_")}
+    source = _operand(step, call.args[1].fields[0])
+    return Node("resample", (source,), known_shape(call), step.result, settings)
+
+
 def _softmax(step: Step) -> Node:
     call = _only_call(step, "relax.nn.softmax")
     shape = known_shape(call)
@@ -438,6 +445,7 @@ _MAKERS: Mapping[str, Callable[[Step], Node]] = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d", "conv2d_transpose"), _convolution),
     "matmul": _matmul,
     **dict.fromkeys(("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"), _pool),
+    **dict.fromkeys(("resample_nearest", "resample_linear"), _resample),
     "softmax": _softmax,
     "layer_norm": _layer_norm,
     **dict.fromkeys(ACTIVATIONS, _activation),

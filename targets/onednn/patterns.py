@@ -7,9 +7,9 @@ from math import prod
 from typing import Any
 
 from tvm import ir, relax, tirx
-from tvm.relax.dpl import DFPattern, is_op, is_tuple, wildcard
+from tvm.relax.dpl import CallPattern, DFPattern, GlobalVarPattern, is_op, is_tuple, wildcard
 
-from paddle_tvm.targets.offload import Pattern
+from paddle_tvm.targets.offload import RESAMPLING, Pattern
 
 Refuse = Callable[[relax.Call], "str | None"]
 
@@ -37,6 +37,8 @@ ARITHMETIC = {
     "maximum": "relax.maximum",
     "minimum": "relax.minimum",
 }
+
+_NO_RESAMPLING = "oneDNN's resampling counts pixels in another way"
 
 _MOST_DIMENSIONS = 6
 _MOST_CONCATENATED = 16
@@ -235,6 +237,18 @@ def _leaky_relu() -> Pattern:
     return Pattern("leaky_relu", is_op("relax.maximum")(x, scaled), {"slope": slope}, refuse)
 
 
+def _resample(method: str) -> Pattern:
+    # The operator, the function, its operands.
+    root = CallPattern(is_op("relax.call_tir"), [GlobalVarPattern(), is_tuple([wildcard()])])
+
+    def refuse(parts: Mapping[str, relax.Expr]) -> str | None:
+        if dict(parts["function"].attrs).get(RESAMPLING) != method:
+            return _NO_RESAMPLING
+        return _refuse_tensor(parts["root"]) or _refuse_tensor(parts["root"].args[1].fields[0])
+
+    return Pattern(f"resample_{method}", root, refuse=refuse)
+
+
 def _concat(count: int) -> Pattern:
     root: DFPattern = is_op("relax.concat")(is_tuple([wildcard() for _ in range(count)]))
     return Pattern("concat", root, refuse=_checked(None))
@@ -278,6 +292,8 @@ PATTERNS = (
     _pattern("layer_norm", "relax.nn.layer_norm", 3, _refuse_layer_norm),
     *(_pattern(name, operator, 1) for name, operator in ACTIVATIONS.items()),
     *(_pattern(name, operator, 2, _refuse_arithmetic) for name, operator in ARITHMETIC.items()),
+    _resample("nearest"),
+    _resample("linear"),
     *(_concat(count) for count in range(2, _MOST_CONCATENATED + 1)),
     _pattern("reshape", "relax.reshape", 2),
     _pattern("permute_dims", "relax.permute_dims", 1),
@@ -290,6 +306,4 @@ PATTERNS = (
 
 def reason_of(operator: str) -> str | None:
     """Why an operator has no pattern, where that is not plain."""
-    if operator in {"nearest_interp", "bilinear_interp", "bicubic_interp", "resize2d"}:
-        return "oneDNN's resampling counts pixels in another way"
-    return None
+    return _NO_RESAMPLING if operator.endswith("_interp") or operator == "resize2d" else None

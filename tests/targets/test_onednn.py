@@ -160,6 +160,26 @@ def test_pooling_beside_convolutions(compiled: Compile) -> None:
     assert model.primitives().count("pooling") == 7
 
 
+def test_resampling(compiled: Compile) -> None:
+    def function(m: Any, x: paddle.Tensor) -> Any:
+        x = m.convolution(x)
+        return (
+            F.relu(F.interpolate(x, scale_factor=2, mode="nearest") + 0.1),
+            F.interpolate(x, size=[12, 20], mode="nearest"),
+            F.interpolate(x, size=[15, 7], mode="bilinear"),
+            F.interpolate(x, scale_factor=2, mode="bilinear"),
+            # Their arithmetic is not oneDNN's.
+            F.interpolate(x, size=[9, 11], mode="nearest"),
+            F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True),
+        )
+
+    model = compiled({"convolution": nn.Conv2D(3, 20, 3, padding=1)}, [(2, 3, 6, 5)], function)
+    model.check()
+    (left,) = model.table().left.values()
+    assert list(left.values()) == ["oneDNN's resampling counts pixels in another way"] * 2
+    assert sum("resampling" in name for name in model.primitives()) == 4
+
+
 def test_products(compiled: Compile) -> None:
     layers = {
         "dense": nn.Linear(24, 40),
@@ -223,6 +243,17 @@ def test_sums_keep_what_is_read_again(compiled: Compile) -> None:
     model = compiled(layers, [(1, 16, 5, 4)], function)
     for _ in range(2):
         model.check()
+
+
+def test_parts_of_tensors_are_results(compiled: Compile) -> None:
+    """The first of a batch lies as a tensor of its own would."""
+
+    def function(m: Any, x: paddle.Tensor) -> Any:
+        x = m.dense(x)
+        return x[:2], x[:1].reshape([1, 4, 6]), x[3:], m.dense(x)[:3].transpose([1, 0]), x
+
+    model = compiled({"dense": nn.Linear(24, 24)}, [(5, 24)], function)
+    model.check()
 
 
 def test_arithmetic_by_itself(compiled: Compile) -> None:

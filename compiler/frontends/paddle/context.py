@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -235,10 +235,16 @@ class OpContext:
         return emit_simplified(self.builder, expr)
 
     def emit_te(
-        self, compute: Callable[..., te.Tensor | list[te.Tensor]], *args: Any, name: str
+        self,
+        compute: Callable[..., te.Tensor | list[te.Tensor]],
+        *args: Any,
+        name: str,
+        attributes: Mapping[str, str] | None = None,
     ) -> relax.Var:
         """Bind a call of a tensor expression; ``name`` is what the kernel is called in reports."""
-        return self.builder.emit_te(compute, *args, primfunc_name_hint=name)
+        return self.builder.emit_te(
+            compute, *args, primfunc_name_hint=name, primfunc_attrs=dict(attributes or {})
+        )
 
     # Shapes -------------------------------------------------------------------------------------------
 

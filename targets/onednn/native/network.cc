@@ -427,6 +427,7 @@ class Plan {
 
  private:
   struct Instance {
+    dnnl_stream_t stream;
     char *arena = nullptr;
     struct Memory {
       dnnl_memory_t handle;
@@ -598,6 +599,7 @@ Plan::Instance &Plan::instance(size_t number) {
   if (instances_[number] == nullptr) {
     const OneDnn &lib = onednn();
     auto made = std::make_unique<Instance>();
+    check(lib.dnnl_stream_create(&made->stream, lib.engine, dnnl_stream_default_flags), "stream");
     for (const Action &action : actions) {
       std::vector<dnnl_exec_arg_t> arguments;
       for (const Argument &argument : action.arguments) {
@@ -632,7 +634,7 @@ void Plan::run(const TVMFFIAny *arguments) {
   }
   used.arena = lease.data;
   for (size_t i = 0; i < actions.size(); ++i)
-    check(lib.dnnl_primitive_execute(actions[i].primitive, lib.stream, used.arguments[i].size(),
+    check(lib.dnnl_primitive_execute(actions[i].primitive, used.stream, used.arguments[i].size(),
                                      used.arguments[i].data()),
           actions[i].name.c_str());
 }
@@ -772,8 +774,8 @@ Tensor Network::constant(int32_t number, uint64_t content, Dims dims) {
 void Network::output(int32_t number, Tensor source) {
   Tensor result = plan_.to_plain(source, "reorder of a result");
   Storage &storage = plan_.storages[plan_[result].storage];
-  if (storage.kind != Storage::INTERMEDIATE) {
-    /* An input, or another output: oneDNN copies it. */
+  if (storage.kind != Storage::INTERMEDIATE || storage.bytes != bytes_of(plan_[result].layout)) {
+    /* An input, another output, or a part of something: oneDNN copies it. */
     int32_t target = plan_.add_storage(Storage::OUTPUT, number);
     Layout layout = plan_[result].layout;
     plan_.act("copy", reorder(layout, layout), {{DNNL_ARG_FROM, result}, {DNNL_ARG_TO, plan_.add(layout, target)}});

@@ -13,6 +13,7 @@ from tvm import te, tirx
 from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext
 from paddle_tvm.compiler.frontends.paddle.ops.spatial import is_channel_last, opaque_factor
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
+from paddle_tvm.targets.offload import RESAMPLING
 
 
 @register("nearest_interp", "linear_interp", "bilinear_interp", "trilinear_interp", "bicubic_interp")
@@ -66,7 +67,29 @@ def _interpolate(ctx: OpContext) -> Converted:
 
         return te.compute(tuple(shape), element, name=f"{method}_interp")
 
-    return ctx.emit_te(compute, ctx.input(0), output, name=f"{method}_interp")
+    attributes = {}
+    if first == 2 and not aligned and (method == "nearest" or half_pixel):
+        kind = _resampling(method, sizes, output, scales)
+        attributes = {} if kind is None else {RESAMPLING: kind}
+    return ctx.emit_te(compute, ctx.input(0), output, name=f"{method}_interp", attributes=attributes)
+
+
+def _resampling(
+    method: str, sizes: Sequence[Dim], output: Sequence[Dim], scales: Sequence[float | None]
+) -> str | None:
+    """What libraries call this, where its arithmetic is theirs; None where it is not.
+
+    With pixels' middles as their places, and samples as far apart as the sizes say; the nearest element is
+    the same for Paddle, which rounds the pixel's edge, where each is copied a whole number of times.
+    """
+    for size, out, scale in zip(sizes, output, scales, strict=True):
+        if not isinstance(size, int) or not isinstance(out, int) or out <= 1:
+            return None
+        if scale and np.float32(1 / scale) != np.float32(size) / np.float32(out):
+            return None
+        if method == "nearest" and out % size:
+            return None
+    return {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "trilinear": "linear"}.get(method)
 
 
 def _output_sizes(ctx: OpContext, sizes: Sequence[Dim]) -> tuple[list[Dim], list[float | None]]:
