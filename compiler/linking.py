@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,40 +143,54 @@ def _numbered(source: str) -> str:
 def _external_options(external: External, workspace: Path, compiler: str) -> list[str]:
     """Compile external code, each source by itself; returns what links it."""
     runtime = external.runtime
-    objects = []
-    for source in runtime.sources:
-        made = workspace / f"{source.name}.o"
-        done = _compile(external, source, made, workspace, compiler)
-        if done.returncode:
+    shared = {source: workspace / f"{source.name}.o" for source in runtime.sources}
+    own = {workspace / symbol: workspace / f"{symbol}.o" for symbol in external.code}
+    for symbol, generated in external.code.items():
+        (workspace / symbol).write_text(generated.source)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        compiled = pool.map(
+            lambda item: _compile(external, item[0], item[1], workspace, compiler), {**shared, **own}.items()
+        )
+        done = dict(zip([*shared, *own], compiled, strict=True))
+    for source in shared:
+        if done[source].returncode:
             raise UsageError(
                 f"{source}, which accelerator '{external.accelerator}' needs, does not compile:\n"
-                + done.stderr
+                + done[source].stderr
             )
-        objects.append(str(made))
     for symbol, generated in external.code.items():
-        file, made = workspace / symbol, workspace / f"{symbol}.o"
-        file.write_text(generated.source)
-        done = _compile(external, file, made, workspace, compiler)
-        if done.returncode:
-            raise UnsupportedModelError(
-                f"the code that accelerator '{external.accelerator}' makes of {symbol} does not compile:\n"
-                f"{done.stderr.replace(f'{workspace}/', '')}\n{_numbered(generated.source)}"
-            )
-        defined = subprocess.run(["nm", "--defined-only", "-g", str(made)], capture_output=True, text=True)
-        functions = [f"__tvm_ffi_{symbol}"]
-        if generated.constants is not None:
-            functions.append(f"__tvm_ffi_{symbol}_load")
-        for function in functions:
-            if f" T {function}\n" not in defined.stdout:
-                raise UnsupportedModelError(
-                    f"the code that accelerator '{external.accelerator}' makes of {symbol} does not define "
-                    f"{function} with C linkage:\n{_numbered(generated.source)}"
-                )
-        objects.append(str(made))
+        _check_compiled(external.accelerator, symbol, generated, done[workspace / symbol], workspace)
     # RPATH and not RUNPATH: it holds for what brought libraries need themselves, too.
     options = ["-Wl,--disable-new-dtags", "-Wl,-rpath,$ORIGIN/lib"]
     standard = ["-lstdc++", "-ldl"] if runtime.language == "c++" else []
+    objects = map(str, [*shared.values(), *own.values()])
     return [*options, *objects, *map(str, runtime.libraries), *standard]
+
+
+def _check_compiled(
+    accelerator: str,
+    symbol: str,
+    generated: Generated,
+    done: subprocess.CompletedProcess[str],
+    workspace: Path,
+) -> None:
+    """Refuse generated code that does not compile, or does not define what is called."""
+    if done.returncode:
+        raise UnsupportedModelError(
+            f"the code that accelerator '{accelerator}' makes of {symbol} does not compile:\n"
+            f"{done.stderr.replace(f'{workspace}/', '')}\n{_numbered(generated.source)}"
+        )
+    made = workspace / f"{symbol}.o"
+    defined = subprocess.run(["nm", "--defined-only", "-g", str(made)], capture_output=True, text=True)
+    functions = [f"__tvm_ffi_{symbol}"]
+    if generated.constants is not None:
+        functions.append(f"__tvm_ffi_{symbol}_load")
+    for function in functions:
+        if f" T {function}\n" not in defined.stdout:
+            raise UnsupportedModelError(
+                f"the code that accelerator '{accelerator}' makes of {symbol} does not define "
+                f"{function} with C linkage:\n{_numbered(generated.source)}"
+            )
 
 
 def _compile(

@@ -24,7 +24,7 @@ class OneDnn:
         return RuntimeHalf(
             language="c++",
             options=["-O2", "-std=c++17", "-fvisibility=hidden", *includes],
-            sources=[NATIVE / "network.cc"],
+            sources=[NATIVE / "network.cc", NATIVE / "plan.cc"],
             bring=partial(bring, files),
         )
 
