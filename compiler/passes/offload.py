@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import tvm
-from tvm import ir, relax
+from tvm import ir, relax, tirx
 
 from paddle_tvm.compiler.profiling.fusion_trace import Groups, bindings_of, trace_fusion
 from paddle_tvm.compiler.source_names import parse_source_name
@@ -28,6 +28,7 @@ CALL_EXTERNAL = "relax.call_dps_packed"
 """The operator that calls of subgraphs become; its first argument names the code."""
 
 _MAIN = "main"
+_BESIDE_SIZES = "the graph has calls that are given sizes, beside which TVM cannot merge what is taken"
 _CALL_TIR = ir.Op.get("relax.call_tir")
 
 
@@ -35,13 +36,15 @@ _CALL_TIR = ir.Op.get("relax.call_tir")
 class Offloaded:
     """A module whose subgraphs for an accelerator are calls of external functions.
 
-    ``code`` has their code by symbol; ``reasons`` says for each function why operators stayed behind, by
+    ``code`` has their code by symbol. ``computed`` has for each function the values that each subgraph
+    computes, by the name of its call. ``reasons`` says for each function why operators stayed behind, by
     ``name #number`` of the operator.
     """
 
     module: tvm.IRModule
     code: Mapping[str, Generated]
     reasons: Mapping[str, Mapping[str, str]]
+    computed: Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
 def offload(module: tvm.IRModule, accelerator: Accelerator, choices: Choices) -> Offloaded:
@@ -52,11 +55,12 @@ def offload(module: tvm.IRModule, accelerator: Accelerator, choices: Choices) ->
     """
     offloading = _Offloading(module, accelerator, choices)
     rewritten = dict(module.functions.items())
-    reasons = {}
+    reasons, computed = {}, {}
     for variable in sorted(rewritten, key=lambda variable: variable.name_hint):
         if isinstance(rewritten[variable], relax.Function):
-            rewritten[variable], reasons[variable.name_hint] = offloading.rewrite(rewritten[variable])
-    return Offloaded(tvm.IRModule(rewritten, attrs=module.attrs), offloading.code, reasons)
+            name = variable.name_hint
+            rewritten[variable], reasons[name], computed[name] = offloading.rewrite(rewritten[variable])
+    return Offloaded(tvm.IRModule(rewritten, attrs=module.attrs), offloading.code, reasons, computed)
 
 
 class _Offloading:
@@ -69,17 +73,29 @@ class _Offloading:
         self._module = module
         self._graph = module_fingerprint(module)
 
-    def rewrite(self, function: relax.Function) -> tuple[relax.Function, dict[str, str]]:
-        """The function with calls of external code for what the accelerator takes; reasons for the rest."""
+    def rewrite(
+        self, function: relax.Function
+    ) -> tuple[relax.Function, dict[str, str], dict[str, tuple[str, ...]]]:
+        """The function with calls of external code for what the accelerator takes; reasons for the rest.
+
+        And the names of the values that each call computes.
+        """
         # TVM 0.27 merges matches in a function of this name alone.
         module = tvm.IRModule({_MAIN: function.with_attr("global_symbol", _MAIN)})
         # Why values stayed behind, by their names: those of whole subgraphs, and those of a match.
         declined: dict[str, str] = {}
         while True:
             refused = dict(declined)
-            merged, computed = self._merge(module, declined, refused)
-            subgraphs = _subgraphs(merged)
+            tagged = self._tag(module, declined, refused)
             news: dict[str, str] = {}
+            if len(tagged.functions) > 1 and _takes_sizes(function):
+                matched = trace_fusion(module, tagged)[_MAIN]
+                calls = _subgraphs(tagged)
+                beside = (before.name for match in calls for before in matched[match])
+                declined |= dict.fromkeys(beside, _BESIDE_SIZES)
+                continue
+            merged, computed = _merge(module, tagged)
+            subgraphs = _subgraphs(merged)
             for variable, value in subgraphs.items():
                 reason = self._declined(merged[value.op])
                 if reason is not None:
@@ -94,12 +110,15 @@ class _Offloading:
                 symbols[value.op] = symbol
                 self.code[symbol] = self._generate(subgraph_of(symbol, merged[value.op]))
         # Matching and merging lose the names that the results of subgraphs had.
-        names = {variable: group[-1].name for variable, group in computed.items()}
+        names = {variable: computed[variable][-1].name for variable in subgraphs}
+        inside = {
+            names[variable]: tuple(before.name for before in computed[variable]) for variable in subgraphs
+        }
         called = _Call(symbols, self.code, names).visit_expr(merged[_MAIN])
         reasons = self._reasons(called, refused)
         if "global_symbol" in (function.attrs or {}):
-            return called.with_attr("global_symbol", function.attrs["global_symbol"]), reasons
-        return called.without_attr("global_symbol"), reasons
+            return called.with_attr("global_symbol", function.attrs["global_symbol"]), reasons, inside
+        return called.without_attr("global_symbol"), reasons, inside
 
     def _declined(self, function: relax.Function) -> str | None:
         """Why a subgraph stays behind as a whole."""
@@ -113,10 +132,10 @@ class _Offloading:
             return None
         return "the model was measured to be faster with our own kernels in its place"
 
-    def _merge(
+    def _tag(
         self, module: tvm.IRModule, declined: Mapping[str, str], refused: dict[str, str]
-    ) -> tuple[tvm.IRModule, Groups]:
-        """The module with subgraphs as functions, and the values that each of these computes.
+    ) -> tvm.IRModule:
+        """The module with matches as functions.
 
         What ``declined`` names stays; ``refused`` is told of what else does.
         """
@@ -130,14 +149,7 @@ class _Offloading:
             for pattern in self._accelerator.patterns()
         ]
         fuse = relax.transform.FuseOpsByPattern(entries, bind_constants=True, annotate_codegen=False)
-        tagged = fuse(module)
-        merged = relax.transform.MergeCompositeFunctions()(tagged)
-        matches = trace_fusion(module, tagged)[_MAIN]
-        computed = {
-            variable: tuple(before for match in group if match in matches for before in matches[match])
-            for variable, group in trace_fusion(tagged, merged)[_MAIN].items()
-        }
-        return merged, {variable: group for variable, group in computed.items() if group}
+        return fuse(module)
 
     def _generate(self, subgraph: Subgraph) -> Generated:
         try:
@@ -195,6 +207,37 @@ def _accepts(
             # The pattern that comes first knows best.
             refused.setdefault(name, reason)
     return reason is None
+
+
+def _takes_sizes(function: relax.Function) -> bool:
+    """Whether a call is given sizes of dynamic shapes, among which TVM 0.27 cannot merge matches."""
+    return any(
+        isinstance(operand, relax.Var | tirx.Var) and not isinstance(operand.ty, relax.TensorType)
+        for value in bindings_of(function).values()
+        if isinstance(value, relax.Call)
+        for argument in value.args
+        if isinstance(argument, relax.Tuple)
+        for operand in argument.fields
+    )
+
+
+def _merge(module: tvm.IRModule, tagged: tvm.IRModule) -> tuple[tvm.IRModule, Groups]:
+    """The module with subgraphs as functions, and the values that each call of these computes."""
+    if len(tagged.functions) == 1:
+        return tagged, {}
+    merged = relax.transform.MergeCompositeFunctions()(tagged)
+    matches = trace_fusion(module, tagged)[_MAIN]
+    groups = trace_fusion(tagged, merged)[_MAIN]
+    order = {variable: place for place, variable in enumerate(bindings_of(module[_MAIN]))}
+    computed: dict[relax.Var, set[relax.Var]] = {}
+    for variable, value in bindings_of(merged[_MAIN]).items():
+        # Of several results each is a field of what the call gives.
+        call = value.tuple_value if isinstance(value, relax.TupleGetItem) else variable
+        for match in groups.get(variable, ()):
+            computed.setdefault(call, set()).update(matches.get(match, ()))
+    return merged, {
+        variable: tuple(sorted(group, key=order.__getitem__)) for variable, group in computed.items()
+    }
 
 
 def _subgraphs(merged: tvm.IRModule) -> dict[relax.Var, relax.Call]:

@@ -63,7 +63,10 @@ def describe_kernels(
     groups = trace_fusion(stages.operators, stages.groups)
     forms = {}
     for name, model in models.items():
-        provenance = Provenance(imported[name], optimised[name], stages.arranged[name], lowered_here)
+        offloaded = {} if stages.offloaded is None else stages.offloaded.computed[name]
+        provenance = Provenance(
+            imported[name], optimised[name], stages.arranged[name], lowered_here, offloaded
+        )
         work = KernelWork(optimised[name], stages, name, provenance)
         describer = _Describer(stages.scheduled[name], groups[name], provenance, work)
         forms[name] = describer.form(model)

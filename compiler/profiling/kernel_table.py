@@ -174,9 +174,8 @@ class KernelTable:
         """How much of a form an accelerator computes."""
         calls = [call for call in self.forms[form].calls if self.schedules[call.kernel].external is not None]
         reasons = Counter(self.left.get(form, {}).values())
-        return OffloadedShare(
-            len(calls), sum(len(call.operators) for call in calls), dict(reasons.most_common())
-        )
+        taken = {operator for call in calls for operator in call.operators if operator not in call.folded}
+        return OffloadedShare(len(calls), len(taken), dict(reasons.most_common()))
 
     def encode(self) -> bytes:
         """As the artifact holds it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tvm import ir, relax
@@ -26,6 +26,8 @@ class Provenance:
         The same when the target has merged operators and chosen layouts.
     lowered_here
         Relax operators that the target lowers itself.
+    offloaded
+        The names of the values that an accelerator's calls compute, by the name of the call's result.
     """
 
     def __init__(
@@ -34,14 +36,17 @@ class Provenance:
         optimised: relax.Function,
         arranged: relax.Function,
         lowered_here: Collection[str],
+        offloaded: Mapping[str, Sequence[str]],
     ) -> None:
+        self._offloaded = {name: _sources_of(names) for name, names in offloaded.items()}
         before, after = bindings_of(imported), bindings_of(optimised)
         # Only names of the model's operators are of one value alone.
         named = [variable for variable in after if parse_source_name(variable.name) is not None]
         self._ranks = {variable.name: _rank(variable) for variable in (*named, *optimised.params)}
         self._folded = _folded(before, after)
+        alive = _sources(bindings_of(arranged)).union(*self._offloaded.values())
         self._heirs: dict[SourceOperator, SourceOperator] = {
-            source: heir for source, (heir, *_) in _heirs(after, _sources(bindings_of(arranged))).items()
+            source: heir for source, (heir, *_) in _heirs(after, alive).items()
         }
         self._joined: dict[SourceOperator, set[SourceOperator]] = {}
         for source, heir in self._heirs.items():
@@ -66,9 +71,7 @@ class Provenance:
         """The operators that a group of values computes, and those that went into weights or others."""
         sources: set[SourceOperator] = set()
         for variable in group:
-            source = parse_source_name(variable.name)
-            if source is not None:
-                sources.add(source)
+            sources |= self._offloaded.get(variable.name) or _sources_of([variable.name])
         for source in list(sources):
             joined = self._joined.get(source, set())
             sources |= joined
@@ -130,7 +133,11 @@ def _heirs(before: Mapping[Any, Any], alive: Collection[SourceOperator]) -> dict
 
 
 def _sources(bindings: Mapping[Any, Any]) -> set[SourceOperator]:
-    return {source for variable in bindings if (source := parse_source_name(variable.name)) is not None}
+    return _sources_of(variable.name for variable in bindings)
+
+
+def _sources_of(names: Iterable[str]) -> set[SourceOperator]:
+    return {source for name in names if (source := parse_source_name(name)) is not None}
 
 
 def _folded(before: Mapping[Any, Any], after: Mapping[Any, Any]) -> dict[SourceOperator, set[_Merged]]:

@@ -71,6 +71,9 @@ def _fate(
 ) -> Fate:
     schedule = content.table.schedules[call.kernel]
     lead = leader(call)
+    if operator in folded and schedule.external is not None:
+        what = "folded while compiling, into the weights of a neighbour in the same subgraph"
+        return Fate(str(operator), "folded", what, place)
     if operator in folded:
         what = f"folded while compiling: its factor is in the weights of {lead}, the rest runs in its kernel"
         return Fate(str(operator), "folded", what, place)
@@ -95,7 +98,7 @@ def _fate(
 
 
 def _part(call: KernelCall) -> str:
-    others = len(call.operators) - 1
+    others = len(set(call.operators) - set(call.folded)) - 1
     return (
         "alone" if not others else f"with {others} other operator{'s' if others > 1 else ''} in one subgraph"
     )

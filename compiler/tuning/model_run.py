@@ -46,6 +46,7 @@ class ModelRun:
         seed: int,
         folder: Path,
     ) -> None:
+        folder.mkdir(exist_ok=True)
         self.model = model
         self.default = folder / "default.pdtvm"
         self._options = replace(options, verify=False, force=True, shipped_logs=False)
@@ -62,7 +63,10 @@ class ModelRun:
         options = replace(
             self._options,
             tuning_logs=() if log is None else (log,),
-            fixed_forms={workload.key: config for workload, config in fixed.items()},
+            fixed_forms={
+                **self._options.fixed_forms,
+                **{workload.key: config for workload, config in fixed.items()},
+            },
         )
         return output, compile_model(self.model, output, options).variants[0].graph_choices
 

@@ -28,8 +28,10 @@ from paddle_tvm.compiler.tuning.tasks import kernels_of_model, tasks_of
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.base import Target
+from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.registry import targets_of
 from paddle_tvm.targets.workload import Choices, Config, GraphWorkload, Workload
+from paddle_tvm.targets.x86 import X86Target
 
 # What a trial with the whole model takes, about, and the most of the time that such trials get together.
 _GRAPH_SECONDS, _GRAPH_SHARE = 20.0, 0.3
@@ -128,9 +130,20 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     for line in skipped:
         listener.note(f"{line.path}:{line.line}: {line.reason}; the line is skipped")
     with scratch_directory("paddle-tvm-tune") as folder:
-        run = ModelRun(Path(model), options.compile, options.sizes, options.seed, folder)
+        run = ModelRun(Path(model), options.compile, options.sizes, options.seed, folder / "first")
         listener.stage("compile")
         graph_choices = run.compile_default()
+        default = run.default
+        # Who computes what comes first: the kernels that there are depend on it.
+        offered = [workload for workload in graph_choices if isinstance(workload, Offloading)]
+        decided = _decide_offloading(run, log, offered, options, known, writer, listener, begin)
+        own = _left_to_kernels(offered, target, log, options)
+        if own:
+            options = replace(options, compile=replace(options.compile, fixed_forms=own))
+            target = replace(target, choices=TunedChoices(target, fixed=own))
+            run = ModelRun(Path(model), options.compile, options.sizes, options.seed, folder / "own")
+            listener.stage("compile")
+            graph_choices = run.compile_default()
         listener.stage("profile")
         profile = run.profile(options.threads)
         listener.stage("find kernels")
@@ -146,7 +159,11 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
             shipped_logs(target) if options.compile.shipped_logs else (),
             options.threads,
         )
-        asked = [workload for workload in graph_choices if _is_wanted(workload, options)]
+        asked = [
+            workload
+            for workload in graph_choices
+            if _is_wanted(workload, options) and workload not in offered
+        ]
         above = alternatives(asked, found, known) if options.rpc is None else []
         search = _Search(tasks, known, known_forms, options, writer, listener, profile, begin)
         search.reserve(min(_GRAPH_SECONDS * len(above), _GRAPH_SHARE * (options.seconds or 0.0)))
@@ -157,17 +174,17 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         search.reserve(0.0)
         if above and search.left():
             listener.stage("try other layouts and fusions", len(above))
-        graph = search_graph(run, log, above, counts, writer, listener, search.take)
+        graph = [*decided, *search_graph(run, log, above, counts, writer, listener, search.take)]
         better = any(comparison.is_better for comparison in comparisons) or any(trial.won for trial in graph)
-        default, tuned = (
-            _latencies(run, log, options, listener) if better and options.rpc is None else ({}, {})
+        before, tuned = (
+            _latencies(run, default, log, options, listener) if better and options.rpc is None else ({}, {})
         )
     return TuneResult(
         log=log,
         tasks=tuple(tasks),
         comparisons=comparisons,
         graph=tuple(graph),
-        default_seconds=default,
+        default_seconds=before,
         tuned_seconds=tuned,
         trials=search.trials,
         failures=search.failures,
@@ -176,12 +193,15 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     )
 
 
-def _target(options: TuneOptions) -> Target:
+def _target(options: TuneOptions) -> X86Target:
     targets = targets_of(options.compile.target, options.compile.mcpus())
     if len(targets) > 1:
         raise UsageError(
             f"--mcpu names {len(targets)} CPUs: forms are measured for one at a time; run tune once for each"
         )
+    if targets[0].accelerator is not None:
+        # What it needs is looked for before anything is written.
+        _ = targets[0].accelerator.runtime
     missing = sorted(set(targets[0].features) - cpu_features())
     if missing:
         raise UsageError(
@@ -216,15 +236,52 @@ def _is_wanted(workload: Workload, options: TuneOptions) -> bool:
     return not options.ops or workload.operator in options.ops
 
 
+def _decide_offloading(
+    run: ModelRun,
+    log: Path,
+    offered: Sequence[Offloading],
+    options: TuneOptions,
+    known: Mapping[Workload, Sequence[Outcome]],
+    writer: LogWriter,
+    listener: TuningListener,
+    begin: float,
+) -> list[GraphTrial]:
+    """Measure whether our own kernels are faster than an accelerator, for each of its subgraphs."""
+    asked = [workload for workload in offered if _is_wanted(workload, options)]
+    tried = alternatives(asked, [], known)
+    if not tried or options.rpc is not None or options.trials == 0:
+        return []
+    listener.stage("try who computes each subgraph", len(tried))
+    seconds = options.seconds
+    return search_graph(
+        run,
+        log,
+        tried,
+        thread_counts(options.threads),
+        writer,
+        listener,
+        lambda: seconds is None or monotonic() - begin < seconds,
+    )
+
+
+def _left_to_kernels(
+    offered: Sequence[Offloading], target: X86Target, log: Path, options: TuneOptions
+) -> dict[str, Config]:
+    """The subgraphs that our own kernels compute, by the log, as forms that are given."""
+    choices = TunedChoices(target, (log,), (), options.threads)
+    forms = {workload.key: choices.of(workload).config for workload in offered}
+    return {key: config for key, config in forms.items() if not config["taken"]}
+
+
 def _latencies(
-    run: ModelRun, log: Path, options: TuneOptions, listener: TuningListener
+    run: ModelRun, default: Path, log: Path, options: TuneOptions, listener: TuningListener
 ) -> tuple[Mapping[int, float], Mapping[int, float]]:
     """Seconds of a run in default forms and with the log, by threads, timed in turns."""
     listener.stage("compile with the log")
     tuned, _ = run.compile("tuned.pdtvm", log, {})
     listener.stage("time the model")
     seconds = {
-        count: run.time({"default": run.default, "tuned": tuned}, count)
+        count: run.time({"default": default, "tuned": tuned}, count)
         for count in thread_counts(options.threads)
     }
     for count, times in seconds.items():

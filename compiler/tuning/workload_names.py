@@ -55,7 +55,7 @@ def _(workload: BlockWidth) -> str:
 
 @name_workload.register
 def _(workload: Offloading) -> str:
-    return f"{workload.accelerator}'s subgraph of {workload.operators} operators"
+    return f"{workload.accelerator}'s subgraph of {workload.operators} Relax operators"
 
 
 @name_workload.register

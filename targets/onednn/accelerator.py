@@ -8,7 +8,7 @@ from typing import Any
 
 from paddle_tvm.targets.offload import Generated, Pattern, RuntimeHalf, Subgraph
 from paddle_tvm.targets.onednn.code import generate
-from paddle_tvm.targets.onednn.library import NATIVE, bring, find_onednn
+from paddle_tvm.targets.onednn.library import NATIVE, bring, find_onednn, own_openmp
 from paddle_tvm.targets.onednn.patterns import PATTERNS, WORTHWHILE, reason_of
 
 
@@ -20,10 +20,11 @@ class OneDnn:
     @cached_property
     def runtime(self) -> RuntimeHalf:
         files = find_onednn()
+        names = [f'-DPADDLE_TVM_OPENMP="{own_openmp()}"']
         includes = [f"-I{NATIVE}", f"-I{files.headers}"]
         return RuntimeHalf(
             language="c++",
-            options=["-O2", "-std=c++17", "-fvisibility=hidden", *includes],
+            options=["-O2", "-std=c++17", "-fvisibility=hidden", *names, *includes],
             sources=[NATIVE / "network.cc", NATIVE / "plan.cc"],
             bring=partial(bring, files),
         )

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 
@@ -22,9 +23,17 @@ _HEADER = "oneapi/dnnl/dnnl.h"
 # The environment variable of oneDNN's own packages.
 _ROOT = "DNNLROOT"
 
-# What the artifact's copy looks for in place of GNU OpenMP; not longer than its name.
 _OPENMP = "libgomp.so.1"
-_OWN_OPENMP = "libpdomp.so"
+# What the artifact's copy is called, and what it looks for in place of GNU OpenMP: not longer than the names
+# before. Copies of other versions in a process are other files, so the latter is named after what is in it.
+_OWN_LIBRARY = "libpddnnl.so"
+
+
+def own_openmp() -> str:
+    """The name of the library that stands in for OpenMP."""
+    sources = [NATIVE / "openmp.c", NATIVE / "openmp.map", _SHARED_HEADERS / "thread_pool.h"]
+    content = b"".join(source.read_bytes() for source in sources)
+    return f"pd{sha256(content).hexdigest()[:7]}.so"
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,12 @@ def find_onednn() -> OneDnnFiles:
     for headers, library in _places():
         if (headers / _HEADER).is_file() and library.is_file():
             return OneDnnFiles(headers, library)
+    root = os.environ.get(_ROOT)
+    if root:
+        raise UsageError(
+            f"{_ROOT}={root}: there is no include/{_HEADER} or no lib/{_LIBRARY}; set it to a folder that "
+            "has oneDNN 3, or unset it to take that of the extra 'onednn' or of the system"
+        )
     raise UsageError(
         f"target onednn needs oneDNN 3 ({_LIBRARY} and its headers), which is not installed: "
         "pip install 'paddle-tvm[onednn]', or install the system's (3.0 or later, built for GNU OpenMP), or "
@@ -91,15 +106,15 @@ def bring(files: OneDnnFiles, folder: Path) -> None:
     UsageError
         It is built for another threading library, or needs more of OpenMP than there is.
     """
-    own = folder / _OWN_OPENMP
+    own = folder / own_openmp()
     _build_openmp(own)
     wanted = _symbols(files.library, "--undefined-only")
     missing = {name for name in wanted if name.startswith(("GOMP_", "omp_"))} - _symbols(
         own, "--defined-only"
     )
     content = files.library.read_bytes()
-    name = f"\0{_OPENMP}\0".encode()
-    if content.count(name) != 1 or missing:
+    names = {_OPENMP: own_openmp(), _LIBRARY: _OWN_LIBRARY}
+    if missing or any(content.count(f"\0{name}\0".encode()) != 1 for name in names):
         raise UsageError(
             f"{files.library}: "
             + (
@@ -109,8 +124,10 @@ def bring(files: OneDnnFiles, folder: Path) -> None:
             )
             + "; take the packages' oneDNN: pip install 'paddle-tvm[onednn]'"
         )
-    replaced = f"\0{_OWN_OPENMP}".encode().ljust(len(name), b"\0")
-    (folder / _LIBRARY).write_bytes(content.replace(name, replaced))
+    for name, own_name in names.items():
+        replaced = f"\0{own_name}".encode().ljust(len(name) + 2, b"\0")
+        content = content.replace(f"\0{name}\0".encode(), replaced)
+    (folder / _OWN_LIBRARY).write_bytes(content)
 
 
 def _build_openmp(output: Path) -> None:

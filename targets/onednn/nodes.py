@@ -103,7 +103,11 @@ def nodes_of(subgraph: Subgraph) -> list[Node]:
             absorbed.add(reader.result)
             node = _with_bias(node, more) or replace(node, post_ops=(*node.post_ops, *more))
             node = replace(node, result=reader.result)
-        placed[node.result] = replace(node, post_ops=_simplified(node.post_ops))
+        node = replace(node, post_ops=_simplified(node.post_ops))
+        if node.kind == "apply" and not node.post_ops:
+            # Arithmetic that cancels, such as x + 1 - 1.
+            node = replace(node, kind="reshape")
+        placed[node.result] = node
     return _overwriting([placed[node.result] for node in nodes if node.result in placed], subgraph)
 
 

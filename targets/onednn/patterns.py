@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 from tvm import ir, relax, tirx
@@ -161,6 +161,8 @@ def _refuse_layer_norm(call: relax.Call) -> str | None:
         return "oneDNN normalises over the last dimension"
     if not call.attrs.center or not call.attrs.scale:
         return "it has no scale or shift"
+    if not 2 <= rank <= 5:
+        return f"oneDNN normalises tensors of 2 to 5 dimensions, and this has {rank}"
     return None
 
 
@@ -179,6 +181,9 @@ def _refuse_arithmetic(call: relax.Call) -> str | None:
         return "the larger side is a constant"
     if str(call.op.name) == "relax.divide" and side == 1:
         return "oneDNN divides by what may be broadcast, and here that is divided"
+    value = scalar(call.args[1 - side])
+    if value is not None and (not isfinite(value) or (str(call.op.name) == "relax.divide" and value == 0)):
+        return f"its constant is {value}, and what is made of it is no number"
     return None
 
 

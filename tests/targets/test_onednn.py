@@ -327,6 +327,25 @@ def residual(compiled: Compile) -> Compiled:
     return compiled({"net": Residual(), "head": nn.Linear(32, 10)}, [(1, 3, 32, 32)], _residual)
 
 
+def _run_at_once(model: Compiled, predictors: list[Any], rounds: int) -> None:
+    failures: list[BaseException] = []
+
+    def work(predictor: Any) -> None:
+        try:
+            for _ in range(rounds):
+                (result,) = predictor.run(model.inputs)
+                np.testing.assert_allclose(result, model.expected[0], rtol=1e-4, atol=1e-5)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(predictor,)) for predictor in predictors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
 def test_layouts_flow_without_reorders(residual: Compiled) -> None:
     residual.check()
     residual.check_all_taken()
@@ -358,22 +377,7 @@ print(max(used) - used[0])
 def test_predictors_run_side_by_side(residual: Compiled) -> None:
     predictors = [residual.predictor(threads) for threads in (1, 2, 3, 1)]
     predictors += [predictor.clone() for predictor in predictors]
-    failures: list[BaseException] = []
-
-    def work(predictor: Any) -> None:
-        try:
-            for _ in range(30):
-                (result,) = predictor.run(residual.inputs)
-                np.testing.assert_allclose(result, residual.expected[0], rtol=1e-4, atol=1e-5)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(predictor,)) for predictor in predictors]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    _run_at_once(residual, predictors, 30)
 
 
 def test_threads_are_those_of_the_runtime(residual: Compiled) -> None:
@@ -383,7 +387,63 @@ def test_threads_are_those_of_the_runtime(residual: Compiled) -> None:
     ]
     assert 1 <= names.count("paddle-tvm") <= max(1, len(os.sched_getaffinity(0)) - 1)
     mapped = Path("/proc/self/maps").read_text()
-    assert str(residual.artifact / "lib" / "libpdomp.so") in mapped
+    assert str(residual.artifact / "lib" / library.own_openmp()) in mapped
+
+
+def test_joined_tensors_in_threads_at_once(compiled: Compile) -> None:
+    """Those of a concatenation keep their places in the scratchpad."""
+    layers = {"one": nn.Conv2D(3, 5, 3, padding=1), "two": nn.Conv2D(3, 7, 3, padding=1)}
+    model = compiled(
+        layers, [(1, 3, 40, 40)], lambda m, x: F.relu(paddle.concat([m.one(x), x, m.two(x), x * 2], 1))
+    )
+    _run_at_once(model, [model.predictor() for _ in range(4)], 200)
+
+
+def test_paddle_can_be_imported_afterwards(residual: Compiled) -> None:
+    """Paddle brings a oneDNN of its own, of the same name."""
+    code = (
+        "from paddle_tvm import runtime\n"
+        f"runtime.create_predictor(runtime.Config({str(residual.artifact)!r}))\n"
+        "import paddle\n"
+        "print(float(paddle.nn.functional.relu(paddle.ones([2])).sum()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "2.0\n", done.stderr
+
+
+def test_arithmetic_that_cancels_or_is_no_number(compiled: Compile) -> None:
+    def function(m: Any, x: paddle.Tensor) -> Any:
+        by_zero = x / paddle.zeros([1])
+        return m.one(x * -1 * -1), F.softmax(m.one((x + 1) - 1)) * 2 * 0.5, by_zero, m.norm(m.one(x))
+
+    layers = {"one": nn.Linear(8, 8), "norm": nn.LayerNorm(8)}
+    model = compiled(layers, [(2, 2, 1, 2, 2, 8)], function)
+    model.check()
+    reasons = list(model.table().left["main"].values())
+    assert "its constant is 0.0, and what is made of it is no number" in reasons
+    assert "oneDNN normalises tensors of 2 to 5 dimensions, and this has 6" in reasons
+
+
+def test_sizes_among_operands(tmp_path: Path) -> None:
+    """A dynamic form whose kernels are given sizes, beside a fixed one."""
+    layers = {"one": nn.Conv2D(3, 16, 3), "two": nn.Conv2D(16, 16, 3, stride=2), "gate": nn.Conv2D(16, 16, 1)}
+
+    def function(m: Any, x: paddle.Tensor) -> Any:
+        x = m.two(m.one(x))
+        return F.interpolate(x * m.gate(F.adaptive_avg_pool2d(x, 1)), scale_factor=2)
+
+    model = Model(layers, function)
+    paddle.jit.save(model, str(tmp_path / "model"), input_spec=[InputSpec((1, 3, -1, -1), "float32", "x")])
+    result = compiler.compile(
+        tmp_path / "model",
+        tmp_path / "out.pdtvm",
+        target="onednn",
+        shapes=[{"x": (1, 3, size, 32)} for size in (32, 40)],
+        verify=True,
+    )
+    shares = result.variants[0].offloaded
+    assert (shares["main"].subgraphs, shares["main_1"].subgraphs) == (0, 1)
+    assert any("cannot merge" in reason for reason in shares["main"].left)
 
 
 def test_dynamic_shapes_stay_with_a_reason(tmp_path: Path) -> None:
@@ -406,8 +466,8 @@ def test_arithmetic_alone_is_not_worth_it(compiled: Compile) -> None:
 
 
 def test_a_load_without_the_library_says_so(residual: Compiled) -> None:
-    (residual.artifact / "lib" / "libdnnl.so.3").write_bytes(b"")
-    with pytest.raises(ArtifactError, match=r"libdnnl\.so\.3"):
+    (residual.artifact / "lib" / "libpddnnl.so").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"libpddnnl\.so"):
         residual.predictor()
     config = runtime.Config(str(residual.artifact))
     config.enable_integrity_check(False)
@@ -417,9 +477,13 @@ def test_a_load_without_the_library_says_so(residual: Compiled) -> None:
 
 def test_missing_and_unfit_libraries_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DNNLROOT", str(tmp_path))
+    with pytest.raises(UsageError, match=r"DNNLROOT=.*: there is no include/oneapi/dnnl/dnnl\.h"):
+        _ = onednn.OneDnn().runtime
+    monkeypatch.setattr(library, "_places", lambda: iter(()))
+    monkeypatch.delenv("DNNLROOT")
     with pytest.raises(UsageError, match=r"pip install 'paddle-tvm\[onednn\]'"):
         _ = onednn.OneDnn().runtime
-    monkeypatch.delenv("DNNLROOT")
+    monkeypatch.undo()
     files = library.find_onednn()
     for source, told in (
         ("int f(void) { return 1; }", "is not built for GNU OpenMP"),
@@ -508,7 +572,7 @@ int main(void) {
 
 
 def test_openmp_waits_at_barriers_whatever_threads_there_are(tmp_path: Path) -> None:
-    own = tmp_path / "libpdomp.so"
+    own = tmp_path / library.own_openmp()
     library._build_openmp(own)
     source = tmp_path / "check.c"
     source.write_text(_OPENMP)

@@ -73,20 +73,17 @@ class Fusing {
   template <class Ask>
   Description asked_with(size_t count, const Layout &layout, const Ask &ask) {
     const OneDnn &lib = onednn();
-    dnnl_primitive_attr_t attributes;
     dnnl_post_ops_t chain;
+    Attributes attributes;
     Description found;
-    check(lib.dnnl_primitive_attr_create(&attributes), "attributes");
-    lib.dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
     check(lib.dnnl_post_ops_create(&chain), "post-ops");
     bool possible = true;
     for (size_t i = 0; i < count && possible; ++i) possible = append(chain, post_ops_[i]);
     if (possible) {
-      lib.dnnl_primitive_attr_set_post_ops(attributes, chain);
-      if (ask(&found.handle, layout, attributes) != dnnl_success) found.handle = nullptr;
+      lib.dnnl_primitive_attr_set_post_ops(attributes.handle, chain);
+      if (ask(&found.handle, layout, attributes.handle) != dnnl_success) found.handle = nullptr;
     }
     lib.dnnl_post_ops_destroy(chain);
-    lib.dnnl_primitive_attr_destroy(attributes);
     return found;
   }
 
@@ -359,6 +356,7 @@ Tensor Network::concat(const std::vector<Tensor> &sources, int32_t axis) {
   bool all_plain = true;
   for (Tensor source : sources) all_plain = all_plain && plan_.is_plain(source);
   Description description;
+  Attributes attributes;
   std::vector<Tensor> taken;
   std::vector<const_dnnl_memory_desc_t> layouts;
   for (bool as_they_lie : {true, false}) {
@@ -371,7 +369,7 @@ Tensor Network::concat(const std::vector<Tensor> &sources, int32_t axis) {
     }
     for (Tensor source : taken) layouts.push_back(plan_[source].layout.get());
     dnnl_status_t status = lib.dnnl_concat_primitive_desc_create(
-        &description.handle, lib.engine, nullptr, int(taken.size()), axis, layouts.data(), nullptr);
+        &description.handle, lib.engine, nullptr, int(taken.size()), axis, layouts.data(), attributes.handle);
     if (status == dnnl_success && (!as_they_lie || !description.is_reference())) break;
     description = Description();
   }

@@ -60,9 +60,11 @@ struct OneDnn {
     if (!dladdr(reinterpret_cast<void *>(&check), &self)) fail("the library that this code is in is not known");
     std::string folder(self.dli_fname);
     folder = folder.substr(0, folder.rfind('/') + 1) + "lib/";
-    /* By their paths, so that other copies of the same names in the process do not take their place. */
-    open(folder + "libpdomp.so");
-    void *library = open(folder + "libdnnl.so.3");
+    /* By their paths and with names of their own: neither takes the place of another copy in the process, of
+       Paddle's say, nor the other way round. */
+    open(folder + PADDLE_TVM_OPENMP);
+    const char *file = "libpddnnl.so";
+    void *library = open(folder + file);
     auto use = reinterpret_cast<void (*)(const PaddleTvmPool *)>(find(library, "paddle_tvm_openmp_use"));
     use(paddle_tvm_pool);
 #define FIND(name) name = reinterpret_cast<decltype(name)>(find(library, #name));
@@ -70,7 +72,7 @@ struct OneDnn {
 #undef FIND
     const dnnl_version_t *version = dnnl_version();
     if (version->major != DNNL_VERSION_MAJOR || version->minor < DNNL_VERSION_MINOR)
-      fail(folder + "libdnnl.so.3 is version " + std::to_string(version->major) + "." +
+      fail(folder + file + " is version " + std::to_string(version->major) + "." +
            std::to_string(version->minor) + ", and the model needs " + std::to_string(DNNL_VERSION_MAJOR) +
            "." + std::to_string(DNNL_VERSION_MINOR) + " or a later one of the same major version");
     check(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine");
@@ -214,6 +216,19 @@ inline std::string name_of(const Layout &layout) {
   for (int32_t i = 0; i < block_count; ++i) name += std::to_string((*blocks)[i]) + char('a' + (*block_dims)[i]);
   return name;
 }
+
+/* A dnnl_primitive_attr_t with which primitives are given their scratchpad in each call: those that keep one
+   of their own cannot run in several threads at once. */
+struct Attributes {
+  dnnl_primitive_attr_t handle;
+  Attributes() {
+    check(onednn().dnnl_primitive_attr_create(&handle), "attributes");
+    check(onednn().dnnl_primitive_attr_set_scratchpad_mode(handle, dnnl_scratchpad_mode_user), "attributes");
+  }
+  ~Attributes() { onednn().dnnl_primitive_attr_destroy(handle); }
+  Attributes(const Attributes &) = delete;
+  Attributes &operator=(const Attributes &) = delete;
+};
 
 /* A dnnl_primitive_desc_t that may be none, where oneDNN has no primitive. */
 struct Description {

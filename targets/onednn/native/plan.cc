@@ -112,12 +112,9 @@ bool lies_like_plain(const Layout &layout) {
 Description reorder(const Layout &from, const Layout &to) {
   const OneDnn &lib = onednn();
   Description description;
-  dnnl_primitive_attr_t attributes;
-  check(lib.dnnl_primitive_attr_create(&attributes), "attributes");
-  lib.dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+  Attributes attributes;
   dnnl_status_t status = lib.dnnl_reorder_primitive_desc_create(&description.handle, from.get(), lib.engine,
-                                                                to.get(), lib.engine, attributes);
-  lib.dnnl_primitive_attr_destroy(attributes);
+                                                                to.get(), lib.engine, attributes.handle);
   check(status, "reorder");
   return description;
 }
