@@ -162,17 +162,20 @@ def compile(
 
 
 def _describe_offloaded(accelerator: str, share: OffloadedShare) -> str:
-    left = sum(share.left.values())
     taken = "nothing"
     if share.subgraphs:
-        taken = (
-            f"{share.operators} operators in {share.subgraphs} subgraph{'s' if share.subgraphs > 1 else ''}"
-        )
-    text = f"{accelerator} computes {taken}"
-    if left:
-        reason = next(iter(share.left))
-        text += f"; {left} stay on the CPU, {share.left[reason]} of them because: {reason}"
-    return text
+        taken = f"{_count(share.operators, 'operator')} in {_count(share.subgraphs, 'subgraph')}"
+    if not share.left:
+        return f"{accelerator} computes {taken}"
+    left = sum(share.left.values())
+    reason, count = next(iter(share.left.items()))
+    part = "" if count == left else f", {count} of them"
+    stays = "stays" if left == 1 else "stay"
+    return f"{accelerator} computes {taken}; {left} {stays} on the CPU{part} because: {reason}"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _not_verified(variant: CompiledVariant) -> str:

@@ -69,7 +69,7 @@ def scalar(expr: relax.Expr) -> float | None:
 def _refuse_tensor(expr: relax.Expr) -> str | None:
     shape = shape_of(expr)
     if shape is None:
-        return "oneDNN's primitives are made for known shapes"
+        return "oneDNN's primitives are made for known shapes (--shape fixes them)"
     if str(expr.ty.dtype) != "float32":
         return f"this target computes float32, and this is {expr.ty.dtype}"
     if not 1 <= len(shape) <= _MOST_DIMENSIONS:

@@ -453,7 +453,9 @@ def test_dynamic_shapes_stay_with_a_reason(tmp_path: Path) -> None:
     assert result.verification is not None
     (variant,) = read_manifest(result.artifact).variants
     table = read_kernel_table((result.artifact / kernels_file(variant.library)).read_bytes(), "")
-    assert set(table.left["main"].values()) == {"oneDNN's primitives are made for known shapes"}
+    assert set(table.left["main"].values()) == {
+        "oneDNN's primitives are made for known shapes (--shape fixes them)"
+    }
     assert not variant.loads
 
 
