@@ -10,7 +10,7 @@ import click
 
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.shape_option import parse_shapes, shape_option
-from paddle_tvm.compiler.cli.text_table import format_bytes
+from paddle_tvm.compiler.cli.text_table import counted, format_bytes
 from paddle_tvm.compiler.cli.tuned_forms import (
     count_origins,
     describe_origins,
@@ -164,7 +164,7 @@ def compile(
 def _describe_offloaded(accelerator: str, share: OffloadedShare) -> str:
     taken = "nothing"
     if share.subgraphs:
-        taken = f"{_count(share.operators, 'operator')} in {_count(share.subgraphs, 'subgraph')}"
+        taken = f"{counted(share.operators, 'operator')} in {counted(share.subgraphs, 'subgraph')}"
     if not share.left:
         return f"{accelerator} computes {taken}"
     left = sum(share.left.values())
@@ -172,10 +172,6 @@ def _describe_offloaded(accelerator: str, share: OffloadedShare) -> str:
     part = "" if count == left else f", {count} of them"
     stays = "stays" if left == 1 else "stay"
     return f"{accelerator} computes {taken}; {left} {stays} on the CPU{part} because: {reason}"
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _not_verified(variant: CompiledVariant) -> str:

@@ -14,7 +14,7 @@ from paddle_tvm.compiler.bench.disturbance import marked
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.given_inputs import gather_inputs
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
-from paddle_tvm.compiler.cli.text_table import format_shape
+from paddle_tvm.compiler.cli.text_table import counted, format_shape
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.variants import choose_variant
 
@@ -83,7 +83,8 @@ def _print_profile(result: Profile, top: int, console: Console) -> None:
         console.print(f"[yellow]warning:[/] {result.disturbance_remark}", soft_wrap=True)
     console.print(
         f"one run {marked(f'{timing.run_ms:.3f} ms', result.disturbed)} on {threads}, code for "
-        f"{result.mcpu}, median of {timing.rounds}; {len(result.kernels)} kernels, called {calls} times",
+        f"{result.mcpu}, median of {timing.rounds}; {counted(len(result.kernels), 'kernel')}, called "
+        f"{counted(calls, 'time')}",
         soft_wrap=True,
     )
     console.print(
@@ -152,8 +153,12 @@ def _row(kernel: KernelProfile, result: Profile) -> list[str]:
 
 def operators_of(kernel: KernelProfile) -> str:
     """The operators that a kernel computes, without their numbers; its name where that is not known."""
+    from paddle_tvm.compiler.profiling.kernel_table import name_subgraph
+
     if not kernel.places:
         return kernel.name
+    if kernel.schedule is not None and kernel.schedule.external is not None:
+        return name_subgraph(kernel.schedule.external, kernel.places[0])
     return " + ".join(operator.name for operator in kernel.places[0].operators)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from paddle_tvm.compiler.cli.text_table import counted
 from paddle_tvm.compiler.tuning.log import Checked, Skipped, check_log, check_log_path
 from paddle_tvm.compiler.tuning.merge import merge_logs
 from paddle_tvm.compiler.tuning.records import Header, Winner
@@ -76,7 +77,7 @@ def check_tuning_logs(logs: Sequence[Path], as_json: bool) -> None:
     unusable = sum(len(report.stale) + len(report.bad) for report in reports)
     if unusable:
         raise ArtifactError(
-            f"{_count(unusable, 'line')} cannot be applied, which `compile` skips: `paddle-tvm tune --merge "
+            f"{counted(unusable, 'line')} cannot be applied, which `compile` skips: `paddle-tvm tune --merge "
             "LOG -o NEW` writes a log without them, and tuning the model again measures what they stood for"
         )
 
@@ -99,26 +100,22 @@ def merge_tuning_logs(logs: Sequence[Path], output: Path, force: bool, as_json: 
             )
         )
         return
-    click.echo(f"{output}: {_count(merged.winners, 'winner')} of {_count(len(logs), 'log')}")
+    click.echo(f"{output}: {counted(merged.winners, 'winner')} of {counted(len(logs), 'log')}")
     for line in merged.skipped:
         click.echo(f"warning: {line.path}:{line.line} was left out: {line.reason}", err=True)
 
 
 def _print(report: _Report) -> None:
-    held = f"{_count(report.count('winner'), 'winner')}, {_count(report.count('trial'), 'trial')}"
+    held = f"{counted(report.count('winner'), 'winner')}, {counted(report.count('trial'), 'trial')}"
     click.echo(f"{report.log}: {held} that can be applied")
     for header, counts in report.usable.items():
-        held = f"{_count(counts['winner'], 'winner')}, {_count(counts['trial'], 'trial')}"
+        held = f"{counted(counts['winner'], 'winner')}, {counted(counts['trial'], 'trial')}"
         core = header.microarchitecture or "microarchitecture not recorded"
         click.echo(
             f"  {held} for {header.target}: {header.cpu} ({core}), "
-            f"{_count(header.threads, 'thread')}, {header.date}, paddle-tvm {header.paddle_tvm}, "
+            f"{counted(header.threads, 'thread')}, {header.date}, paddle-tvm {header.paddle_tvm}, "
             f"TVM {header.tvm}"
         )
     for name, lines in (("stale", report.stale), ("damaged", report.bad)):
         for line, reason in lines:
             click.echo(f"  line {line} is {name}: {reason}")
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"

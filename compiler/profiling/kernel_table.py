@@ -126,6 +126,12 @@ class Schedule:
         return " ".join([rule, *shown, f"parallel={units}" if units else "one thread"])
 
 
+def name_subgraph(accelerator: str, call: KernelCall) -> str:
+    """What a call of a subgraph is called: its operators are too many to name."""
+    count = len(set(call.operators) - set(call.folded))
+    return f"{accelerator}: {count} operator{'' if count == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class OffloadedShare:
     """What an accelerator computes of a form.
@@ -176,6 +182,13 @@ class KernelTable:
         reasons = Counter(self.left.get(form, {}).values())
         taken = {operator for call in calls for operator in call.operators if operator not in call.folded}
         return OffloadedShare(len(calls), len(taken), dict(reasons.most_common()))
+
+    def subgraph_name(self, call: KernelCall) -> str | None:
+        """What a call of an accelerator's subgraph is called; None for another call."""
+        schedule = self.schedules.get(call.kernel)
+        if schedule is None or schedule.external is None:
+            return None
+        return name_subgraph(schedule.external, call)
 
     def encode(self) -> bytes:
         """As the artifact holds it."""

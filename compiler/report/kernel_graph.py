@@ -79,8 +79,9 @@ def _kernel_box(content: Content, place: int, call: KernelCall) -> _Box:
         kind = "view"
     else:
         kind = "transform" if is_transform(content, call) else "kernel"
-    rows = []
-    for operator in call.operators:
+    subgraph = content.table.subgraph_name(call)
+    rows = [] if subgraph is None else [(subgraph, "", operator_mark(call.operators[0], call))]
+    for operator in call.operators if subgraph is None else ():
         number = "" if operator.number is None else f"#{operator.number}"
         rows.append((operator.name, number, operator_mark(operator, call)))
     rows += [(content.shape(edge).replace(" ", ""), edge.layout or "plain", "edge") for edge in call.outputs]

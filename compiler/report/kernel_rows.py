@@ -70,6 +70,9 @@ def _row(row: _Row, longest: float, most: float, formed: bool, content: Content)
         f'<span><i class="mark {operator_mark(operator, row.call)}"></i>{escape(operator.name)}</span> '
         for operator in row.call.operators
     )
+    subgraph = content.table.subgraph_name(row.call)
+    if subgraph is not None:
+        marks = f"<span>{escape(subgraph)}</span>"
     edge = row.call.outputs[0]
     layout = f' <em class="layout">{escape(edge.layout)}</em>' if edge.layout else ""
     places = " ".join(map(str, row.places))

@@ -146,6 +146,8 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
             graph_choices = run.compile_default()
         listener.stage("profile")
         profile = run.profile(options.threads)
+        if profile.disturbed:
+            listener.note(profile.disturbance_remark)
         listener.stage("find kernels")
         kernels = kernels_of_model(run.model, options.compile, target, profile.sizes)
         found = tasks_of(kernels, profile)
