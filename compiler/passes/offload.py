@@ -82,27 +82,8 @@ class _Offloading:
         """
         # TVM 0.27 merges matches in a function of this name alone.
         module = tvm.IRModule({_MAIN: function.with_attr("global_symbol", _MAIN)})
-        # Why values stayed behind, by their names: those of whole subgraphs, and those of a match.
-        declined: dict[str, str] = {}
-        while True:
-            refused = dict(declined)
-            tagged = self._tag(module, declined, refused)
-            news: dict[str, str] = {}
-            if len(tagged.functions) > 1 and _takes_sizes(function):
-                matched = trace_fusion(module, tagged)[_MAIN]
-                calls = _subgraphs(tagged)
-                beside = (before.name for match in calls for before in matched[match])
-                declined |= dict.fromkeys(beside, _BESIDE_SIZES)
-                continue
-            merged, computed = _merge(module, tagged)
-            subgraphs = _subgraphs(merged)
-            for variable, value in subgraphs.items():
-                reason = self._declined(merged[value.op])
-                if reason is not None:
-                    news |= dict.fromkeys((before.name for before in computed[variable]), reason)
-            if not news:
-                break
-            declined |= news
+        merged, computed, refused = self._settle(module)
+        subgraphs = _subgraphs(merged)
         symbols: dict[ir.GlobalVar, str] = {}
         for value in subgraphs.values():
             if value.op not in symbols:
@@ -119,6 +100,30 @@ class _Offloading:
         if "global_symbol" in (function.attrs or {}):
             return called.with_attr("global_symbol", function.attrs["global_symbol"]), reasons, inside
         return called.without_attr("global_symbol"), reasons, inside
+
+    def _settle(self, module: tvm.IRModule) -> tuple[tvm.IRModule, Groups, Mapping[str, str]]:
+        """The module with what is taken as functions, the values that these compute, and why others stay.
+
+        What is declined as a whole may have been matched otherwise: so it begins anew, without that.
+        """
+        # By the names of values.
+        declined: dict[str, str] = {}
+        while True:
+            refused = dict(declined)
+            tagged = self._tag(module, declined, refused)
+            if len(tagged.functions) > 1 and _takes_sizes(module[_MAIN]):
+                matched = trace_fusion(module, tagged)[_MAIN]
+                names = (value.name for match in _subgraphs(tagged) for value in matched[match])
+                declined |= dict.fromkeys(names, _BESIDE_SIZES)
+                continue
+            merged, computed = _merge(module, tagged)
+            before = len(declined)
+            for variable, value in _subgraphs(merged).items():
+                reason = self._declined(merged[value.op])
+                if reason is not None:
+                    declined |= dict.fromkeys((inside.name for inside in computed[variable]), reason)
+            if len(declined) == before:
+                return merged, computed, refused
 
     def _declined(self, function: relax.Function) -> str | None:
         """Why a subgraph stays behind as a whole."""
