@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -372,6 +373,14 @@ print(max(used) - used[0])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < megabytes / 4
+
+
+def test_reports_know_what_is_in_a_subgraph(residual: Compiled) -> None:
+    (call,) = residual.table().forms["main"].calls
+    names = Counter(operator.name for operator in call.operators)
+    assert (names["conv2d"], names["batch_norm"], names["relu"], names["matmul"]) == (7, 4, 7, 1)
+    # Batch normalisations are in the weights of convolutions.
+    assert residual.table().offloaded("main").operators == len(call.operators) - 4
 
 
 def test_predictors_run_side_by_side(residual: Compiled) -> None:
