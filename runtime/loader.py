@@ -69,12 +69,12 @@ class LoadedModel(NamedTuple):
 
     def new_vm(self, threads: int) -> ffi.Module:
         """Start a virtual machine, for runs with so many threads; it serves one call at a time."""
-        self._prepare(threads)
+        self.prepare(threads)
         vm: ffi.Module = self.library.module["vm_load_executable"]()
         vm["vm_initialization"](_CPU, 0, _POOLED_ALLOCATOR)
         return vm
 
-    def _prepare(self, threads: int) -> None:
+    def prepare(self, threads: int) -> None:
         """Call the functions that are to be called before any run with so many threads."""
         for name, indices in self.variant.loads.items():
             try:

@@ -122,13 +122,14 @@ def _print(result: TuneResult, model: Path, options: TuneOptions, console: Conso
     share = sum(task.share for task in result.tasks)
     failed = sum(result.failures.values())
     kinds = ", ".join(f"{count} {status}" for status, count in result.failures.items() if count)
-    became = (
-        f"{len(better)} of {len(result.tasks)} tasks, together {show_share(share)} of a run, became faster"
-    )
+    became = ""
+    if result.tasks:
+        became = (
+            f"{len(better)} of {len(result.tasks)} tasks, together {show_share(share)} of a run, became "
+            "faster; "
+        )
     console.print(
-        f"{became}; "
-        * bool(result.tasks)
-        + f"{show_trials(result.trials, failed)}{f' ({kinds})' if kinds else ''}, in "
+        f"{became}{show_trials(result.trials, failed)}{f' ({kinds})' if kinds else ''}, in "
         f"{show_time(result.elapsed)}",
         soft_wrap=True,
     )

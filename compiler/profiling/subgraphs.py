@@ -37,7 +37,7 @@ def describe_subgraphs(model: LoadedModel, threads: int) -> Mapping[str, Sequenc
     threads
         Threads that it is to run with, for which the steps are made.
     """
-    model.new_vm(threads)
+    model.prepare(threads)
     described = {}
     for symbol in model.variant.loads:
         try:
