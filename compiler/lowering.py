@@ -17,6 +17,7 @@ from paddle_tvm.compiler.passes.order_shape_functions import order_shape_functio
 from paddle_tvm.compiler.passes.shape_checks import explain_shape_checks, hold_checked, lower_shape_checks
 from paddle_tvm.compiler.passes.trust_weights import trust_weights
 from paddle_tvm.targets.base import Target
+from paddle_tvm.targets.meaning import without_meanings
 
 
 def optimise(module: tvm.IRModule) -> tvm.IRModule:
@@ -53,7 +54,7 @@ def lower_in_stages(module: tvm.IRModule, target: Target) -> LoweredStages:
     accelerator = target.accelerator
     offloaded = None if accelerator is None else offload(module, accelerator, target.choices)
     with target.tvm_target:
-        arranged = target.arrange(module if offloaded is None else offloaded.module)
+        arranged = target.arrange(without_meanings(module if offloaded is None else offloaded.module))
         operators = tvm.transform.Sequential(
             [
                 relax.transform.LegalizeOps(target.legalizations()),

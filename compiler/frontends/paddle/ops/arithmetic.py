@@ -42,11 +42,15 @@ def _register_pointwise(
     *names: str,
     floats: Callable[[tirx.Expr, tirx.Expr], tirx.Expr],
     integers: Callable[[tirx.Expr, tirx.Expr], tirx.Expr],
+    onnx: str | None = None,
 ) -> None:
+    """Register an operator; ``onnx`` is the one of ONNX that it is for floats."""
+
     def convert(ctx: OpContext) -> Converted:
         left, right = operands(ctx, 0, 1)
-        function = floats if is_float(dtype_of(left)) else integers
-        return pointwise(ctx, function, left, right, name=names[0])
+        if is_float(dtype_of(left)):
+            return pointwise(ctx, floats, left, right, name=names[0], onnx=onnx)
+        return pointwise(ctx, integers, left, right, name=names[0])
 
     register(*names)(convert)
 
@@ -109,10 +113,16 @@ _register_pointwise(
 
 # TVM's own maximum and minimum lose a NaN that stands on the left (0.27), Paddle's keep it.
 _register_pointwise(
-    "maximum", floats=lambda a, b: tirx.Select(tirx.any(a > b, tirx.isnan(a)), a, b), integers=tirx.max
+    "maximum",
+    floats=lambda a, b: tirx.Select(tirx.any(a > b, tirx.isnan(a)), a, b),
+    integers=tirx.max,
+    onnx="Max",
 )
 _register_pointwise(
-    "minimum", floats=lambda a, b: tirx.Select(tirx.any(a < b, tirx.isnan(a)), a, b), integers=tirx.min
+    "minimum",
+    floats=lambda a, b: tirx.Select(tirx.any(a < b, tirx.isnan(a)), a, b),
+    integers=tirx.min,
+    onnx="Min",
 )
 _register_pointwise(
     "fmax", floats=lambda a, b: tirx.Select(tirx.any(a > b, tirx.isnan(b)), a, b), integers=tirx.max
@@ -128,7 +138,7 @@ def _integer_pow(a: tirx.Expr, b: tirx.Expr) -> tirx.Expr:
     return tirx.Select(tirx.all(a == zero, b < zero), zero, power)
 
 
-_register_pointwise("elementwise_pow", floats=tirx.pow, integers=_integer_pow)
+_register_pointwise("elementwise_pow", floats=tirx.pow, integers=_integer_pow, onnx="Pow")
 
 
 @register("pow", "pow_")
@@ -146,7 +156,7 @@ def _pow(ctx: OpContext) -> Converted:
         return relax.op.divide(scalar(1.0, dtype_of(x)), x)
     if exponent == 0.5:
         return pointwise(ctx, _half_power, x, name="pow_half")
-    return pointwise(ctx, tirx.pow, x, scalar(exponent, dtype_of(x)), name="pow")
+    return pointwise(ctx, tirx.pow, x, scalar(exponent, dtype_of(x)), name="pow", onnx="Pow")
 
 
 def _half_power(a: tirx.Expr) -> tirx.Expr:

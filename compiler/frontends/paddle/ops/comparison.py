@@ -45,7 +45,7 @@ def _not_equal(ctx: OpContext) -> Converted:
     left, right = operands(ctx, 0, 1)
     if dtype_of(left) == "bool":
         return relax.op.logical_xor(left, right)
-    return pointwise(ctx, _differ, left, right, name="not_equal")
+    return pointwise(ctx, _differ, left, right, name="not_equal", onnx="NotEqual")
 
 
 def as_bool(ctx: OpContext, tensor: relax.Expr) -> relax.Expr:
@@ -53,7 +53,7 @@ def as_bool(ctx: OpContext, tensor: relax.Expr) -> relax.Expr:
     dtype = dtype_of(tensor)
     if dtype == "bool":
         return tensor
-    return pointwise(ctx, _differ, tensor, scalar(0, dtype), name="as_bool")
+    return pointwise(ctx, _differ, tensor, scalar(0, dtype), name="as_bool", onnx="NotEqual")
 
 
 def _register_logic(name: str, build: BinaryBuilder) -> None:
@@ -93,21 +93,21 @@ def _bitwise_not(ctx: OpContext) -> Converted:
     return (relax.op.logical_not if dtype_of(x) == "bool" else relax.op.bitwise_not)(x)
 
 
-def _register_class(name: str, test: Callable[[tirx.Expr], tirx.Expr], integers: bool) -> None:
+def _register_class(name: str, test: Callable[[tirx.Expr], tirx.Expr], integers: bool, onnx: str) -> None:
     """A test for special values; ``integers`` is what it says of every integer."""
 
     def convert(ctx: OpContext) -> Converted:
         x = ctx.input(0)
         if is_float(dtype_of(x)):
-            return pointwise(ctx, test, x, name=name)
+            return pointwise(ctx, test, x, name=name, onnx=onnx)
         return relax.op.full(relax.ShapeExpr(shape_of(x)), scalar(integers, "bool"), "bool")
 
     register(name)(convert)
 
 
-_register_class("isnan", tirx.isnan, integers=False)
-_register_class("isinf", tirx.isinf, integers=False)
-_register_class("isfinite", tirx.isfinite, integers=True)
+_register_class("isnan", tirx.isnan, integers=False, onnx="IsNaN")
+_register_class("isinf", tirx.isinf, integers=False, onnx="IsInf")
+_register_class("isfinite", tirx.isfinite, integers=True, onnx="IsFinite")
 
 
 @register("where", "where_")

@@ -9,6 +9,7 @@ from tvm import relax, te, tirx
 from paddle_tvm.compiler.frontends.paddle.context import OpContext, as_exprs, shape_of
 from paddle_tvm.compiler.frontends.paddle.ops.slicing import clamped_index
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
+from paddle_tvm.targets.meaning import means
 
 
 def take(ctx: OpContext, data: relax.Expr, index: relax.Expr, axis: int, name: str) -> relax.Expr:
@@ -25,7 +26,8 @@ def take(ctx: OpContext, data: relax.Expr, index: relax.Expr, axis: int, name: s
 
         return te.compute(target, element, name=name)
 
-    return ctx.emit_te(compute, data, index, as_exprs(sizes), name=name)
+    meaning = means("Gather", 0, 1, axis=axis)
+    return ctx.emit_te(compute, data, index, as_exprs(sizes), name=name, attributes=meaning)
 
 
 def _vector(ctx: OpContext, index: relax.Expr) -> relax.Expr:
@@ -68,7 +70,10 @@ def _gather_nd(ctx: OpContext) -> Converted:
 
         return te.compute(target, element, name="gather_nd")
 
-    return ctx.emit_te(compute, ctx.input(0), ctx.input(1), as_exprs(sizes), name="gather_nd")
+    meaning = means("GatherND", 0, 1)
+    return ctx.emit_te(
+        compute, ctx.input(0), ctx.input(1), as_exprs(sizes), name="gather_nd", attributes=meaning
+    )
 
 
 def _along_axis(ctx: OpContext, axis: int, name: str) -> relax.Expr:
@@ -80,7 +85,8 @@ def _along_axis(ctx: OpContext, axis: int, name: str) -> relax.Expr:
 
         return te.compute(positions.shape, element, name=name)
 
-    return ctx.emit_te(compute, ctx.input(0), ctx.input(1), name=name)
+    meaning = means("GatherElements", 0, 1, axis=axis)
+    return ctx.emit_te(compute, ctx.input(0), ctx.input(1), name=name, attributes=meaning)
 
 
 @register("take_along_axis")

@@ -13,6 +13,7 @@ from tvm import te, tirx
 from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext
 from paddle_tvm.compiler.frontends.paddle.ops.spatial import is_channel_last, opaque_factor
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
+from paddle_tvm.targets.meaning import means, vector
 from paddle_tvm.targets.offload import RESAMPLING
 
 
@@ -67,10 +68,12 @@ def _interpolate(ctx: OpContext) -> Converted:
 
         return te.compute(tuple(shape), element, name=f"{method}_interp")
 
-    attributes = {}
+    attributes: dict[str, str] = {}
     if first == 2 and not aligned and (method == "nearest" or half_pixel):
         kind = _resampling(method, sizes, output, scales)
         attributes = {} if kind is None else {RESAMPLING: kind}
+    if first == 2:
+        attributes |= _resize(ctx, method, aligned, half_pixel, sizes, output, scales)
     return ctx.emit_te(compute, ctx.input(0), output, name=f"{method}_interp", attributes=attributes)
 
 
@@ -90,6 +93,57 @@ def _resampling(
         if method == "nearest" and out % size:
             return None
     return {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "trilinear": "linear"}.get(method)
+
+
+def _resize(
+    ctx: OpContext,
+    method: str,
+    aligned: bool,
+    half_pixel: bool,
+    sizes: Sequence[Dim],
+    output: Sequence[Dim],
+    scales: Sequence[float | None],
+) -> dict[str, str]:
+    """What ONNX calls it, where sizes are known and it samples the same places; else nothing."""
+    rank = len(sizes)
+    steps = []
+    for size, out, scale in zip(sizes, output, scales, strict=True):
+        if not isinstance(size, int) or not isinstance(out, int) or out <= 1:
+            return {}
+        step = np.float32(size) / np.float32(out)
+        if not aligned and scale and np.float32(1 / scale) != step:
+            return {}
+        steps.append(step)
+    mode = {"nearest": "nearest", "bicubic": "cubic"}.get(method, "linear")
+    if mode == "nearest":
+        # Libraries divide where Paddle multiplies, and may come to the element beside.
+        if aligned or not all(map(_copies_alike, sizes, output, steps)):
+            return {}
+        places = "asymmetric"
+    else:
+        places = (
+            "align_corners" if aligned else "half_pixel" if half_pixel or mode == "cubic" else "asymmetric"
+        )
+    return means(
+        "Resize",
+        0,
+        None,
+        None,
+        vector([int(out) for out in output if isinstance(out, int)]),
+        axes=list(range(2, 2 + rank)),
+        mode=mode,
+        coordinate_transformation_mode=places,
+        nearest_mode="floor",
+        cubic_coeff_a=-0.75,
+    )
+
+
+def _copies_alike(size: Dim, out: Dim, step: Any) -> bool:
+    """Whether the nearest element is the same for each element of the result."""
+    assert isinstance(out, int)
+    index = np.arange(out, dtype="float32")
+    paddle = np.floor(index * step)
+    return bool((paddle == np.floor(index / (np.float32(out) / np.float32(size)))).all())
 
 
 def _output_sizes(ctx: OpContext, sizes: Sequence[Dim]) -> tuple[list[Dim], list[float | None]]:

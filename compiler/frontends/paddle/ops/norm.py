@@ -12,6 +12,7 @@ from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, shape_o
 from paddle_tvm.compiler.frontends.paddle.ops.reshape import product_of, reshape_to
 from paddle_tvm.compiler.frontends.paddle.ops.spatial import fixed_sizes, is_channel_last
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, is_constant, register
+from paddle_tvm.targets.meaning import means
 
 
 @register("batch_norm", "batch_norm_")
@@ -108,8 +109,21 @@ def _grouped(ctx: OpContext, groups: int | None, channel_last: bool, name: str) 
             shape[channel_axis] = shape_of(vector)[0]
     data = ctx.require_equal(ctx.input(0), shape)
     count = shape[channel_axis] if groups is None else groups
+    epsilon = ctx.attr("epsilon")
+    meaning = None
+    if isinstance(count, int) and not channel_last and (bias is None or scale is not None):
+        affine = [number for number, vector in enumerate((scale, bias), 1) if vector is not None]
+        meaning = means("GroupNorm", 0, *affine, groups=count, epsilon=epsilon)
     return ctx.emit_te(
-        _normalise_groups, data, scale, bias, count, ctx.attr("epsilon"), channel_last, name=name
+        _normalise_groups,
+        data,
+        scale,
+        bias,
+        count,
+        epsilon,
+        channel_last,
+        name=name,
+        attributes=meaning,
     )
 
 

@@ -10,6 +10,7 @@ from tvm import relax, te, tirx
 from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext
 from paddle_tvm.compiler.frontends.paddle.ops.spatial import is_channel_last
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
+from paddle_tvm.targets.meaning import means, vector
 
 
 @register("pad")
@@ -29,7 +30,9 @@ def _pad3d(ctx: OpContext) -> Converted:
     mode = ctx.attr("mode")
     if mode == "constant":
         return _constant(ctx, pads, ctx.attr("pad_value"))
-    return _emit(ctx, pads, lambda data, source: data(*source), _SOURCES[mode], f"pad_{mode}")
+    return _emit(
+        ctx, pads, lambda data, source: data(*source), _SOURCES[mode], f"pad_{mode}", _ONNX_MODES.get(mode)
+    )
 
 
 def _constant(ctx: OpContext, pads: Sequence[tuple[Dim, Dim]], value: float) -> relax.Expr:
@@ -50,7 +53,10 @@ def _emit(
     element: Callable[[te.Tensor, Sequence[Any]], Any],
     source: Callable[[Any, Any], Any],
     name: str,
+    onnx: str | None = None,
 ) -> relax.Expr:
+    """Pad with elements of the tensor; ``onnx`` is what ONNX calls the mode."""
+
     def compute(data: te.Tensor, before: Sequence[Dim], shape: Sequence[Dim]) -> te.Tensor:
         def padded(*index: Any) -> Any:
             shifted = [i - pad for i, pad in zip(index, before, strict=True)]
@@ -68,7 +74,13 @@ def _emit(
     shape = [
         ctx.simplify(size + before + after) for size, (before, after) in zip(ctx.shape(0), pads, strict=True)
     ]
-    return ctx.emit_te(compute, ctx.input(0), [before for before, _ in pads], shape, name=name)
+    meaning = None
+    known = [pad for end in zip(*pads, strict=True) for pad in end if isinstance(pad, int) and pad >= 0]
+    if onnx is not None and len(known) == 2 * len(pads):
+        meaning = means("Pad", 0, vector(known), mode=onnx)
+    return ctx.emit_te(
+        compute, ctx.input(0), [before for before, _ in pads], shape, name=name, attributes=meaning
+    )
 
 
 def _reflect(index: Any, size: Any) -> Any:
@@ -79,6 +91,8 @@ def _reflect(index: Any, size: Any) -> Any:
 def _replicate(index: Any, size: Any) -> Any:
     return tirx.min(tirx.max(index, 0), size - 1)
 
+
+_ONNX_MODES = {"reflect": "reflect", "replicate": "edge"}
 
 # Where the element at an index before or behind an axis comes from.
 _SOURCES: Mapping[str, Callable[[Any, Any], Any]] = {

@@ -9,6 +9,7 @@ import numpy as np
 from tvm import ir, relax, te, tirx
 
 from paddle_tvm.compiler.frontends.paddle.context import OpContext, TensorValue
+from paddle_tvm.targets.meaning import Operand, means
 
 UnaryBuilder = Callable[[relax.Expr], relax.Expr]
 BinaryBuilder = Callable[[relax.Expr, relax.Expr], relax.Expr]
@@ -60,9 +61,17 @@ def _is_one_number(value: TensorValue) -> bool:
 
 
 def pointwise(
-    ctx: OpContext, function: Callable[..., tirx.Expr], *tensors: relax.Expr, name: str
+    ctx: OpContext,
+    function: Callable[..., tirx.Expr],
+    *tensors: relax.Expr,
+    name: str,
+    onnx: str | None = None,
+    **attributes: float,
 ) -> relax.Expr:
-    """Apply a function of elements to tensors that fit each other."""
+    """Apply a function of elements to tensors that fit each other.
+
+    ``onnx`` is the operator of ONNX that it is, if it is one, and ``attributes`` are that operator's.
+    """
     constants = [_immediate(tensor) for tensor in tensors]
     if all(constant is not None for constant in constants):
         constants[0] = None
@@ -79,7 +88,18 @@ def pointwise(
 
         return te.compute(shape, element, name=name)
 
-    return ctx.emit_te(compute, *rest, name=name)
+    meaning = None
+    if onnx is not None:
+        numbers = iter(range(len(rest)))
+        meaning = means(
+            onnx,
+            *[
+                next(numbers) if value is None else Operand(dtype=dtype_of(tensor), value=value.value)
+                for tensor, value in zip(tensors, constants, strict=True)
+            ],
+            **attributes,
+        )
+    return ctx.emit_te(compute, *rest, name=name, attributes=meaning)
 
 
 def _immediate(tensor: relax.Expr) -> tirx.Expr | None:

@@ -17,6 +17,7 @@ from paddle_tvm.compiler.frontends.paddle.ops.pointwise import (
     scalar,
 )
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
+from paddle_tvm.targets.meaning import means, vector
 
 Combine = Callable[[tirx.Expr, tirx.Expr], tirx.Expr]
 
@@ -34,8 +35,9 @@ def reduced(
     combine: Combine,
     identity: Callable[[str], tirx.Expr],
     name: str,
+    onnx: str | None = None,
 ) -> relax.Expr:
-    """Reduce over axes with a function that TVM has no operator for."""
+    """Reduce over axes with a function that TVM has no operator for; ``onnx`` is what ONNX calls it."""
     reducer = te.comm_reducer(combine, identity, name=name)
     is_empty = any(shape_of(x)[axis] == 0 for axis in axes)
 
@@ -62,7 +64,8 @@ def reduced(
 
         return te.compute(shape, result, name=name)
 
-    return ctx.emit_te(compute, x, name=name)
+    meaning = None if onnx is None else means(onnx, 0, vector(axes), keepdims=int(keepdim))
+    return ctx.emit_te(compute, x, name=name, attributes=meaning)
 
 
 def _largest(a: tirx.Expr, b: tirx.Expr) -> tirx.Expr:
@@ -84,12 +87,12 @@ def _highest(dtype: str) -> tirx.Expr:
 
 def reduced_max(ctx: OpContext, x: relax.Expr, axes: Sequence[int], keepdim: bool) -> relax.Expr:
     """The maximum over axes; a NaN anywhere makes it NaN."""
-    return reduced(ctx, x, axes, keepdim, _largest, _lowest, "max")
+    return reduced(ctx, x, axes, keepdim, _largest, _lowest, "max", "ReduceMax")
 
 
 def reduced_min(ctx: OpContext, x: relax.Expr, axes: Sequence[int], keepdim: bool) -> relax.Expr:
     """The minimum over axes; a NaN anywhere makes it NaN."""
-    return reduced(ctx, x, axes, keepdim, _smallest, _highest, "min")
+    return reduced(ctx, x, axes, keepdim, _smallest, _highest, "min", "ReduceMin")
 
 
 Reduce = Callable[[OpContext, relax.Expr, Sequence[int], bool], relax.Expr]

@@ -13,6 +13,7 @@ from paddle_tvm.compiler.frontends.paddle.context import OpContext, shape_of
 from paddle_tvm.compiler.frontends.paddle.ops.pointwise import dtype_of, is_float
 from paddle_tvm.compiler.frontends.paddle.ops.reshape import product_of
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
+from paddle_tvm.targets.meaning import Operand, means
 
 # Elements beside each other that a thread scans together.
 _BLOCK = 64
@@ -76,7 +77,10 @@ def _as_3d(ctx: OpContext, x: relax.Expr, axis: int) -> relax.Expr:
     )
 
 
-def _scan(ctx: OpContext, axis: int, flatten: bool, combine: _Combine, start: float) -> Converted:
+def _scan(
+    ctx: OpContext, axis: int, flatten: bool, combine: _Combine, start: float, onnx: str | None = None
+) -> Converted:
+    """Scan along an axis; ``onnx`` is what ONNX calls it."""
     x = ctx.input(0)
     if ctx.ndim(0) == 0:
         return ctx.emit(relax.op.reshape(x, [1])) if flatten else x
@@ -84,14 +88,18 @@ def _scan(ctx: OpContext, axis: int, flatten: bool, combine: _Combine, start: fl
         x, axis = ctx.emit(relax.op.flatten(x)), 0
     shape = shape_of(x)
     data = _as_3d(ctx, x, axis % len(shape))
-    kernel = _scan_kernel(dtype_of(x), combine, start, bool(ctx.attr("exclusive")), bool(ctx.attr("reverse")))
+    exclusive, reverse = bool(ctx.attr("exclusive")), bool(ctx.attr("reverse"))
+    kernel = _scan_kernel(dtype_of(x), combine, start, exclusive, reverse)
+    if onnx is not None:
+        middle = Operand(dtype="int64", value=1)
+        kernel = kernel.with_attrs(means(onnx, 0, middle, exclusive=int(exclusive), reverse=int(reverse)))
     function = ctx.builder.add_func(kernel, ctx.operation.name.removeprefix("pd_op."))
     return relax.op.reshape(ctx.emit(relax.call_tir(function, [data], data.ty)), shape)
 
 
 @register("cumsum", "cumsum_")
 def _cumsum(ctx: OpContext) -> Converted:
-    return _scan(ctx, ctx.ints(1)[0], bool(ctx.attr("flatten")), lambda total, x: total + x, 0)
+    return _scan(ctx, ctx.ints(1)[0], bool(ctx.attr("flatten")), lambda total, x: total + x, 0, "CumSum")
 
 
 @register("cumprod", "cumprod_")

@@ -11,6 +11,7 @@ from tvm.sym import Analyzer
 
 from paddle_tvm.compiler.frontends.paddle.context import Dim, OpContext, as_dim, as_expr, as_exprs, shape_of
 from paddle_tvm.compiler.frontends.paddle.registry import Converted, register
+from paddle_tvm.targets.meaning import means, vector
 
 _INT32_MAX = (1 << 31) - 1
 
@@ -132,9 +133,23 @@ def slice_tensor(ctx: OpContext, data: relax.Expr, spans: Mapping[int, Span]) ->
 
         return te.compute(target, element, name="slice")
 
+    starts = [spans[axis].start for axis in axes]
     return ctx.emit_te(
-        compute, data, as_exprs(sizes), as_exprs([spans[axis].start for axis in axes]), name="slice"
+        compute, data, as_exprs(sizes), as_exprs(starts), name="slice", attributes=_meaning(spans)
     )
+
+
+def _meaning(spans: Mapping[int, Span]) -> dict[str, str] | None:
+    """A slice as ONNX has it, where it is known."""
+    known = [
+        (axis, span.start, span.start + (span.size - 1) * span.step + 1, span.step)
+        for axis, span in spans.items()
+        if isinstance(span.start, int) and isinstance(span.size, int) and span.step > 0 and span.size > 0
+    ]
+    if len(known) < len(spans):
+        return None
+    axes, starts, ends, steps = map(vector, zip(*known, strict=True))
+    return means("Slice", 0, starts, ends, axes, steps)
 
 
 def _is_zero(dim: Dim) -> bool:

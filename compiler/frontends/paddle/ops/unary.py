@@ -41,9 +41,11 @@ _register_float("asinh", relax.op.asinh)
 _register_float("acosh", relax.op.acosh)
 
 
-def _register_function(name: str, function: Callable[[tirx.Expr], tirx.Expr]) -> None:
+def _register_function(
+    name: str, function: Callable[[tirx.Expr], tirx.Expr], onnx: str | None = None
+) -> None:
     def convert(ctx: OpContext) -> Converted:
-        return pointwise(ctx, function, float_input(ctx), name=name)
+        return pointwise(ctx, function, float_input(ctx), name=name, onnx=onnx)
 
     register(name, f"{name}_")(convert)
 
@@ -62,9 +64,9 @@ _register_function("log2", tirx.log2)
 _register_function("log10", tirx.log10)
 _register_function("log1p", tirx.log1p)
 _register_function("expm1", _libm("expm1"))
-_register_function("sinh", _libm("sinh"))
-_register_function("cosh", _libm("cosh"))
-_register_function("atanh", _libm("atanh"))
+_register_function("sinh", _libm("sinh"), onnx="Sinh")
+_register_function("cosh", _libm("cosh"), onnx="Cosh")
+_register_function("atanh", _libm("atanh"), onnx="Atanh")
 _register_function("lgamma", _libm("lgamma"))
 
 
