@@ -12,10 +12,13 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from tvm import ir, relax
+import tvm
+from tvm import ir, relax, tirx
 from tvm.relax.dpl import DFPattern
 
 from paddle_tvm.targets.workload import Config, GraphWorkload
+
+_CALL_TIR = ir.Op.get("relax.call_tir")
 
 RESAMPLING = "paddle_tvm.resampling"
 """Attribute of TIR functions that resize images: ``nearest`` or ``linear``, pixels being where their middles
@@ -93,20 +96,26 @@ class Step:
         Inputs of the subgraph, or results of steps before this one.
     result
         What it computes.
+    fields
+        Where that is a tuple: the variables of the parts that are read, by their places.
+    kernel
+        Where it is a call of a TIR function (``relax.call_tir``): the function.
     """
 
     pattern: str
     function: relax.Function
     inputs: tuple[relax.Var, ...]
     result: relax.Var
+    fields: Mapping[int, relax.Var] = field(default_factory=dict)
+    kernel: tirx.PrimFunc | None = None
+
+    def all_calls(self) -> list[relax.Call]:
+        """The calls in it, first to last."""
+        return [value for value in _bindings(self.function).values() if isinstance(value, relax.Call)]
 
     def calls(self, operator: str) -> list[relax.Call]:
         """The calls in it of a Relax operator, such as ``relax.nn.conv2d``, first to last."""
-        return [
-            value
-            for value in _bindings(self.function).values()
-            if isinstance(value, relax.Call) and isinstance(value.op, ir.Op) and value.op.name == operator
-        ]
+        return [call for call in self.all_calls() if isinstance(call.op, ir.Op) and call.op.name == operator]
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ class Subgraph:
     symbol
         The name that its code must have.
     inputs
-        What it reads.
+        The tensors that it reads. Sizes that operators are given are no inputs: results have them.
     steps
         What it does, each after those whose results it reads.
     results
@@ -131,21 +140,47 @@ class Subgraph:
     results: tuple[relax.Var, ...]
 
 
-def subgraph_of(symbol: str, function: relax.Function) -> Subgraph:
-    """The subgraph that ``MergeCompositeFunctions`` has made a function of."""
+def subgraph_of(symbol: str, function: relax.Function, module: tvm.IRModule) -> Subgraph:
+    """The subgraph that ``MergeCompositeFunctions`` has made a function of, in a module."""
     bindings = _bindings(function)
-    same = {var: value for var, value in bindings.items() if isinstance(value, relax.Var)}
+    same: dict[relax.Var, relax.Var] = {}
+    fields: dict[relax.Var, dict[int, relax.Var]] = {}
     steps = []
     for variable, value in bindings.items():
-        if isinstance(value, relax.Call):
+        if isinstance(value, relax.Var):
+            same[variable] = same.get(value, value)
+        elif isinstance(value, relax.TupleGetItem):
+            parts = fields.setdefault(same.get(value.tuple_value, value.tuple_value), {})
+            same[variable] = parts.setdefault(int(value.index), variable)
+        elif isinstance(value, relax.Call):
             local = bindings[value.op]
             pattern = str(local.attrs["Composite"]).partition(".")[2]
-            steps.append(Step(pattern, local, tuple(same.get(var, var) for var in value.args), variable))
+            inputs = tuple(same.get(var, var) for var in value.args)
+            # Its parts are found later.
+            parts = fields.setdefault(variable, {})
+            steps.append(Step(pattern, local, inputs, variable, parts, _kernel(local, module)))
     result = bindings.get(function.body.body, function.body.body)
     results = tuple(result.fields) if isinstance(result, relax.Tuple) else (function.body.body,)
-    return Subgraph(
-        symbol, tuple(function.params), tuple(steps), tuple(same.get(var, var) for var in results)
-    )
+    if isinstance(result, relax.Call) and isinstance(result.ty, relax.TupleType):
+        # The one step that there is gives out all that it computes.
+        (whole,) = results
+        results = tuple(
+            fields[whole].setdefault(index, relax.Var(f"{whole.name}_{index}", ty))
+            for index, ty in enumerate(whole.ty.fields)
+        )
+    inputs = tuple(var for var in function.params if isinstance(var.ty, relax.TensorType))
+    return Subgraph(symbol, inputs, tuple(steps), tuple(same.get(var, var) for var in results))
+
+
+def _kernel(function: relax.Function, module: tvm.IRModule) -> tirx.PrimFunc | None:
+    """The TIR function that a match calls last."""
+    called = [value.args[0] for value in _bindings(function).values() if calls_kernel(value)]
+    return module[called[-1]] if called else None
+
+
+def calls_kernel(expr: Any) -> bool:
+    """Whether an expression is a call of a TIR function."""
+    return isinstance(expr, relax.Call) and expr.op == _CALL_TIR
 
 
 def _bindings(function: relax.Function) -> dict[relax.Var, Any]:

@@ -20,8 +20,10 @@ from paddle_tvm.targets.offload import (
     Offloading,
     Pattern,
     Subgraph,
+    calls_kernel,
     subgraph_of,
 )
+from paddle_tvm.targets.onnx_node import is_onnx_node
 from paddle_tvm.targets.workload import Choices
 
 CALL_EXTERNAL = "relax.call_dps_packed"
@@ -29,7 +31,6 @@ CALL_EXTERNAL = "relax.call_dps_packed"
 
 _MAIN = "main"
 _BESIDE_SIZES = "the graph has calls that are given sizes, beside which TVM cannot merge what is taken"
-_CALL_TIR = ir.Op.get("relax.call_tir")
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,9 @@ class _Offloading:
 
         And the names of the values that each call computes.
         """
+        bare = _InlineConstants().visit_expr(function)
         # TVM 0.27 merges matches in a function of this name alone.
-        module = tvm.IRModule({_MAIN: function.with_attr("global_symbol", _MAIN)})
+        module = tvm.IRModule({_MAIN: bare.with_attr("global_symbol", _MAIN)})
         merged, computed, refused = self._settle(module)
         subgraphs = _subgraphs(merged)
         symbols: dict[ir.GlobalVar, str] = {}
@@ -89,7 +91,7 @@ class _Offloading:
             if value.op not in symbols:
                 symbol = f"paddle_tvm_{self._accelerator.name}_{len(self.code)}"
                 symbols[value.op] = symbol
-                self.code[symbol] = self._generate(subgraph_of(symbol, merged[value.op]))
+                self.code[symbol] = self._generate(subgraph_of(symbol, merged[value.op], self._module))
         # Matching and merging lose the names that the results of subgraphs had.
         names = {variable: computed[variable][-1].name for variable in subgraphs}
         inside = {
@@ -127,9 +129,11 @@ class _Offloading:
 
     def _declined(self, function: relax.Function) -> str | None:
         """Why a subgraph stays behind as a whole."""
-        subgraph = subgraph_of("subgraph", function)
+        subgraph = subgraph_of("subgraph", function, self._module)
         reason = self._accelerator.decline(subgraph)
-        if reason is not None:
+        if reason is not None or any(
+            is_onnx_node(call) for step in subgraph.steps for call in step.all_calls()
+        ):
             return reason
         operators = sum(len(bindings_of(step.function)) for step in subgraph.steps)
         workload = Offloading(self._graph, self._accelerator.name, fingerprint([function]), operators)
@@ -187,6 +191,11 @@ class _Offloading:
                 or self._accelerator.reason(operator, value)
                 or f"{self._accelerator.name} has no pattern for {operator}"
             )
+            if is_onnx_node(value):
+                raise UnsupportedModelError(
+                    f"{name} #{source.number} is an operator that only ONNX Runtime has, and it cannot be "
+                    f"given to it: {reason}"
+                )
             # The first of several operators that one of the model's became.
             reasons.setdefault(f"{name} #{source.number}", reason)
         return reasons
@@ -204,7 +213,7 @@ def _accepts(
         return False
     root = context.matched_expr
     parts = {**dict(context.annotated_expr.items()), "root": root}
-    if isinstance(root, relax.Call) and root.op == _CALL_TIR:
+    if calls_kernel(root):
         parts["function"] = module[root.args[0]]
     reason = pattern.refuse(parts)
     if reason is not None:
@@ -255,6 +264,24 @@ def _subgraphs(merged: tvm.IRModule) -> dict[relax.Var, relax.Call]:
 
 
 @relax.expr_functor.mutator
+class _InlineConstants(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types.
+    """Puts constants in the place of variables that stand for them, so that matches have them inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._constants: dict[relax.Var, ir.Constant] = {}
+
+    def visit_var_binding_(self, binding: relax.VarBinding) -> None:
+        if isinstance(binding.value, ir.Constant) and isinstance(binding.var, relax.DataflowVar):
+            self._constants[binding.var] = binding.value
+        else:
+            super().visit_var_binding_(binding)
+
+    def visit_dataflow_var_(self, variable: relax.DataflowVar) -> relax.Expr:
+        return self._constants.get(variable) or super().visit_dataflow_var_(variable)
+
+
+@relax.expr_functor.mutator
 class _Call(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types.
     """Makes calls of subgraphs calls of their symbols."""
 
@@ -286,7 +313,9 @@ class _Call(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types.
         if not self._is_subgraph(call):
             return super().visit_call_(call)
         symbol = self._symbols[call.op]
-        inputs = [self.visit_expr(argument) for argument in call.args]
+        inputs = [
+            self.visit_expr(argument) for argument in call.args if isinstance(argument.ty, relax.TensorType)
+        ]
         weights = [relax.const(weight) for weight in self._code[symbol].weights]
         results = list(call.ty.fields) if isinstance(call.ty, relax.TupleType) else call.ty
         return relax.call_dps_packed(symbol, relax.Tuple([*inputs, *weights]), results)

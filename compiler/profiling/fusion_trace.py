@@ -127,7 +127,9 @@ class _Trace:
             if inside.caller is not None:
                 while isinstance(entered, relax.Var):
                     entered = inside.bindings[entered]
-                return entered.fields[value.index], inside
+                # One call that gives several results is entered where it is read itself.
+                if isinstance(entered, relax.Tuple):
+                    return entered.fields[value.index], inside
             return value, scope
         if isinstance(value, relax.Call) and isinstance(value.op, ir.GlobalVar):
             callee = self._module[value.op]
