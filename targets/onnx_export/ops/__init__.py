@@ -1,0 +1,41 @@
+"""Converters, by family; importing the package registers them."""
+
+from paddle_tvm.targets.onnx_export.ops import (
+    activation,
+    arithmetic,
+    comparison,
+    conv,
+    creation,
+    indexing,
+    joining,
+    normalisation,
+    opaque,
+    pooling,
+    product,
+    reduction,
+    resize,
+    shaping,
+    sorting,
+    tir,
+    unary,
+)
+
+__all__ = [
+    "activation",
+    "arithmetic",
+    "comparison",
+    "conv",
+    "creation",
+    "indexing",
+    "joining",
+    "normalisation",
+    "opaque",
+    "pooling",
+    "product",
+    "reduction",
+    "resize",
+    "shaping",
+    "sorting",
+    "tir",
+    "unary",
+]
