@@ -36,6 +36,7 @@ class Config(PaddleOptions):
         self._integrity_check = True
         self._mcpu: str | None = None
         self._cached_memory_mb = _DEFAULT_CACHED_MEMORY_MB
+        self._onnxruntime = False
         if isinstance(model, Config):
             self.__dict__.update(model.__dict__)
         elif model is not None:
@@ -127,6 +128,21 @@ class Config(PaddleOptions):
         """Return how far the process may grow, in MB, before memory cached for earlier shapes is freed."""
         return self._cached_memory_mb
 
+    def enable_onnxruntime(self) -> None:
+        """Ask for an artifact that was compiled for ONNX Runtime.
+
+        Creating a predictor of another is refused: who computes is chosen when a model is compiled.
+        """
+        self._onnxruntime = True
+
+    def disable_onnxruntime(self) -> None:
+        """Take back ``enable_onnxruntime``; an artifact for ONNX Runtime still runs there."""
+        self._onnxruntime = False
+
+    def onnxruntime_enabled(self) -> bool:
+        """Return whether an artifact that was compiled for ONNX Runtime is asked for."""
+        return self._onnxruntime
+
     def summary(self) -> str:
         """Return the options that have a meaning here, as a table."""
         rows = [
@@ -136,6 +152,7 @@ class Config(PaddleOptions):
             ("integrity_check", str(self._integrity_check).lower()),
             ("cached_memory_limit_mb", str(self._cached_memory_mb)),
             ("use_gpu", "false"),
+            ("enable_onnxruntime", str(self._onnxruntime).lower()),
         ]
         widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
         rule = f"+-{'-' * widths[0]}-+-{'-' * widths[1]}-+\n"

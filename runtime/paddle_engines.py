@@ -56,8 +56,10 @@ class PaddleEngines:
     set_mkldnn_op = _accepted("set_mkldnn_op", "which kernels run was chosen at compile time")
     set_onednn_op = _accepted("set_onednn_op", "which kernels run was chosen at compile time")
     enable_cinn = _accepted("enable_cinn", "the model is compiled")
-    disable_onnxruntime = _accepted("disable_onnxruntime", "ONNX Runtime does not run here")
-    enable_ort_optimization = _accepted("enable_ort_optimization", "ONNX Runtime does not run here")
+    enable_ort_optimization = _accepted(
+        "enable_ort_optimization",
+        "ONNX Runtime, where a model is compiled for it, always optimises its graph",
+    )
     use_optimized_model = _accepted("use_optimized_model", "the artifact is the optimised model")
     set_optim_cache_dir = _accepted("set_optim_cache_dir", "nothing is optimised when a model is loaded")
     exp_enable_use_cutlass = _accepted("exp_enable_use_cutlass", "which kernels run was chosen before")
@@ -121,7 +123,6 @@ class PaddleEngines:
     onednn_int8_enabled = _answer("onednn_int8_enabled", False)
     model_from_memory = _answer("model_from_memory", False)
     new_ir_enabled = _answer("new_ir_enabled", False)
-    onnxruntime_enabled = _answer("onnxruntime_enabled", False)
     openvino_engine_enabled = _answer("openvino_engine_enabled", False)
     params_file = _answer("params_file", "")
     prog_file = _answer("prog_file", "")

@@ -139,10 +139,6 @@ class PaddleOptions(PaddleEngines):
         """Refuse: the engine is chosen when the model is compiled."""
         raise _refuse("enable_tensorrt_engine", "the code was generated at compile time, without it")
 
-    def enable_onnxruntime(self) -> None:
-        """Refuse: the engine is chosen when the model is compiled."""
-        raise _refuse("enable_onnxruntime", "compiled models run on TVM's virtual machine; leave it out")
-
     def enable_openvino_engine(self, *args: object, **kwargs: object) -> None:
         """Refuse: the engine is chosen when the model is compiled."""
         raise _refuse("enable_openvino_engine", "compiled models run on TVM's virtual machine; leave it out")

@@ -232,10 +232,16 @@ def create_predictor(config: Config) -> Predictor:
     ------
     UsageError
         The configuration names no artifact, a directory that does not exist, or a CPU that the artifact has
-        no code for.
+        no code for; or it asks for ONNX Runtime, and the artifact was compiled for something else.
     ArtifactError
         The artifact is damaged, too new, or made for other machines.
     """
     config = Config(config)
     model = load(config.artifact(), hashes=config.integrity_check_enabled(), mcpu=config.mcpu())
+    kind = model.variant.target.kind
+    if config.onnxruntime_enabled() and kind != "onnxruntime":
+        raise UsageError(
+            f"Config.enable_onnxruntime(): {model.path} was compiled for target {kind}. Compile the model "
+            "for it: paddle-tvm compile MODEL -o ARTIFACT --target onnxruntime; or leave the call out"
+        )
     return Predictor(model, config)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from paddle_tvm.targets.x86 import X86Target
 
 CPU = "x86"
-_OWN = ("onednn",)
+_OWN = ("onednn", "onnxruntime")
 # Packages say with entry points of this group what they bring: a name, and a function that makes it.
 _GROUP = "paddle_tvm.accelerators"
 
@@ -66,6 +66,11 @@ def targets_of(name: str, mcpus: Sequence[str]) -> tuple[X86Target, ...]:
     return tuple(replace(target, kind=name, accelerator=accelerator) for target in targets)
 
 
+def runs_onnx_nodes(name: str) -> bool:
+    """Whether a target runs nodes of ONNX models as they are (``paddle_tvm.targets.onnx_node``)."""
+    return name == "onnxruntime"
+
+
 def accelerator_of(name: str) -> Accelerator:
     """What ``--target`` calls by this name; it may lack what it needs to run.
 
@@ -81,6 +86,10 @@ def accelerator_of(name: str) -> Accelerator:
         from paddle_tvm.targets.onednn import OneDnn
 
         makers.insert(0, OneDnn)
+    if name == "onnxruntime":
+        from paddle_tvm.targets.onnxruntime import OnnxRuntime
+
+        makers.insert(0, OnnxRuntime)
     if not makers:
         raise UsageError(f"target '{name}' is not known; known: {', '.join(target_names())}")
     made: Accelerator = makers[0]()

@@ -15,7 +15,7 @@ from paddle_tvm.runtime.cpu import cpu_features
 
 State = Literal["ok", "absent", "broken"]
 
-_EXTRAS = ("compiler", "bench", "demo", "dev")
+_EXTRAS = ("compiler", "onnxruntime", "bench", "demo", "dev")
 
 # Packages whose import shows more than their version: that the native library loads. TVM and Paddle take
 # seconds, so their presence and version must do.
@@ -54,7 +54,9 @@ def check_installation() -> list[Finding]:
         else:
             findings += _extra(extra, needed)
     compiler_installed = all(_version(name) is not None for name, _ in requirements.get("compiler", []))
-    return [*findings, _c_compiler(compiler_installed), *_cpu(compiler_installed)]
+    # A package may be in several extras.
+    unique = dict.fromkeys(findings)
+    return [*unique, _c_compiler(compiler_installed), *_cpu(compiler_installed)]
 
 
 def _half_installed(extra: str, needed: list[tuple[str, str]]) -> bool:

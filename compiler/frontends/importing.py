@@ -12,6 +12,7 @@ from paddle_tvm.compiler.options import CompileOptions, InputShapes
 from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.runtime.errors import UnsupportedModelError
 from paddle_tvm.runtime.manifest import ITEM_SIZES
+from paddle_tvm.targets.registry import runs_onnx_nodes
 
 ImportForm: TypeAlias = "Callable[[InputShapes | None], ImportedModel]"
 
@@ -49,7 +50,7 @@ def _importer(source: ModelSource, options: CompileOptions) -> Iterator[ImportFo
 
     with scratch_directory("paddle-tvm-onnx") as folder:
         onnx_source = source if source.kind == "onnx" else paddle_to_onnx(source, folder)
-        yield lambda shapes: import_onnx(onnx_source, shapes)
+        yield lambda shapes: import_onnx(onnx_source, shapes, keep_nodes=runs_onnx_nodes(options.target))
 
 
 def _check_dtypes(source: ModelSource, model: ImportedModel) -> None:

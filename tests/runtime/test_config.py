@@ -49,6 +49,7 @@ def test_what_a_script_for_paddle_calls_is_accepted(affine: Path) -> None:
     config.disable_mkldnn_fc_passes()
     config.disable_onednn_fc_passes()
     config.disable_onnxruntime()
+    config.enable_ort_optimization()
     config.enable_cinn()
     config.set_optim_cache_dir("cache")
     config.use_optimized_model(True)
@@ -86,7 +87,6 @@ def test_questions_get_true_answers(affine: Path) -> None:
         lambda config: config.enable_xpu(),
         lambda config: config.enable_custom_device("npu", 0),
         lambda config: config.enable_tensorrt_engine(workspace_size=1 << 30, max_batch_size=1),
-        lambda config: config.enable_onnxruntime(),
         lambda config: config.enable_openvino_engine(),
         lambda config: config.enable_mkldnn_bfloat16(),
         lambda config: config.enable_mkldnn_int8(),
@@ -183,3 +183,14 @@ def test_enumerations_have_paddles_names_and_values() -> None:
 def test_versions() -> None:
     assert get_version().startswith("version: ")
     assert get_trt_compile_version() == get_trt_runtime_version() == (0, 0, 0)
+
+
+def test_onnxruntime_is_refused_for_other_artifacts(affine: Path) -> None:
+    config = Config(str(affine))
+    config.enable_onnxruntime()
+    assert config.onnxruntime_enabled()
+    assert Config(config).onnxruntime_enabled()
+    with pytest.raises(UsageError, match="compiled for target x86"):
+        create_predictor(config)
+    config.disable_onnxruntime()
+    create_predictor(config)

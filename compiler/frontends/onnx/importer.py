@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,8 +20,9 @@ from paddle_tvm.compiler.frontends.onnx.constants import FOLDABLE, evaluate
 from paddle_tvm.compiler.frontends.onnx.context import NodeContext, describe
 from paddle_tvm.compiler.frontends.onnx.inference import Inferred, infer_shapes
 from paddle_tvm.compiler.frontends.onnx.inputs import input_shapes
+from paddle_tvm.compiler.frontends.onnx.kept_nodes import keep_node, may_be_kept
 from paddle_tvm.compiler.frontends.onnx.model import OnnxModel, all_nodes, load_onnx, read_tensor
-from paddle_tvm.compiler.frontends.onnx.operators import missing_operators
+from paddle_tvm.compiler.frontends.onnx.operators import is_missing, missing_operators
 from paddle_tvm.compiler.frontends.onnx.registry import find_converter, find_fold
 from paddle_tvm.compiler.frontends.onnx.tvm_converters import convert_with_tvm
 from paddle_tvm.compiler.frontends.paddle.context import (
@@ -41,7 +43,10 @@ _MAX_CONSTANT_ELEMENTS = 1 << 26
 
 
 def import_onnx(
-    source: ModelSource, shapes: Mapping[str, Sequence[int | str]] | None = None
+    source: ModelSource,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+    *,
+    keep_nodes: bool = False,
 ) -> ImportedModel:
     """Build the Relax module of an ONNX model.
 
@@ -52,6 +57,8 @@ def import_onnx(
     shapes
         Dimensions to fix, by input name; a string or -1 leaves a dimension symbolic. Symbolic dimensions
         have the model's names for them, else ``<input>_<axis>``.
+    keep_nodes
+        Whether nodes that cannot be imported stay in the graph as they are, for ONNX Runtime to run.
 
     Raises
     ------
@@ -62,16 +69,23 @@ def import_onnx(
         compiled.
     """
     model = load_onnx(source.program)
-    missing = missing_operators(model)
+    missing = missing_operators(model, kept=keep_nodes)
     if missing:
         listed = ", ".join(f"{name} ({count} times)" for name, count in missing.most_common())
         raise UnsupportedModelError(
-            f"{len(missing)} operators of {source.program} are not supported: {listed}. "
-            "Export the model without them, or from Paddle and without --frontend onnx"
+            f"{len(missing)} operators of {source.program} are not supported: {listed}. {_way_out(model)}"
         )
     declared = input_shapes(model, shapes)
     inferred = infer_shapes(model, declared)
-    return import_with_equal_symbols(lambda symbols: _Importer(model, declared, inferred, symbols).run())
+    return import_with_equal_symbols(
+        lambda symbols: _Importer(model, declared, inferred, symbols, keep_nodes).run()
+    )
+
+
+def _way_out(model: OnnxModel) -> str:
+    if not missing_operators(model, kept=True):
+        return "ONNX Runtime has them: compile with --target onnxruntime"
+    return "Export the model without them, or from Paddle and without --frontend onnx"
 
 
 class _Importer:
@@ -81,8 +95,10 @@ class _Importer:
         declared: Mapping[str, Sequence[int | str]],
         inferred: Mapping[str, Inferred],
         symbols: SymbolTable,
+        keep_nodes: bool,
     ) -> None:
         self.model = model
+        self.keep_nodes = keep_nodes
         self.inferred = inferred
         self.symbols = symbols
         self.builder = NamingBuilder()
@@ -160,9 +176,6 @@ class _Importer:
             if name in self.read:
                 self._check(node, name, value)
                 self.values[name] = value
-        unmade = [name for name in node.output[len(results) :] if name in self.read]
-        if unmade:
-            raise UnsupportedModelError(f"{describe(node)}: the result '{unmade[0]}' is not supported")
 
     def _fold_constants(
         self, node: onnx.NodeProto, operands: Sequence[TensorValue | None]
@@ -206,9 +219,33 @@ class _Importer:
     def _convert(self, context: NodeContext) -> list[TensorValue]:
         standard = context.node.domain in ("", "ai.onnx")
         converter = find_converter(context.node.op_type) if standard else None
-        results = convert_with_tvm(context) if converter is None else converter(context)
-        parts = results if isinstance(results, list | tuple) else [results]
+        if is_missing(context.node):
+            parts: Sequence[Any] = keep_node(context, self.model.proto.opset_import)
+        else:
+            try:
+                results = convert_with_tvm(context) if converter is None else converter(context)
+                parts = results if isinstance(results, list | tuple) else [results]
+                self._require_all(context, len(parts))
+            except UnsupportedModelError as error:
+                parts = self._kept_instead(context, error)
         return [part if isinstance(part, TensorValue) else self._tensor(context, part) for part in parts]
+
+    def _require_all(self, context: NodeContext, made: int) -> None:
+        unmade = [name for name in context.node.output[made:] if name in self.read]
+        if unmade:
+            raise context.unsupported(f"the result '{unmade[0]}' is not supported")
+
+    def _kept_instead(self, context: NodeContext, error: UnsupportedModelError) -> Sequence[relax.Expr]:
+        """A node that cannot be converted for this reason, as one of ONNX Runtime's."""
+        if not may_be_kept(context.node):
+            raise error
+        try:
+            kept = keep_node(context, self.model.proto.opset_import)
+        except UnsupportedModelError:
+            raise error from None
+        if not self.keep_nodes:
+            raise UnsupportedModelError(f"{error}. ONNX Runtime runs it: compile with --target onnxruntime")
+        return kept
 
     def _tensor(self, context: NodeContext, expr: relax.Expr) -> TensorValue:
         if isinstance(expr, ir.Constant):

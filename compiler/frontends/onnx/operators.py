@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+import onnx
+
 # Importing the package registers the operators.
 from paddle_tvm.compiler.frontends.onnx import ops as _ops  # noqa: F401
 from paddle_tvm.compiler.frontends.onnx.constants import FOLDABLE
+from paddle_tvm.compiler.frontends.onnx.kept_nodes import may_be_kept
 from paddle_tvm.compiler.frontends.onnx.model import OnnxModel, all_nodes, load_onnx
 from paddle_tvm.compiler.frontends.onnx.registry import registered
 from paddle_tvm.compiler.frontends.onnx.tvm_converters import TVM_OPERATORS
@@ -26,12 +29,21 @@ def missing_onnx_operators(source: ModelSource) -> Counter[str]:
     return missing_operators(load_onnx(source.program))
 
 
-def missing_operators(model: OnnxModel) -> Counter[str]:
-    """As ``missing_onnx_operators``, of a model that is loaded."""
-    ours = registered() | FOLDABLE | {"If"}
+def missing_operators(model: OnnxModel, *, kept: bool = False) -> Counter[str]:
+    """As ``missing_onnx_operators``, of a model that is loaded.
+
+    ``kept`` says that what ONNX Runtime may run is not missing.
+    """
     return Counter(
         node.op_type if node.domain in _STANDARD else f"{node.domain}::{node.op_type}"
         for node in all_nodes(model.proto.graph)
-        if node.op_type not in TVM_OPERATORS.get(node.domain, frozenset())
-        and not (node.domain in _STANDARD and node.op_type in ours)
+        if is_missing(node) and not (kept and may_be_kept(node))
     )
+
+
+def is_missing(node: onnx.NodeProto) -> bool:
+    """Whether there is no converter of a node."""
+    if node.op_type in TVM_OPERATORS.get(node.domain, frozenset()):
+        return False
+    ours = registered() | FOLDABLE | {"If"}
+    return not (node.domain in _STANDARD and node.op_type in ours)
