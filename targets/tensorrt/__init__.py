@@ -1,0 +1,5 @@
+"""Which parts of a graph TensorRT takes, as ONNX models for its parser."""
+
+from paddle_tvm.targets.tensorrt.partition import TensorRtPartition
+
+__all__ = ["TensorRtPartition"]
