@@ -40,6 +40,9 @@ def onnx_node(
     # Names tell nothing, and equal nodes are to be equal.
     kept.ClearField("name")
     kept.ClearField("doc_string")
+    if kept.domain == "ai.onnx":
+        # Another name of the standard domain.
+        kept.ClearField("domain")
     for number, name in enumerate(kept.output):
         kept.output[number] = str(number) if name else ""
     payload = base64.b64encode(kept.SerializeToString(deterministic=True)).decode()

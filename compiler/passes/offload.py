@@ -30,6 +30,9 @@ CALL_EXTERNAL = "relax.call_dps_packed"
 """The operator that calls of subgraphs become; its first argument names the code."""
 
 _MAIN = "main"
+_BESIDE_CASTS = (
+    "the graph has sizes that are known only when it runs, beside which TVM cannot merge what is taken"
+)
 _BESIDE_SIZES = "the graph has calls that are given sizes, beside which TVM cannot merge what is taken"
 
 
@@ -109,6 +112,9 @@ class _Offloading:
         What is declined as a whole may have been matched otherwise: so it begins anew, without that.
         """
         # By the names of values.
+        if _finds_sizes(module[_MAIN]):
+            values = bindings_of(module[_MAIN])
+            return module, {}, {variable.name: _BESIDE_CASTS for variable in values}
         declined: dict[str, str] = {}
         while True:
             refused = dict(declined)
@@ -221,6 +227,13 @@ def _accepts(
             # The pattern that comes first knows best.
             refused.setdefault(name, reason)
     return reason is None
+
+
+def _finds_sizes(function: relax.Function) -> bool:
+    """Whether sizes are read off results (``match_cast``), among which TVM 0.27 cannot merge matches."""
+    return any(
+        isinstance(binding, relax.MatchCast) for block in function.body.blocks for binding in block.bindings
+    )
 
 
 def _takes_sizes(function: relax.Function) -> bool:

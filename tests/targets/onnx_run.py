@@ -54,7 +54,7 @@ def run_call(build: Callable[..., relax.Expr], inputs: Sequence[Array]) -> list[
     builder = relax.BlockBuilder()
     with builder.function("main", variables):
         call = builder.normalize(build(*variables))
-        builder.emit_func_output(variables[0])
+        builder.emit_func_output(call)
     return run_onnx(export_call(call, None), inputs)
 
 

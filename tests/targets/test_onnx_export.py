@@ -528,6 +528,11 @@ def test_filled_tensors() -> None:
     close(run_call(lambda v, f: op.full_like(v, f), [x, np.array(4, "int64")])[0], np.full_like(x, 4))
 
 
+def test_counted_tensors() -> None:
+    close(run_call(lambda: op.arange(2, 9, 3), [])[0], np.arange(2, 9, 3))
+    close(run_call(lambda: op.arange(-1, 2, 0.5, "float32"), [])[0], np.arange(-1, 2, 0.5, "float32"))
+
+
 def test_every_converter_has_a_test() -> None:
     told = {
         *(f"relax.{name}" for table in (UNARY, BINARY, INTEGER, LOGIC) for name in table),
@@ -543,7 +548,10 @@ def test_every_converter_has_a_test() -> None:
         ),
         *(f"relax.{name}" for name in ("sum", "mean", "max", "min", "prod", "variance", "std", "topk")),
         *(f"relax.{name}" for name in ("take", "gather_elements", "gather_nd", "scatter_nd", "argmax")),
-        *(f"relax.{name}" for name in ("scatter_elements", "one_hot", "argmin", "full", "full_like")),
+        *(
+            f"relax.{name}"
+            for name in ("scatter_elements", "one_hot", "argmin", "full", "full_like", "arange")
+        ),
         *("relax.logical_not", "relax.bitwise_not", "relax.image.resize2d", "relax.image.grid_sample"),
         # In the tests of the importers' kernels, and of nodes that are kept.
         *("relax.call_tir", "paddle_tvm.onnx_node"),
@@ -758,6 +766,7 @@ REFUSED: dict[str, tuple[Callable[..., relax.Expr], list[Any], str]] = {
     "wrapped places": (lambda x, i: op.take(x, i, 0, mode="wrap"), [(2, 3), ((2,), "int64")], "mode wrap"),
     "divisor": (op.divide, [((2,), "int32"), ((2,), "int32")], "what may be zero"),
     "powers": (op.power, [((2,), "int32"), ((2,), "int32")], "powers of integers"),
+    "downwards": (lambda x: op.arange(5, 1, -1), [(1,)], "counts downwards"),
     "modes": (lambda x: op.nn.pad(x, [1, 1], "circular"), [(4,)], "mode circular"),
 }
 

@@ -500,3 +500,19 @@ def test_paddle_models_through_onnx(tmp_path: Path) -> None:
     )
     assert result.verification is not None
     assert all(schedule.external for schedule in _table(result.artifact).schedules.values())
+
+
+def test_sizes_that_are_known_only_when_it_runs(tmp_path: Path) -> None:
+    """Nothing is taken beside them, and kept nodes are refused."""
+    counted = node("Compress", ["x", "c"], ["k"], axis=0)
+    product = node("MatMul", ["k", "w"], ["y"])
+    ports: list[Port] = [("x", FLOAT, [3, 2]), ("c", onnx.TensorProto.BOOL, [3])]
+    weights = {"w": np.ones((2, 2), "float32")}
+    model = _save_nodes(tmp_path, [counted, product], ports, [("y", FLOAT)], weights)
+    artifact = compiler.compile(model, tmp_path / "out.pdtvm", target="onnxruntime", verify=True).artifact
+    (left,) = _table(artifact).left.values()
+    assert any("sizes that are known only when it runs" in reason for reason in left.values())
+    kept = node("Celu", ["y"], ["z"])
+    model = _save_nodes(tmp_path, [counted, product, kept], ports, [("z", FLOAT)], weights)
+    with pytest.raises(UnsupportedModelError, match="an operator that only ONNX Runtime has, and it cannot"):
+        compiler.compile(model, tmp_path / "other.pdtvm", target="onnxruntime")

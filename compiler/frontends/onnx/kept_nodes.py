@@ -78,15 +78,21 @@ def _version(ctx: NodeContext, opsets: Sequence[onnx.OperatorSetIdProto]) -> int
     """The version of the node's operators in the model that it becomes part of."""
     if ctx.node.domain not in _STANDARD:
         return int(next(entry.version for entry in opsets if entry.domain == ctx.node.domain))
-    own, ours = (
-        onnx.defs.get_schema(ctx.node.op_type, version).since_version for version in (ctx.opset, OPSET)
-    )
+    own, ours = (_form(ctx.node.op_type, version) for version in (ctx.opset, OPSET))
     if own != ours:
         raise ctx.unsupported(
             f"it could be kept for ONNX Runtime, but operator set {ctx.opset} has another form of it than "
             f"set {OPSET}, in which it would run: export the model with opset_version={OPSET}"
         )
     return OPSET
+
+
+def _form(op_type: str, version: int) -> int | None:
+    """The operator set that an operator has been the same since; None where a set has no such operator."""
+    try:
+        return int(onnx.defs.get_schema(op_type, version).since_version)
+    except onnx.defs.SchemaError:
+        return None
 
 
 def _result_types(

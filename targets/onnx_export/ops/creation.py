@@ -1,9 +1,26 @@
-"""Tensors that are filled with one number."""
+"""Tensors that are filled with one number, or counted up."""
 
 from __future__ import annotations
 
-from paddle_tvm.targets.onnx_export.context import ExportContext
+from tvm import relax
+
+from paddle_tvm.targets.onnx_export.context import ExportContext, number
 from paddle_tvm.targets.onnx_export.registry import register
+
+
+def _refuse_range(call: relax.Call) -> str | None:
+    bounds = [number(bound) for bound in call.args]
+    if None in bounds:
+        return "its bounds are not known"
+    # TVM 0.27 has another idea of how many numbers there are downwards.
+    return "it counts downwards" if (bounds[2] or 0) <= 0 else None
+
+
+@register("arange", operands=3, refuse=_refuse_range)
+def _arange(ctx: ExportContext) -> str:
+    dtype = str(ctx.result.dtype)
+    start, end, step = (ctx.scalar(number(bound) or 0, dtype) for bound in ctx.call.args)
+    return ctx.add("Range", start, end, step)
 
 
 @register("full", operands=2)
