@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import paddle
 import pytest
 from hypothesis import given, settings
@@ -131,7 +132,9 @@ LOGIC: dict[str, tuple[Callable[..., relax.Expr], Callable[..., Any]]] = {
 @pytest.mark.parametrize("name", UNARY)
 def test_functions_of_each_element(name: str) -> None:
     build, function = UNARY[name]
-    for x in (SPECIAL, _random(2, 3, 5), _random()):
+    # ONNX Runtime 1.23, the last for Python 3.10, makes 1 of NaN.
+    loses_nan = name == "erf" and onnxruntime.__version__.startswith("1.23.")
+    for x in (SPECIAL[1:] if loses_nan else SPECIAL, _random(2, 3, 5), _random()):
         with np.errstate(all="ignore"):
             wanted = np.asarray(function(x))
         (got,) = run_call(build, [x])
