@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnx
 import tvm
 from tvm import ir, relax
+
+if TYPE_CHECKING:
+    # Every compilation looks for such nodes, and few have one.
+    import onnx
 
 OPERATOR = "paddle_tvm.onnx_node"
 
@@ -35,6 +38,8 @@ def onnx_node(
     results
         The types of what it gives out and is wanted. A single one is the call's own type, several a tuple.
     """
+    import onnx
+
     kept = onnx.NodeProto()
     kept.CopyFrom(node)
     # Names tell nothing, and equal nodes are to be equal.
@@ -58,6 +63,8 @@ def is_onnx_node(expr: Any) -> bool:
 
 def node_of(call: relax.Call) -> tuple[onnx.NodeProto, int]:
     """The node that a call stands for, and the version of its domain's operators."""
+    import onnx
+
     node = onnx.NodeProto()
     node.ParseFromString(base64.b64decode(str(call.attrs["node"])))
     return node, int(call.attrs["version"])

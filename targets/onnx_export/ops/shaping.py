@@ -12,7 +12,7 @@ from paddle_tvm.targets.onnx_export.registry import register
 _FAR = (1 << 63) - 1
 
 
-@register("reshape", operands=2)
+@register("reshape", "flatten", "squeeze", operands=(1, 2))
 def _reshape(ctx: ExportContext) -> str:
     dims = list(ctx.result.shape)
     unknown = [dim for dim in dims if not _is_computable(ctx, dim)]
@@ -29,11 +29,6 @@ def _is_computable(ctx: ExportContext, dim: tirx.Expr) -> bool:
     except UnknownSizeError:
         return False
     return True
-
-
-@register("flatten", "squeeze")
-def _reshape_only(ctx: ExportContext) -> str:
-    return ctx.reshaped(ctx.input(0))
 
 
 @register("expand_dims")
