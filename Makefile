@@ -40,7 +40,7 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else "Python 3.10 to 3.13 is needed, this is %d.%d: make PYTHON=python3.12" % v)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77' wheel
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[compiler,onednn,bench,demo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[compiler,onednn,cuda,bench,demo,dev]'
 	touch $@
 
 clean:

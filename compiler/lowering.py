@@ -14,6 +14,7 @@ from paddle_tvm.compiler.passes.loose_scalars import isolate_loose_scalars
 from paddle_tvm.compiler.passes.merge_functions import merge_functions, order_sizes
 from paddle_tvm.compiler.passes.offload import Offloaded, offload
 from paddle_tvm.compiler.passes.order_shape_functions import order_shape_functions
+from paddle_tvm.compiler.passes.record_graphs import record_graphs
 from paddle_tvm.compiler.passes.shape_checks import explain_shape_checks, hold_checked, lower_shape_checks
 from paddle_tvm.compiler.passes.trust_weights import trust_weights
 from paddle_tvm.targets.base import Target
@@ -87,6 +88,7 @@ def lower(module: tvm.IRModule, target: Target) -> tvm.IRModule:
 
 def build(module: tvm.IRModule, target: Target) -> relax.VMExecutable:
     """Plan memory, generate code, and link an executable."""
+    graphs = [record_graphs] if target.graphs else []
     pipeline = tvm.transform.Sequential(
         [
             relax.transform.RewriteDataflowReshape(),
@@ -95,6 +97,7 @@ def build(module: tvm.IRModule, target: Target) -> relax.VMExecutable:
             relax.transform.CallTIRRewrite(),
             hold_checked,
             relax.transform.StaticPlanBlockMemory(),
+            *graphs,
             relax.transform.LowerAllocTensor(),
             relax.transform.KillAfterLastUse(),
             relax.transform.LowerRuntimeBuiltin(),
@@ -107,6 +110,10 @@ def build(module: tvm.IRModule, target: Target) -> relax.VMExecutable:
             relax.transform.AttachGlobalSymbol(),
         ]
     )
-    return tvm.compile(
-        module, target=target.tvm_target, relax_pipeline=pipeline, tir_pipeline=target.tir_pipeline
-    )
+    with target.generating():
+        return tvm.compile(
+            target.plan(module),
+            target=target.tvm_target,
+            relax_pipeline=pipeline,
+            tir_pipeline=target.tir_pipeline,
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 import tvm
@@ -35,6 +37,10 @@ class Target(Protocol):
         """CPU features that the generated code needs, as /proc/cpuinfo names them."""
 
     @property
+    def devices(self) -> tuple[str, ...]:
+        """GPUs that the code is for, by architecture, oldest first; none where it runs on the CPU alone."""
+
+    @property
     def target_class(self) -> str:
         """Among which machines tuning records hold for this one."""
 
@@ -47,12 +53,23 @@ class Target(Protocol):
         """Name of the passes from scheduled TIR to the code generator's input, as TVM knows them."""
 
     @property
+    def libraries(self) -> Sequence[Path]:
+        """Shared libraries that an artifact needs beside TVM's runtime."""
+
+    @property
+    def graphs(self) -> bool:
+        """Whether kernels that always run in the same way are recorded once and then started together."""
+
+    @property
     def choices(self) -> Choices:
         """Which form each kernel and each choice above kernels gets."""
 
     @property
     def accelerator(self) -> Accelerator | None:
         """What computes the parts of a graph that it can take, beside this target's own kernels."""
+
+    def with_choices(self, choices: Choices) -> Target:
+        """The same target with other forms of kernels."""
 
     def arrange(self, module: tvm.IRModule) -> tvm.IRModule:
         """Rewrite the graph before operators are lowered: layouts, operators merged into larger ones."""
@@ -62,3 +79,9 @@ class Target(Protocol):
 
     def schedule(self, module: tvm.IRModule) -> tvm.IRModule:
         """Schedule every TIR function of a lowered module."""
+
+    def plan(self, module: tvm.IRModule) -> tvm.IRModule:
+        """Rewrite a scheduled module before its memory is planned."""
+
+    def generating(self) -> AbstractContextManager[None]:
+        """Set up what the code generator needs, for as long as it runs."""

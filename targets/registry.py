@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from paddle_tvm.runtime.errors import UsageError
 
 if TYPE_CHECKING:
+    from paddle_tvm.targets.base import Target
     from paddle_tvm.targets.offload import Accelerator
-    from paddle_tvm.targets.x86 import X86Target
 
 CPU = "x86"
-_OWN = ("onednn", "onnxruntime")
+GPU = "cuda"
+_OWN = (GPU, "onednn", "onnxruntime")
 # Packages say with entry points of this group what they bring: a name, and a function that makes it.
 _GROUP = "paddle_tvm.accelerators"
 
@@ -49,14 +50,29 @@ def target_names() -> tuple[str, ...]:
     return (CPU, *_OWN, *sorted({*_registered, *installed} - {CPU, *_OWN}))
 
 
-def targets_of(name: str, mcpus: Sequence[str]) -> tuple[X86Target, ...]:
+def targets_of(
+    name: str, mcpus: Sequence[str], architectures: Sequence[str] = (), precision: str = "float32"
+) -> tuple[Target, ...]:
     """The targets to compile for: one for each CPU, in the order in which a machine prefers them.
+
+    Parameters
+    ----------
+    name
+        What ``--target`` says.
+    mcpus
+        CPUs; this machine's where there are none.
+    architectures, precision
+        Of GPUs, what to compile for and how they multiply.
 
     Raises
     ------
     UsageError
-        A name is not known, or a CPU is given twice.
+        A name is not known, a CPU is given twice, or something that the target needs is missing.
     """
+    if name == GPU:
+        from paddle_tvm.targets.cuda import cuda_target
+
+        return (cuda_target(architectures, precision),)
     from paddle_tvm.targets.x86 import x86_targets
 
     targets = x86_targets(mcpus)

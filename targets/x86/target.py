@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import tvm
 
@@ -30,6 +32,11 @@ class X86Target:
     kind: str = "x86"
     accelerator: Accelerator | None = field(default=None, compare=False)
     choices: Choices = field(default_factory=Defaults, compare=False)
+
+    # It runs on the CPU alone, and needs nothing beside TVM's runtime.
+    devices: ClassVar[tuple[str, ...]] = ()
+    libraries: ClassVar[Sequence[Path]] = ()
+    graphs: ClassVar[bool] = False
 
     @cached_property
     def tvm_target(self) -> tvm.target.Target:
@@ -59,6 +66,9 @@ class X86Target:
     def tir_pipeline(self) -> str:
         return register_pipeline()
 
+    def with_choices(self, choices: Choices) -> X86Target:
+        return replace(self, choices=choices)
+
     def arrange(self, module: tvm.IRModule) -> tvm.IRModule:
         return block_channels(fuse_attention(module, self.lanes), self.lanes, self.choices)
 
@@ -67,6 +77,12 @@ class X86Target:
 
     def schedule(self, module: tvm.IRModule) -> tvm.IRModule:
         return schedule_module(module)
+
+    def plan(self, module: tvm.IRModule) -> tvm.IRModule:
+        return module
+
+    def generating(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def x86_target(mcpu: str | None = None) -> X86Target:

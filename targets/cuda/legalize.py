@@ -1,0 +1,249 @@
+"""How this target lowers convolutions and matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import prod
+from typing import Any
+
+from tvm import ir, relax, te, tirx, topi
+
+from paddle_tvm.targets.cuda.contraction import (
+    Contraction,
+    View,
+    Windows,
+    convolution,
+    matrix_product,
+    transposed_convolution,
+)
+from paddle_tvm.targets.cuda.layer_norm import legalize_layer_norm
+from paddle_tvm.targets.cuda.pooling import legalize_max_pool
+from paddle_tvm.targets.cuda.tile import Engine
+from paddle_tvm.targets.cuda.workloads import CudaProduct
+from paddle_tvm.targets.workload import Choices
+from paddle_tvm.targets.x86.packing import constant, constant_array, extent
+from paddle_tvm.targets.x86.zero_operand import legalize_zero_operand
+
+# TVM's fusion takes what comes after a function of this kind into it ("out elementwise fusable"), and leaves
+# others alone ("opaque").
+_FUSES_WHAT_FOLLOWS = {"op_pattern": 4}
+_OPAQUE = {"op_pattern": 8}
+
+# Groups with fewer channels than this are no matrix products worth the name.
+_FEWEST = 8
+
+_FLOATS = ("float32", "float16")
+
+
+def legalizations(engine: Engine, choices: Choices) -> Mapping[str, Callable[..., Any]]:
+    """Relax operator name to its lowering; ``engine`` multiplies what is float32."""
+    lowering = Lowering(engine, choices)
+    return {
+        **{f"relax.nn.conv{n}d": lowering.convolution for n in (1, 2, 3)},
+        **{f"relax.nn.conv{n}d_transpose": lowering.transposed_convolution for n in (1, 2, 3)},
+        "relax.matmul": lowering.matmul,
+        **{f"relax.nn.max_pool{n}d": partial(legalize_max_pool, otherwise=_as_tvm_does) for n in (1, 2, 3)},
+        "relax.nn.layer_norm": partial(legalize_layer_norm, otherwise=_as_tvm_does),
+        "relax.multiply": partial(legalize_zero_operand, otherwise=_as_tvm_does),
+        "relax.divide": partial(legalize_zero_operand, otherwise=_as_tvm_does),
+    }
+
+
+class Lowering:
+    """Convolutions and products as contractions, in the forms that are chosen."""
+
+    def __init__(self, engine: Engine, choices: Choices) -> None:
+        self.engine = engine
+        self.choices = choices
+
+    def takes(self, left: relax.Expr, right: relax.Expr) -> bool:
+        """Whether a product of tensors is one of floats."""
+        return _is_float(left, right)
+
+    def convolution(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        """A ``relax.nn.conv1d`` to ``conv3d`` in any layout with whole channels."""
+        data, weight = call.args
+        layout, order = str(call.attrs.data_layout), str(call.attrs.kernel_layout)
+        sizes = _sizes_of(weight, order)
+        groups = int(call.attrs.groups)
+        if sizes is None or not _is_float(data, weight):
+            return _as_tvm_does(builder, call)
+        if groups > 1 and min(sizes["I"], sizes["O"] // groups) < _FEWEST:
+            return _as_tvm_does(builder, call)
+        spatial = [letter for letter in order if letter not in "OI"]
+        windows = _windows(call.attrs, [sizes[letter] for letter in spatial])
+        return self._lowered(
+            builder,
+            call,
+            f"conv{len(spatial)}d",
+            lambda x, w, shape: convolution(x, w, windows, layout, groups),
+            data,
+            _rows(builder, weight, order, ["O", *spatial, "I"]),
+            call.ty.shape,
+        )
+
+    def transposed_convolution(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        """A ``relax.nn.conv1d_transpose`` to ``conv3d_transpose``."""
+        data, weight = call.args
+        layout, order = str(call.attrs.data_layout), str(call.attrs.kernel_layout)
+        sizes = _sizes_of(weight, order)
+        if sizes is None or int(call.attrs.groups) > 1 or not _is_float(data, weight):
+            return _as_tvm_does(builder, call)
+        spatial = [letter for letter in order if letter not in "OI"]
+        windows = _windows(call.attrs, [sizes[letter] for letter in spatial])
+        return self._lowered(
+            builder,
+            call,
+            f"conv{len(spatial)}d_transpose",
+            lambda x, w, shape: transposed_convolution(x, w, windows, layout, shape),
+            data,
+            _rows(builder, weight, order, ["O", *spatial, "I"]),
+            call.ty.shape,
+        )
+
+    def matmul(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+        """A ``relax.matmul`` of any ranks."""
+        left, right = call.args
+        if not self.takes(left, right):
+            return _as_tvm_does(builder, call)
+        return self.product(builder, call, left, right)
+
+    def product(
+        self,
+        builder: relax.BlockBuilder,
+        call: relax.Call,
+        left: relax.Expr,
+        right: relax.Expr,
+        left_axes: Sequence[int] | None = None,
+        right_axes: Sequence[int] | None = None,
+    ) -> relax.Expr:
+        """A ``relax.matmul`` of tensors whose axes are taken in the given order."""
+        shape = list(call.ty.shape)
+        vectors = (len(left.ty.shape) == 1, len(right.ty.shape) == 1)
+        if vectors[0]:
+            left = _reshaped(builder, left, [1, *left.ty.shape])
+            shape.insert(len(shape) - (not vectors[1]), 1)
+        if vectors[1]:
+            right = _reshaped(builder, right, [*right.ty.shape, 1])
+            shape.append(1)
+        views = [
+            tuple(range(len(operand.ty.shape))) if axes is None else tuple(axes)
+            for operand, axes in ((left, left_axes), (right, right_axes))
+        ]
+        product = self._lowered(
+            builder,
+            call,
+            "matmul",
+            lambda x, w, sizes: matrix_product(View(x, views[0]), View(w, views[1]), sizes),
+            left,
+            right,
+            shape,
+        )
+        return _reshaped(builder, builder.emit(product), call.ty.shape) if any(vectors) else product
+
+    def _lowered(
+        self,
+        builder: relax.BlockBuilder,
+        call: relax.Call,
+        name: str,
+        describe: Callable[[te.Tensor, te.Tensor, Sequence[Any]], Contraction],
+        left: relax.Expr,
+        right: relax.Expr,
+        shape: Sequence[Any],
+    ) -> relax.Expr:
+        """A contraction in the form that is chosen, as one fusable function or as two."""
+        out_dtype = str(call.ty.dtype)
+        engine: Engine = "f16" if str(left.ty.dtype) == "float16" else self.engine
+        outline = describe(_placeholder(left), _placeholder(right), list(shape))
+        known = [*(outline.size(letter) for letter in "bmn"), extent(outline.depth)]
+        batch, rows, columns, depth = (size if isinstance(size, int) else None for size in known)
+        if batch is not None:
+            batch *= outline.groups
+        workload = CudaProduct(batch, rows, columns, depth, engine, outline.left, outline.right)
+        config = self.choices.of(workload).config
+        notes = workload.notes(config)
+        # The shape goes in as an argument: TVM renames the symbols of what goes in, and only of that.
+        sizes = [tirx.IntImm("int64", dim) if isinstance(dim, int) else dim for dim in map(extent, shape)]
+        if config["splits"] == 1:
+            return builder.call_te(
+                lambda x, w, sized: describe(x, w, sized).sums(out_dtype, notes),
+                left,
+                right,
+                sizes,
+                primfunc_name_hint=name,
+                primfunc_attrs=_FUSES_WHAT_FOLLOWS,
+            )
+        parts = builder.emit(
+            builder.call_te(
+                lambda x, w, sized: describe(x, w, sized).partial_sums(config["splits"], notes),
+                left,
+                right,
+                sizes,
+                primfunc_name_hint=name,
+                primfunc_attrs=_OPAQUE,
+            )
+        )
+        return builder.call_te(
+            lambda x: _added(x, out_dtype),
+            parts,
+            primfunc_name_hint=f"{name}_parts",
+            primfunc_attrs=_FUSES_WHAT_FOLLOWS,
+        )
+
+
+def _added(parts: te.Tensor, out_dtype: str) -> te.Tensor:
+    """Sums over the first dimension."""
+    part = te.reduce_axis((0, parts.shape[0]), "part")
+    total = te.compute(
+        tuple(parts.shape[1:]), lambda *place: te.sum(parts[(part, *place)], axis=part), name="parts"
+    )
+    return total if out_dtype == "float32" else topi.cast(total, out_dtype)
+
+
+def _placeholder(expr: relax.Expr) -> te.Tensor:
+    return te.placeholder(list(expr.ty.shape), str(expr.ty.dtype))
+
+
+def _is_float(*operands: relax.Expr) -> bool:
+    dtypes = {str(operand.ty.dtype) for operand in operands}
+    return len(dtypes) == 1 and dtypes.issubset(_FLOATS)
+
+
+def _sizes_of(weight: relax.Expr, order: str) -> dict[str, int] | None:
+    """The dimensions of a weight by letter; None where one is not known."""
+    sizes = {letter: extent(dim) for letter, dim in zip(order, weight.ty.shape, strict=True)}
+    return sizes if all(isinstance(size, int) for size in sizes.values()) else None
+
+
+def _windows(attrs: Any, kernel: list[int]) -> Windows:
+    padding = [int(pad) for pad in attrs.padding]
+    count = len(kernel)
+    return Windows(
+        tuple(kernel),
+        tuple(int(stride) for stride in attrs.strides),
+        tuple(int(step) for step in attrs.dilation),
+        tuple(padding[:count]),
+        tuple(padding[count:]),
+    )
+
+
+def _rows(builder: relax.BlockBuilder, weight: relax.Expr, order: str, wanted: list[str]) -> relax.Expr:
+    """A weight as [output channels, all else], in the wanted order."""
+    axes = [order.index(letter) for letter in wanted]
+    array = constant_array(weight)
+    if array is not None:
+        turned = array.transpose(axes)
+        return constant(turned.reshape(turned.shape[0], -1).copy())
+    turned = builder.emit(builder.call_te(topi.transpose, weight, axes, primfunc_name_hint="transpose"))
+    sizes = [extent(dim) for dim in turned.ty.shape]
+    return _reshaped(builder, turned, [sizes[0], prod(sizes[1:])])
+
+
+def _reshaped(builder: relax.BlockBuilder, tensor: relax.Expr, shape: Any) -> relax.Expr:
+    return builder.emit(builder.call_te(topi.reshape, tensor, list(shape), primfunc_name_hint="reshape"))
+
+
+def _as_tvm_does(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    lowered: relax.Expr = ir.Op.get(call.op.name).get_attr("FLegalize")(builder, call)
+    return lowered
