@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from paddle_tvm.compiler.driver import CompileResult, Progress
-    from paddle_tvm.compiler.options import InputShapes
+    from paddle_tvm.compiler.options import InputShapes, Precision
     from paddle_tvm.compiler.verify import VerificationResult
 
 __all__ = ["compile", "verify"]
@@ -28,12 +28,13 @@ def compile(
     target: str = "x86",
     mcpu: str | Sequence[str] | None = None,
     shapes: InputShapes | Sequence[InputShapes] | None = None,
-    precision: Literal["float32"] = "float32",
+    precision: Precision = "float32",
     frontend: Literal["paddle", "onnx"] = "paddle",
     verify: bool = False,
     force: bool = False,
     tuning_logs: str | Path | Sequence[str | Path] = (),
     shipped_logs: bool = True,
+    architectures: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> CompileResult:
     """Compile a saved model into an artifact. Calls from several threads follow each other.
@@ -53,7 +54,8 @@ def compile(
         Dimensions to fix, by input name. Unknown dimensions that it leaves out (or gives as -1) stay
         dynamic. A sequence of such mappings makes one specialisation each, beside the dynamic form.
     precision
-        Arithmetic of the compiled model.
+        Arithmetic of convolutions and matrix products: ``float32``; for CUDA also ``tf32`` (float32 with 10
+        bits of mantissa), ``float16`` and ``bfloat16``, summed in float32.
     frontend
         ``paddle`` reads the Paddle program, ``onnx`` goes through paddle2onnx; an ``.onnx`` file always
         takes the second road.
@@ -67,6 +69,8 @@ def compile(
     shipped_logs
         Whether to use the logs that the package brings as well, where those say nothing; of these, what was
         measured on the family of cores that is compiled for.
+    architectures
+        GPUs to compile for with the target ``cuda``, such as ``sm_90``, all in one artifact.
     progress
         Told of each stage.
 
@@ -88,7 +92,16 @@ def compile(
     from paddle_tvm.compiler.options import CompileOptions
 
     options = CompileOptions(
-        target, mcpu, shapes, precision, frontend, verify, force, tuning_logs, shipped_logs
+        target,
+        mcpu,
+        shapes,
+        precision,
+        frontend,
+        verify,
+        force,
+        tuning_logs,
+        shipped_logs,
+        architectures=architectures,
     )
     with _one_at_a_time:
         return compile_model(model, output, options, progress)
@@ -102,7 +115,7 @@ def verify(
     threads: int = 1,
     shapes: Sequence[Mapping[str, Sequence[int]]] | None = None,
     seed: int = 0,
-    tolerance: float = 1e-3,
+    tolerance: float | None = None,
 ) -> VerificationResult:
     """Compare an artifact with Paddle on random inputs; see ``paddle_tvm.compiler.verify.verify_artifact``.
 
@@ -119,7 +132,8 @@ def verify(
     seed
         Of the random inputs.
     tolerance
-        Largest error relative to the largest magnitude of an output.
+        Largest error relative to the largest magnitude of an output; by default 1e-3, and more for an
+        artifact that computes in less than float32.
     """
     from paddle_tvm.compiler.verify import verify_artifact
 

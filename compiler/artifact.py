@@ -60,7 +60,8 @@ class Code:
 
     ``executable`` is a ``tvm.relax.VMExecutable``; its functions take the inputs, and then those of
     ``weights`` that ``used`` lists for them. ``kernels`` describes its kernels for ``paddle-tvm profile``,
-    ``choices`` says where the form of what may have several is from. ``external`` is an accelerator's part.
+    ``choices`` says where the form of what may have several is from. ``external`` is an accelerator's part,
+    ``libraries`` are shared libraries that the code needs.
     """
 
     target: TargetSpec
@@ -71,6 +72,7 @@ class Code:
     kernels: KernelTable | None = None
     choices: Mapping[str, Choice] = field(default_factory=dict)
     external: External | None = None
+    libraries: Sequence[Path] = ()
 
 
 class StagedArtifact:
@@ -105,6 +107,9 @@ class StagedArtifact:
             if code.external is not None:
                 brought = bring_libraries(code.external, self.path, self.path / "build")
                 self._brought |= dict.fromkeys(brought)
+            for source in code.libraries:
+                shutil.copyfile(source, self.path / "lib" / source.name)
+                self._brought[f"lib/{source.name}"] = None
             link_library(
                 code.executable, self.path / library, self.path / "build", self._linker, code.external
             )

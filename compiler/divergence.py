@@ -25,6 +25,7 @@ from paddle_tvm.compiler.reference import load_saved
 from paddle_tvm.compiler.sample_inputs import Arrays
 from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.runtime import launcher
+from paddle_tvm.runtime.manifest import TargetSpec
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.registry import targets_of
 
@@ -44,7 +45,7 @@ class Divergence:
 
 
 def find_divergence(
-    source: ModelSource, arrays: Arrays, tolerance: float, kind: str, mcpu: str
+    source: ModelSource, arrays: Arrays, tolerance: float, compiled_for: TargetSpec, precision: str
 ) -> Divergence:
     """Bisect a program that gives wrong outputs on ``arrays``.
 
@@ -56,13 +57,13 @@ def find_divergence(
         Inputs by name, on which an output differs.
     tolerance
         As in ``verify_artifact``.
-    kind, mcpu
-        The target and the CPU whose code gives the wrong outputs.
+    compiled_for, precision
+        What the code that gives the wrong outputs is for, and what it computes in.
     """
     program = load_program(source)
     probed = _computed_values(program)
     expected = _paddle_values(source, program, arrays, [value for _, value in probed])
-    (target,) = targets_of(kind, [mcpu])
+    (target,) = targets_of(compiled_for.kind, [compiled_for.mcpu], compiled_for.devices, precision)
     bisection = _Bisection(program, arrays, tolerance, target)
     low, high = 0, len(probed)
     problem = ""
@@ -121,8 +122,9 @@ def _run_cut(program: Program, arrays: Arrays, target: Target) -> list[npt.NDArr
                 if generated.constants is not None:
                     constants = map(tvm.runtime.tensor, generated.constants)
                     executable.get_function(f"{symbol}_load", query_imports=True)(*constants)
-        machine = relax.VirtualMachine(executable, tvm.cpu())
-        fed = [tvm.runtime.tensor(np.ascontiguousarray(arrays[port.name])) for port in program.inputs]
+        device = tvm.cuda() if target.devices else tvm.cpu()
+        machine = relax.VirtualMachine(executable, [device, tvm.cpu()])
+        fed = [tvm.runtime.tensor(np.ascontiguousarray(arrays[port.name]), device) for port in program.inputs]
         return [result.numpy() for result in machine["main"](*fed)]
 
 

@@ -28,6 +28,7 @@ from paddle_tvm.compiler.tuning.workload_names import name_workload
 from paddle_tvm.compiler.verify import VerificationResult, verify_artifact
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.gpus import find_gpus
 from paddle_tvm.runtime.manifest import (
     FunctionSpec,
     Producer,
@@ -36,9 +37,9 @@ from paddle_tvm.runtime.manifest import (
     TargetSpec,
     TensorSpec,
 )
+from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.registry import targets_of
 from paddle_tvm.targets.workload import Choice, GraphWorkload
-from paddle_tvm.targets.x86 import X86Target
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class CompiledVariant:
-    """The code for one CPU.
+    """The code for one CPU, or for GPUs (``devices``).
 
     ``verification`` is None where none was asked for, or where this machine's CPU lacks the features that
     ``missing`` names. ``choices`` has the forms of kernels that may have several, by the kernel's name, and
@@ -66,6 +67,12 @@ class CompiledVariant:
     choices: Mapping[str, Choice]
     graph_choices: Mapping[GraphWorkload, Choice]
     offloaded: Mapping[str, OffloadedShare] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+
+    @property
+    def made_for(self) -> str:
+        """The CPU, or the GPUs."""
+        return ", ".join(self.devices) or self.mcpu
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ def compile_model(
     output = Path(output)
     check_output(output, options.force)
     source = find_model(model)
-    targets = targets_of(options.target, options.mcpus())
+    targets = targets_of(options.target, options.mcpus(), options.architectures, options.precision)
     accelerator = targets[0].accelerator
     if accelerator is not None:
         # What it needs is looked for before anything takes time.
@@ -133,6 +140,13 @@ def compile_model(
             + "; ".join(f"--mcpu {mcpu}: {', '.join(features)}" for mcpu, features in missing.items())
             + "): compile without it, and verify on such a machine"
         )
+    if options.verify and any(target.devices for target in targets):
+        problem = find_gpus().problem
+        if problem:
+            raise UsageError(
+                f"--verify runs the code, and this machine has no GPU for it: {problem}. Compile without it, "
+                "and verify on such a machine: paddle-tvm verify ARTIFACT --model MODEL"
+            )
     logged = [_choices(target, options) for target in targets]
     with stage("import"):
         forms = import_forms(source, options)
@@ -145,7 +159,7 @@ def compile_model(
         for target, choices in zip(targets, logged, strict=True):
             of = "" if len(targets) == 1 else f" for {target.mcpu}"
             with stage(f"lower and schedule{of}"):
-                lowered = lower_in_stages(module, replace(target, choices=choices))
+                lowered = lower_in_stages(module, target.with_choices(choices))
                 table = describe_kernels(
                     imported,
                     module,
@@ -159,19 +173,30 @@ def compile_model(
             with stage(f"generate code{of}"):
                 executable = build(lifted.module, target)
             with stage(f"link{of}"):
-                spec = TargetSpec(target.kind, target.mcpu, target.features)
+                spec = TargetSpec(target.kind, target.mcpu, target.features, target.devices)
                 graph = choices.of_graph()
                 tuned = {name_workload(above): choice for above, choice in graph.items() if choice.source}
                 made = {**table.choices, **tuned}
                 external = external_code(lowered, target)
                 staged.add(
                     Code(
-                        spec, executable, lifted.weights, lifted.used, choices.threads, table, made, external
+                        spec,
+                        executable,
+                        lifted.weights,
+                        lifted.used,
+                        choices.threads,
+                        table,
+                        made,
+                        external,
+                        target.libraries,
                     )
                 )
             shares = {} if accelerator is None else {name: table.offloaded(name) for name in table.forms}
             variants.append(
-                CompiledVariant(target.mcpu, table.kernels, missing[target.mcpu], None, made, graph, shares)
+                CompiledVariant(
+                    *(target.mcpu, table.kernels, missing[target.mcpu], None),
+                    *(made, graph, shares, target.devices),
+                )
             )
         with stage("sum up the files"):
             staged.complete()
@@ -190,7 +215,7 @@ def compile_model(
     )
 
 
-def _choices(target: X86Target, options: CompileOptions) -> TunedChoices:
+def _choices(target: Target, options: CompileOptions) -> TunedChoices:
     return TunedChoices(
         target,
         options.logs(),

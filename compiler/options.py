@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from paddle_tvm.runtime.errors import UsageError
-from paddle_tvm.targets.registry import target_names
+from paddle_tvm.targets.gpu_names import check_architectures
+from paddle_tvm.targets.registry import GPU, target_names
 
 InputShapes: TypeAlias = "Mapping[str, Sequence[int | str]]"
 """Input name to dimensions; -1 or a string leaves a dimension dynamic."""
+
+Precision: TypeAlias = Literal["float32", "tf32", "float16", "bfloat16"]
+"""Arithmetic of convolutions and matrix products; other than float32 on GPUs alone."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class CompileOptions:
     target: str = "x86"
     mcpu: str | Sequence[str] | None = None
     shapes: InputShapes | Sequence[InputShapes] | None = None
-    precision: Literal["float32"] = "float32"
+    precision: Precision = "float32"
     frontend: Literal["paddle", "onnx"] = "paddle"
     verify: bool = False
     force: bool = False
@@ -29,15 +33,27 @@ class CompileOptions:
     shipped_logs: bool = True
     fixed_forms: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Forms that workloads get whatever logs say, by key: what a tuner tries."""
+    architectures: Sequence[str] = ()
+    """GPUs to compile for; ``targets/gpu_names.py`` knows them."""
 
     def __post_init__(self) -> None:
         for option, value, known in (
             ("target", self.target, target_names()),
-            ("precision", self.precision, ("float32",)),
+            ("precision", self.precision, get_args(Precision)),
             ("frontend", self.frontend, ("paddle", "onnx")),
         ):
             if value not in known:
                 raise UsageError(f"{option} '{value}' is not known; known: {', '.join(known)}")
+        if self.target == GPU:
+            check_architectures(self.architectures)
+            if self.mcpus():
+                raise UsageError(f"--mcpu goes with x86: code for {GPU} is started by any 64-bit x86 CPU")
+        elif self.architectures:
+            raise UsageError(f"--arch goes with --target {GPU}, and the target is {self.target}")
+        elif self.precision != "float32":
+            raise UsageError(
+                f"precision '{self.precision}' goes with --target {GPU}: {self.target} computes in float32"
+            )
 
     def mcpus(self) -> tuple[str, ...]:
         """The CPUs to compile for; none stands for this machine's."""

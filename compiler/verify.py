@@ -24,6 +24,12 @@ from paddle_tvm.runtime.errors import UsageError, VerificationError
 from paddle_tvm.runtime.manifest import Manifest, OutputError, Verification
 from paddle_tvm.targets.registry import target_names
 
+TOLERANCES = {"float32": 1e-3, "tf32": 1e-2, "float16": 1e-2, "bfloat16": 5e-2}
+"""Largest error of a whole model, relative to the largest output, by what its products are computed in.
+
+TF32 and float16 have 10 bits of mantissa, bfloat16 has 7.
+"""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -112,7 +118,7 @@ def verify_artifact(
     shapes: Sequence[Mapping[str, Sequence[int]]] | None = None,
     inputs: Arrays | None = None,
     seed: int = 0,
-    tolerance: float = 1e-3,
+    tolerance: float | None = None,
     bisect: bool = True,
     progress: Any = None,
 ) -> VerificationResult:
@@ -136,7 +142,8 @@ def verify_artifact(
     seed
         Of the random inputs.
     tolerance
-        Largest error allowed, relative to the largest magnitude in the reference output.
+        Largest error allowed, relative to the largest magnitude in the reference output. By default
+        1e-3, and for an artifact that computes in less than float32 what ``TOLERANCES`` has.
     bisect
         Whether to look for the first diverging operator where an output differs.
     progress
@@ -150,10 +157,12 @@ def verify_artifact(
     ArtifactError
         The artifact is damaged or not for this machine.
     """
-    if not 0 < tolerance < math.inf:
+    if tolerance is not None and not 0 < tolerance < math.inf:
         raise UsageError(f"the tolerance is a number above 0, such as 0.001; got {tolerance}")
     artifact = Path(artifact)
     manifest = read_manifest(artifact)
+    if tolerance is None:
+        tolerance = TOLERANCES[manifest.precision]
     source = find_model(model)
     foreign = foreign_model(artifact, manifest, source)
     with progress.stage("load the reference") if progress else nullcontext():
@@ -174,10 +183,10 @@ def verify_artifact(
         and manifest.source.frontend == "paddle"
     ):
         with progress.stage("find the first diverging operator") if progress else nullcontext():
-            mcpu = predictor.mcpu()
-            (kind,) = (v.target.kind for v in manifest.variants if v.target.mcpu == mcpu)
+            (target,) = (v.target for v in manifest.variants if v.target.mcpu == predictor.mcpu())
+            kind = target.kind
             if kind in target_names():
-                divergence = find_divergence(source, first_failure, tolerance, kind, mcpu)
+                divergence = find_divergence(source, first_failure, tolerance, target, manifest.precision)
             else:
                 divergence = Divergence(
                     None, f"What computes '{kind}' is not installed here, so operators were not compared", 0

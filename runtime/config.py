@@ -6,12 +6,13 @@ import os
 from typing import overload
 
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.gpu_options import GpuOptions
 from paddle_tvm.runtime.paddle_options import PaddleOptions
 
 _DEFAULT_CACHED_MEMORY_MB = 256
 
 
-class Config(PaddleOptions):
+class Config(GpuOptions, PaddleOptions):
     """Configuration of a predictor.
 
     Parameters
@@ -37,6 +38,7 @@ class Config(PaddleOptions):
         self._mcpu: str | None = None
         self._cached_memory_mb = _DEFAULT_CACHED_MEMORY_MB
         self._onnxruntime = False
+        super().__init__()
         if isinstance(model, Config):
             self.__dict__.update(model.__dict__)
         elif model is not None:
@@ -151,8 +153,9 @@ class Config(PaddleOptions):
             ("mcpu", self._mcpu or "(the best for this machine)"),
             ("integrity_check", str(self._integrity_check).lower()),
             ("cached_memory_limit_mb", str(self._cached_memory_mb)),
-            ("use_gpu", "false"),
             ("enable_onnxruntime", str(self._onnxruntime).lower()),
+            ("use_gpu", str(self.use_gpu()).lower()),
+            ("gpu_device_id", str(self.gpu_device_id())),
         ]
         widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
         rule = f"+-{'-' * widths[0]}-+-{'-' * widths[1]}-+\n"

@@ -76,6 +76,7 @@ def bind(name: str, *parameters: Any) -> Any:
 _get_global = bind("TVMFFIFunctionGetGlobal", POINTER(_Bytes), POINTER(c_void_p))
 _call = bind("TVMFFIFunctionCall", c_void_p, c_void_p, c_int32, POINTER(Value))
 _release = bind("TVMFFIObjectDecRef", c_void_p)
+_set_stream = bind("TVMFFIEnvSetStream", c_int32, c_int32, c_void_p, POINTER(c_void_p))
 _move_error = _library.TVMFFIErrorMoveFromRaised
 _move_error.argtypes, _move_error.restype = (POINTER(c_void_p),), None
 
@@ -192,6 +193,14 @@ def load_module(path: str) -> Module:
     module: Module = get_function("ffi.ModuleLoadFromFile")(path)
     get_function("ffi.ModuleGlobalsAdd")(module)
     return module
+
+
+def set_stream(device_type: int, device: int, stream: int | None) -> int | None:
+    """Have kernels that this thread starts on a device go to a stream; returns the one before."""
+    before = c_void_p()
+    if _set_stream(device_type, device, stream, byref(before)):
+        raise raised()
+    return before.value
 
 
 def version() -> str:

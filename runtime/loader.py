@@ -11,14 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paddle_tvm.runtime import ffi, launcher, native_tensor
 from paddle_tvm.runtime.artifact import check_files, file_sha256, map_weights, read_manifest
 from paddle_tvm.runtime.errors import ArtifactError
-from paddle_tvm.runtime.manifest import RUNTIME_FILE, FunctionSpec, Manifest, Variant
+from paddle_tvm.runtime.manifest import RUNTIME_FILE, WEIGHTS_FILE, FunctionSpec, Manifest, Variant
 from paddle_tvm.runtime.threads import call_on_own_pool
 from paddle_tvm.runtime.variants import choose_variant
+
+if TYPE_CHECKING:
+    from paddle_tvm.runtime.cuda import Device
 
 _CPU = 1
 _POOLED_ALLOCATOR = 2
@@ -58,6 +61,8 @@ class LoadedModel(NamedTuple):
     variant: Variant
     library: _Library
     weights: Mapping[int, native_tensor.NativeTensor]
+    device: Device | None = None
+    """The GPU that it runs on; None for the CPU."""
 
     def call(self, threads: int, call: Callable[[], Any]) -> Any:
         """Call a function of the model with its parallel loops on up to so many threads."""
@@ -71,7 +76,11 @@ class LoadedModel(NamedTuple):
         """Start a virtual machine, for runs with so many threads; it serves one call at a time."""
         self.prepare(threads)
         vm: ffi.Module = self.library.module["vm_load_executable"]()
-        vm["vm_initialization"](_CPU, 0, _POOLED_ALLOCATOR)
+        devices: tuple[int, ...] = (_CPU, 0, _POOLED_ALLOCATOR)
+        if self.device is not None:
+            # The CPU comes last: sizes are computed there.
+            devices = (native_tensor.CUDA, self.device.number, _POOLED_ALLOCATOR, *devices)
+        vm["vm_initialization"](*devices)
         return vm
 
     def prepare(self, threads: int) -> None:
@@ -91,7 +100,9 @@ class LoadedModel(NamedTuple):
                 raise ArtifactError(f"{self.path}: {name} cannot be loaded: {error}") from error
 
 
-def load(path: str | os.PathLike[str], *, hashes: bool = True, mcpu: str | None = None) -> LoadedModel:
+def load(
+    path: str | os.PathLike[str], *, hashes: bool = True, mcpu: str | None = None, device: int = 0
+) -> LoadedModel:
     """Check an artifact and load its code and weights.
 
     If another takes its place meanwhile, the load begins anew: nothing is put together from two.
@@ -105,6 +116,8 @@ def load(path: str | os.PathLike[str], *, hashes: bool = True, mcpu: str | None 
     mcpu
         The CPU whose code to load, where the artifact has code for several; the best for this machine
         otherwise.
+    device
+        The GPU, by CUDA's number, where the code is for GPUs.
 
     Raises
     ------
@@ -116,7 +129,7 @@ def load(path: str | os.PathLike[str], *, hashes: bool = True, mcpu: str | None 
     for _ in range(_MOST_TRIES):
         before = _identity(path)
         try:
-            model = _load(path, hashes, mcpu)
+            model = _load(path, hashes, mcpu, device)
         except Exception:
             if _identity(path) == before:
                 raise
@@ -137,7 +150,7 @@ def _identity(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:
     return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
-def _load(path: str | os.PathLike[str], hashes: bool, mcpu: str | None) -> LoadedModel:
+def _load(path: str | os.PathLike[str], hashes: bool, mcpu: str | None, number: int) -> LoadedModel:
     manifest = read_manifest(path)
     variant = choose_variant(path, manifest, mcpu)
     installed = ffi.version()
@@ -150,13 +163,23 @@ def _load(path: str | os.PathLike[str], hashes: bool, mcpu: str | None) -> Loade
     other_libraries = {other.library for other in manifest.variants} - {variant.library}
     check_files(path, manifest, hashes=hashes, unused=other_libraries)
     directory = os.path.realpath(path)
+    device = None
     with _loading:
         _load_runtime(directory, manifest)
+        if variant.target.devices:
+            from paddle_tvm.runtime import cuda
+
+            device = cuda.open_device(directory, variant.target.devices, number)
         library = _open_model(directory, variant.library)
     taken = (*variant.weights.values(), *variant.loads.values())
     arrays = map_weights(directory, manifest, {i for indices in taken for i in indices})
-    weights = {i: native_tensor.over(array) for i, array in arrays.items()}
-    return LoadedModel(str(path), manifest, variant, library, weights)
+    weights: Mapping[int, native_tensor.NativeTensor]
+    if device is None:
+        weights = {i: native_tensor.over(array) for i, array in arrays.items()}
+    else:
+        file = _identity(os.path.join(directory, WEIGHTS_FILE))
+        weights = cuda.upload_weights((directory, file, number), device, arrays)
+    return LoadedModel(str(path), manifest, variant, library, weights, device)
 
 
 def _load_runtime(directory: str, manifest: Manifest) -> None:

@@ -2,7 +2,7 @@
 
 History of ``FORMAT_VERSION``: 1 (November 2026) is the first; 2 (November 2026) holds code for several CPUs;
 3 (November 2026) says where the form of every kernel comes from; 4 (November 2026) has functions to call when
-it is loaded.
+it is loaded; 5 (November 2026) has code for GPUs.
 
 The records are named tuples: as dataclasses, the same classes take ten milliseconds more to import.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 MODEL_FILE = "model.so"
 """The library of an artifact that has code for one CPU alone; with several, ``variant_file`` names them."""
@@ -76,11 +76,16 @@ class SymbolRange(NamedTuple):
 
 
 class TargetSpec(NamedTuple):
-    """What the code was generated for; ``features`` are the CPU flags it needs, as in /proc/cpuinfo."""
+    """What the code was generated for.
+
+    ``features`` are the CPU flags it needs, as in /proc/cpuinfo; ``devices`` are the GPUs that it is for,
+    such as ``sm_80``, the newest last, which newer ones run too.
+    """
 
     kind: str
     mcpu: str
     features: tuple[str, ...]
+    devices: tuple[str, ...] = ()
 
 
 class FunctionSpec(NamedTuple):

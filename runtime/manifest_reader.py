@@ -107,9 +107,14 @@ def _symbol(value: object, path: str) -> SymbolRange:
     return read
 
 
-def _target(value: object, path: str) -> TargetSpec:
+def _target(value: object, path: str, version: int) -> TargetSpec:
     f = Fields(value, path)
-    read = TargetSpec(f.text("kind"), f.text("mcpu"), f.items("features", json_fields.text))
+    read = TargetSpec(
+        f.text("kind"),
+        f.text("mcpu"),
+        f.items("features", json_fields.text),
+        f.items("devices", json_fields.text) if version > 4 else (),
+    )
     f.done()
     return read
 
@@ -124,7 +129,7 @@ def _function(value: object, path: str) -> FunctionSpec:
 def _variant(value: object, path: str, version: int) -> Variant:
     f = Fields(value, path)
     read = Variant(
-        target=f.record("target", _target),
+        target=f.record("target", partial(_target, version=version)),
         library=f.text("library"),
         weights=f.mapping("weights", _indices),
         loads=f.mapping("loads", _indices) if version > 3 else {},
@@ -156,7 +161,7 @@ def _functions_and_variant_of_format_1(
 
     functions = fields.items("functions", function)
     variant = Variant(
-        target=fields.record("target", _target),
+        target=fields.record("target", partial(_target, version=1)),
         library=MODEL_FILE,
         weights={spec.name: weights for spec, weights in functions},
         loads={},

@@ -28,6 +28,9 @@ from paddle_tvm.runtime.ffi import Borrowed, Header, Object, Value, bind, raised
 from paddle_tvm.runtime.manifest import ALIGNMENT, ITEM_SIZES
 
 _CPU = 1
+CUDA = 2
+"""DLPack's number for memory of NVIDIA's GPUs."""
+
 _TENSOR = 70
 _HEADER_SIZE = ctypes.sizeof(Header)
 
@@ -101,6 +104,11 @@ class NativeTensor(Borrowed):
         return bool(self._fields.device_type == _CPU)
 
     @property
+    def device(self) -> tuple[int, int]:
+        """DLPack's number for the kind of device that its memory is of, and which of them."""
+        return self._fields.device_type, self._fields.device_id
+
+    @property
     def data(self) -> int:
         """Address of its first element."""
         return (self._fields.data or 0) + int(self._fields.byte_offset)
@@ -115,11 +123,14 @@ class NativeTensor(Borrowed):
 
     def view(self, dtype: str, shape: tuple[int, ...]) -> NativeTensor:
         """Return a compact tensor that begins where this one does, and keep the memory."""
+        return self._view(self.data, (_CPU, 0), dtype, shape)
+
+    def _view(self, data: int, device: tuple[int, int], dtype: str, shape: tuple[int, ...]) -> NativeTensor:
         ndim = len(shape)
         strides = [prod(shape[axis + 1 :]) for axis in range(ndim)]
         sizes = c_int64 * ndim
         code, bits = _CODES[dtype]
-        described = _DLTensor(self.data, _CPU, 0, ndim, code, bits, 1, sizes(*shape), sizes(*strides), 0)
+        described = _DLTensor(data, *device, ndim, code, bits, 1, sizes(*shape), sizes(*strides), 0)
         created = c_void_p()
         if _create_view(self.address, byref(described), byref(created)):
             raise raised()
@@ -163,6 +174,13 @@ def over(array: np.ndarray[Any, Any]) -> NativeTensor:
         return from_dlpack(array, ALIGNMENT)
     # NumPy gives arrays without elements strides of 0, which kernels refuse.
     return from_dlpack(np.empty(1, np.uint8), 1).view(array.dtype.name, array.shape)
+
+
+def at_address(address: int, device: int, dtype: str, shape: tuple[int, ...]) -> NativeTensor:
+    """Return a compact tensor in memory of a GPU, which the caller has to keep."""
+    # The library makes views alone, so this is one of a tensor that nobody looks at.
+    nothing = from_dlpack(np.empty(1, np.uint8), 1)
+    return nothing._view(address, (CUDA, device), dtype, shape)
 
 
 def aligned_empty(shape: Sequence[int], dtype: str | np.dtype[Any] | type) -> np.ndarray[Any, Any]:

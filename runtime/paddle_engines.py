@@ -116,8 +116,6 @@ class PaddleEngines:
             )
 
     fraction_of_gpu_memory_for_pool = _answer("fraction_of_gpu_memory_for_pool", 0.0)
-    gpu_device_id = _answer("gpu_device_id", 0)
-    memory_pool_init_size_mb = _answer("memory_pool_init_size_mb", 0)
     xpu_device_id = _answer("xpu_device_id", 0)
     mkldnn_int8_enabled = _answer("mkldnn_int8_enabled", False)
     onednn_int8_enabled = _answer("onednn_int8_enabled", False)

@@ -7,7 +7,6 @@ precision or result is refused, for accepting it would promise something that do
 
 from __future__ import annotations
 
-from paddle_tvm.runtime.data_type import PrecisionType
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.paddle_engines import PaddleEngines
 
@@ -91,13 +90,6 @@ class PaddleOptions(PaddleEngines):
         """Return False: Paddle's oneDNN kernels do not run here."""
         return False
 
-    def disable_gpu(self) -> None:
-        """Accept: models run on the CPU."""
-
-    def use_gpu(self) -> bool:
-        """Return False: models run on the CPU."""
-        return False
-
     def use_xpu(self) -> bool:
         """Return False: models run on the CPU."""
         return False
@@ -117,15 +109,6 @@ class PaddleOptions(PaddleEngines):
     def set_model_buffer(self, *args: object) -> None:
         """Refuse: artifacts are loaded from a directory."""
         raise _refuse("set_model_buffer", "artifacts are loaded from a directory: Config('model.pdtvm')")
-
-    def enable_use_gpu(
-        self,
-        memory_pool_init_size_mb: int = 0,
-        device_id: int = 0,
-        precision_mode: PrecisionType = PrecisionType.Float32,
-    ) -> None:
-        """Refuse: this artifact's code is for the CPU."""
-        raise _refuse("enable_use_gpu", "compiled models run on the CPU; leave the call out")
 
     def enable_xpu(self, *args: object, **kwargs: object) -> None:
         """Refuse: this artifact's code is for the CPU."""

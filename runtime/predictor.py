@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 from weakref import WeakSet
 
 import numpy as np
@@ -34,13 +35,20 @@ class Predictor:
         self._config = config
         self._lock = threading.Lock()
         self._forked_while_running = False
+        self._forked_on_device = False
         threads = config.cpu_math_library_num_threads()
         self._vm = model.new_vm(threads)
-        self._run_call = partial(model.library.call, threads)
+        self._run_call: Callable[[Call], Any] = partial(model.library.call, threads)
         self._state = state = RunState()
+        if model.device is not None:
+            from paddle_tvm.runtime.cuda import Stream
+
+            state.stream = Stream(model.device)
+            self._run_call = self._run_on_device
         self._inputs = {spec.name: InputTensor(spec, manifest.symbols, state) for spec in manifest.inputs}
         self._outputs = {spec.name: OutputTensor(spec, state, i) for i, spec in enumerate(manifest.outputs)}
         self._input_addresses: frozenset[int] = frozenset()
+        self._recorded: set[str] = set()
         memory.start_watching()
         _predictors.add(self)
 
@@ -103,6 +111,12 @@ class Predictor:
                 "this process was forked while the predictor ran in another thread, so its state here is "
                 "unknown: create the predictor after the fork, or start the process with spawn"
             )
+        if self._forked_on_device:
+            raise PaddleTvmError(
+                "this process was forked after the predictor was created, and CUDA does not go on in a "
+                "child: create the predictor after the fork, before anything uses the GPU, or start the "
+                "process with spawn"
+            )
         with self._lock:
             if inputs is None:
                 self._run()
@@ -151,12 +165,23 @@ class Predictor:
                 data = data.numpy()
             handle.copy_from_cpu(data)
 
+    def _run_on_device(self, call: Call) -> Any:
+        assert self._state.stream is not None
+        # The first run of a function whose sizes are known records its kernels, with memory of their own.
+        name = self._function.name
+        fixed = not any(isinstance(dim, str) for shape in self._function.input_shapes for dim in shape)
+        results = self._state.stream.call(call, alone=name not in self._recorded)
+        if fixed:
+            self._recorded.add(name)
+        return results
+
     def _library(self) -> str:
         return f"{self._model.path}/{self._model.variant.library}"
 
     def _bind(self) -> Call:
         tensors = tuple(handle.bound() for handle in self._inputs.values())
         chosen = select_function(self._model.manifest, [tuple(tensor.shape) for tensor in tensors])
+        self._function = chosen
         self._input_addresses = frozenset(tensor.data for tensor in tensors)
         try:
             function = self._vm[chosen.name]
@@ -184,7 +209,7 @@ class Predictor:
         # An output may be an input passed through, whose memory the next copy_from_cpu overwrites.
         for i, result in enumerate(results):
             if isinstance(result, NativeTensor) and result.data in self._input_addresses:
-                results[i] = result.numpy()
+                results[i] = state.fetch(result)
         state.results = results
         if rebound:
             memory.free_above(self._config.cached_memory_limit_mb() << 20)
@@ -211,6 +236,8 @@ def _after_fork_in_child() -> None:
     for predictor in _predictors:
         if predictor._lock.locked():
             predictor._forked_while_running = True
+        if predictor._model.device is not None:
+            predictor._forked_on_device = True
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
@@ -237,11 +264,17 @@ def create_predictor(config: Config) -> Predictor:
         The artifact is damaged, too new, or made for other machines.
     """
     config = Config(config)
-    model = load(config.artifact(), hashes=config.integrity_check_enabled(), mcpu=config.mcpu())
+    model = load(
+        config.artifact(),
+        hashes=config.integrity_check_enabled(),
+        mcpu=config.mcpu(),
+        device=config.gpu_device_id(),
+    )
     kind = model.variant.target.kind
     if config.onnxruntime_enabled() and kind != "onnxruntime":
         raise UsageError(
             f"Config.enable_onnxruntime(): {model.path} was compiled for target {kind}. Compile the model "
             "for it: paddle-tvm compile MODEL -o ARTIFACT --target onnxruntime; or leave the call out"
         )
+    config.check_device(model.path, model.variant.target, model.manifest.precision)
     return Predictor(model, config)

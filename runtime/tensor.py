@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from paddle_tvm.runtime.manifest import ALIGNMENT, SymbolRange, TensorSpec
 from paddle_tvm.runtime.native_tensor import NativeTensor, aligned_empty, from_dlpack, over
 from paddle_tvm.runtime.shapes import check_shape
 
+if TYPE_CHECKING:
+    from paddle_tvm.runtime.cuda import Stream
+
 Array = np.ndarray[Any, Any]
 
 
@@ -24,11 +27,19 @@ class RunState:
     With one they would form a cycle, and the memory of a predictor would wait for the garbage collector.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stream: Stream | None = None) -> None:
         self.call: Call | None = None
         """The call with the inputs as they are; None until the next run prepares it."""
         self.results: Sequence[NativeTensor | Array] = ()
         """The tensors of the latest run."""
+        self.stream = stream
+        """What is done on a GPU; None for the CPU."""
+
+    def fetch(self, tensor: NativeTensor) -> Array:
+        """Copy a tensor into a new array."""
+        if self.stream is None or tensor.on_cpu:
+            return tensor.numpy()
+        return self.stream.download(tensor)
 
 
 class Tensor:
@@ -126,7 +137,7 @@ class InputTensor(Tensor):
             return
         data = None
         if self._tensor is not None and prod(self._tensor.shape) == prod(dims):
-            data = self._tensor.numpy().reshape(dims)
+            data = self._state.fetch(self._tensor).reshape(dims)
         self._tensor = self._view = None
         self._shape = dims
         self._state.call = None
@@ -154,7 +165,14 @@ class InputTensor(Tensor):
             or data.shape != self._shape
         ):
             view = self._new_view(data)
+        stream = self._state.stream
+        if stream is None:
+            np.copyto(view, data)
+            return
+        stream.finish_uploads()
         np.copyto(view, data)
+        assert self._tensor is not None
+        stream.upload(self._tensor, view)
 
     def _new_view(self, data: object) -> Array:
         if not isinstance(data, np.ndarray):
@@ -169,8 +187,11 @@ class InputTensor(Tensor):
             )
         if self._view is None or data.shape != self._shape:
             check_shape(self._spec, self._symbols, data.shape)
-            self._view = aligned_empty(data.shape, self._dtype)
-            self._tensor = over(self._view)
+            if self._state.stream is None:
+                self._view = aligned_empty(data.shape, self._dtype)
+                self._tensor = over(self._view)
+            else:
+                self._tensor, self._view = self._state.stream.new_input(data.shape, self._dtype)
             self._shape = data.shape
             self._state.call = None
         return self._view
@@ -181,8 +202,9 @@ class InputTensor(Tensor):
         Parameters
         ----------
         data
-            An array or anything else with ``__dlpack__``, on the CPU, C-contiguous, writable and aligned to
-            64 bytes (``paddle_tvm.runtime.aligned_empty`` makes such arrays).
+            An array or anything else with ``__dlpack__``, on the device that the model runs on,
+            C-contiguous, writable and aligned to 64 bytes (``paddle_tvm.runtime.aligned_empty`` makes such
+            arrays). On a GPU its content has to be complete, whatever stream it came from.
 
         Raises
         ------
@@ -196,15 +218,23 @@ class InputTensor(Tensor):
                 f"input {self._spec.name!r}: this {type(data).__name__} cannot be shared ({error}): use "
                 "copy_from_cpu(), or make it with paddle_tvm.runtime.aligned_empty()"
             ) from error
-        if tensor.dtype != self._spec.dtype or not tensor.on_cpu:
+        stream = self._state.stream
+        here = tensor.on_cpu if stream is None else tensor.device == stream.device.dlpack
+        if tensor.dtype != self._spec.dtype or not here:
+            place = "the CPU" if stream is None else f"GPU {stream.device.number}"
             raise UsageError(
-                f"input {self._spec.name!r}: expected {self._spec.dtype} on the CPU, got {tensor.dtype} on "
+                f"input {self._spec.name!r}: expected {self._spec.dtype} on {place}, got {tensor.dtype} on "
                 f"{'the CPU' if tensor.on_cpu else 'another device'}"
             )
         shape = tensor.shape
         check_shape(self._spec, self._symbols, shape)
         # Without elements there is nothing to share.
-        self._tensor = tensor if prod(shape) else over(aligned_empty(shape, self._dtype))
+        if prod(shape):
+            self._tensor = tensor
+        elif stream is None:
+            self._tensor = over(aligned_empty(shape, self._dtype))
+        else:
+            self._tensor, _ = stream.new_input(shape, self._dtype)
         self._view = None
         self._shape = shape
         self._state.call = None
@@ -252,4 +282,4 @@ class OutputTensor(Tensor):
         result = self._result()
         if result is None:
             raise UsageError(f"output {self._spec.name!r} has no data: call run() first")
-        return result.numpy() if isinstance(result, NativeTensor) else result.copy()
+        return self._state.fetch(result) if isinstance(result, NativeTensor) else result.copy()

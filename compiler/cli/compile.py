@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
@@ -18,7 +18,7 @@ from paddle_tvm.compiler.cli.tuned_forms import (
     warn_of_skipped,
 )
 from paddle_tvm.compiler.frontends.source import find_model
-from paddle_tvm.compiler.options import CompileOptions
+from paddle_tvm.compiler.options import CompileOptions, Precision
 from paddle_tvm.compiler.output_places import check_output, check_report_path
 from paddle_tvm.compiler.tuning.log import check_log_path
 from paddle_tvm.targets.cpu_names import check_cpu_names
@@ -40,11 +40,25 @@ if TYPE_CHECKING:
     help="CPU to compile for; by default this machine's. Several make one artifact with code for each, of "
     "which the runtime takes the best that the machine runs.",
 )
+@click.option(
+    "--arch",
+    "architectures",
+    metavar="sm_80,...",
+    multiple=True,
+    help="GPUs to compile for with --target cuda, all in one artifact, which newer ones run, too; by default "
+    "sm_80 and sm_90.",
+)
 @shape_option(
     "Shape of an input; -1 leaves a dimension dynamic. Repeat it for each input. Several sets, separated by "
     "';', become specialisations beside the dynamic form."
 )
-@click.option("--precision", type=click.Choice(["float32"]), default="float32", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default="float32",
+    show_default=True,
+    help="Arithmetic of convolutions and matrix products; other than float32 with --target cuda alone.",
+)
 @click.option(
     "--frontend",
     type=click.Choice(["paddle", "onnx"]),
@@ -79,8 +93,9 @@ def compile(
     output: Path,
     target: str,
     mcpus: tuple[str, ...],
+    architectures: tuple[str, ...],
     shapes: tuple[str, ...],
-    precision: Literal["float32"],
+    precision: Precision,
     frontend: Literal["paddle", "onnx"],
     tuning_logs: tuple[Path, ...],
     no_tuning_logs: bool,
@@ -96,7 +111,8 @@ def compile(
     sets = parse_shapes(shapes)
     require_compiler("compile")
     # Everything that can be refused before TVM is imported, which takes a second.
-    CompileOptions(target, mcpus, precision=precision, frontend=frontend)
+    archs = [name.strip() for given in architectures for name in given.split(",")]
+    CompileOptions(target, mcpus, precision=precision, frontend=frontend, architectures=archs)
     check_cpu_names(mcpus)
     check_output(output, force)
     if report is not None:
@@ -122,6 +138,7 @@ def compile(
         force=force,
         tuning_logs=tuning_logs,
         shipped_logs=not no_tuning_logs,
+        architectures=archs,
         progress=progress,
     )
     warn_of_skipped(result.skipped_records)
@@ -137,7 +154,7 @@ def compile(
         return
     console = stdout_console()
     seconds = sum(stage.seconds for stage in result.stages)
-    kernels = ", ".join(f"{variant.kernels} kernels for {variant.mcpu}" for variant in result.variants)
+    kernels = ", ".join(f"{variant.kernels} kernels for {variant.made_for}" for variant in result.variants)
     console.print(
         f"{result.artifact}: {kernels}, {format_bytes(result.artifact_bytes)}, in {seconds:.1f} s",
         soft_wrap=True,
@@ -147,7 +164,8 @@ def compile(
             console.print(f"{form} for {variant.mcpu}: {_describe_offloaded(target, share)}", soft_wrap=True)
         if any(choice.origin != "default" for choice in variant.choices.values()):
             console.print(
-                f"forms of kernels for {variant.mcpu}: {describe_origins(variant.choices)}", soft_wrap=True
+                f"forms of kernels for {variant.made_for}: {describe_origins(variant.choices)}",
+                soft_wrap=True,
             )
     if report is not None:
         console.print(f"report: {report}", soft_wrap=True)
@@ -188,6 +206,7 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
         "variants": [
             {
                 "mcpu": variant.mcpu,
+                "devices": list(variant.devices),
                 "kernels": variant.kernels,
                 "forms": count_origins(variant.choices.values()),
                 "offloaded": {

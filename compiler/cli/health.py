@@ -12,10 +12,11 @@ from importlib import metadata
 from typing import Literal, NamedTuple
 
 from paddle_tvm.runtime.cpu import cpu_features
+from paddle_tvm.runtime.gpus import find_gpus
 
 State = Literal["ok", "absent", "broken"]
 
-_EXTRAS = ("compiler", "onnxruntime", "bench", "demo", "dev")
+_EXTRAS = ("compiler", "onednn", "onnxruntime", "cuda", "bench", "demo", "dev")
 
 # Packages whose import shows more than their version: that the native library loads. TVM and Paddle take
 # seconds, so their presence and version must do.
@@ -56,7 +57,7 @@ def check_installation() -> list[Finding]:
     compiler_installed = all(_version(name) is not None for name, _ in requirements.get("compiler", []))
     # A package may be in several extras.
     unique = dict.fromkeys(findings)
-    return [*unique, _c_compiler(compiler_installed), *_cpu(compiler_installed)]
+    return [*unique, _c_compiler(compiler_installed), *_cpu(compiler_installed), _gpu()]
 
 
 def _half_installed(extra: str, needed: list[tuple[str, str]]) -> bool:
@@ -152,6 +153,14 @@ def _c_compiler(needed: bool) -> Finding:
             return Finding("C compiler", "ok", path)
     advice = "apt install gcc, or set CC" if needed else "only needed to compile: apt install gcc"
     return Finding("C compiler", "broken" if needed else "absent", f"none of {', '.join(wanted)}", advice)
+
+
+def _gpu() -> Finding:
+    gpus = find_gpus()
+    if not gpus.problem:
+        return Finding("GPU", "ok", gpus.found)
+    advice = "only needed to run what is compiled with --target cuda: install NVIDIA's driver for CUDA 13"
+    return Finding("GPU", "absent", gpus.found, advice)
 
 
 def _cpu(compiler_installed: bool) -> list[Finding]:

@@ -175,6 +175,7 @@ def _print_artifact(path: Path, manifest: Manifest, chosen: str | None) -> None:
 
 def _print_variants(manifest: Manifest, chosen: str | None) -> None:
     """A row for each CPU, and below the features that its code needs."""
+    from paddle_tvm.runtime.gpus import find_gpus
     from paddle_tvm.runtime.variants import missing_features
 
     rows = []
@@ -183,7 +184,10 @@ def _print_variants(manifest: Manifest, chosen: str | None) -> None:
         here = f"no, for want of {len(missing)} features" if missing else "yes"
         if variant.target.mcpu == chosen and len(manifest.variants) > 1:
             here = "yes, and is taken"
-        name = f"{variant.target.kind} {variant.target.mcpu}"
+        if variant.target.devices:
+            problem = find_gpus().problem
+            here = f"no: {problem}" if problem else "yes, on a GPU of these or newer"
+        name = f"{variant.target.kind} {', '.join(variant.target.devices) or variant.target.mcpu}"
         rows.append([name, here, _verification_line(variant.verification)])
     click.echo()
     print_table(["code for", "runs here", "verified"], rows)

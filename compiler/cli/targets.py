@@ -12,14 +12,15 @@ from paddle_tvm.compiler.cli.extras import require_compiler
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def targets(as_json: bool) -> None:
-    """List targets, the CPU names of x86, and which of them this machine can run."""
+    """List targets, the CPU names of x86, which of them this machine can run, and GPUs."""
     require_compiler("targets")
     from rich.markup import escape
     from rich.table import Table
 
     from paddle_tvm.compiler.cli.console import stdout_console
     from paddle_tvm.targets.cpu_names import CPUS
-    from paddle_tvm.targets.registry import CPU, target_names
+    from paddle_tvm.targets.gpu_names import ARCHITECTURES
+    from paddle_tvm.targets.registry import CPU, GPU, target_names
     from paddle_tvm.targets.x86.cpus import detect, features_of, runs_here
 
     here = detect()
@@ -44,15 +45,31 @@ def targets(as_json: bool) -> None:
             "missing": _missing(name),
         }
         for name in target_names()
-        if name != CPU
+        if name not in (CPU, GPU)
     ]
+    rows.append(
+        {
+            "target": GPU,
+            "mcpu": None,
+            "runs_here": None,
+            "default": False,
+            "features": [],
+            "arch": dict(ARCHITECTURES),
+            "missing": _missing_for_gpus(),
+        }
+    )
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     table = Table()
-    for heading in ("target", "--mcpu", "runs here", "CPU features that the code needs"):
+    for heading in ("target", "--mcpu", "runs here", "what the code needs"):
         table.add_column(heading, overflow="fold")
     for row in rows:
+        if row["target"] == GPU:
+            names = ", ".join(f"{arch} ({what})" for arch, what in ARCHITECTURES.items())
+            compiles = "compiles here" if row["missing"] is None else escape(str(row["missing"]))
+            table.add_row(GPU, "", compiles, escape(f"--arch {names}, and newer GPUs"))
+            continue
         if row["mcpu"] is None:
             missing = row["missing"]
             runs = "as x86" if missing is None else "no"
@@ -63,6 +80,18 @@ def targets(as_json: bool) -> None:
         needs = " ".join(features_of(str(row["mcpu"])))
         table.add_row(str(row["target"]), str(row["mcpu"]), runs, needs or "any 64-bit x86")
     stdout_console().print(table)
+
+
+def _missing_for_gpus() -> str | None:
+    """What compiling for GPUs lacks on this machine."""
+    from paddle_tvm.runtime.errors import UsageError
+    from paddle_tvm.targets.cuda import cuda_target
+
+    try:
+        cuda_target()
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 def _missing(name: str) -> str | None:

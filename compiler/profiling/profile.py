@@ -23,7 +23,7 @@ from paddle_tvm.compiler.profiling.kernel_table import (
 )
 from paddle_tvm.compiler.profiling.peak import Peak, available_threads, compile_peak, measure_peak
 from paddle_tvm.compiler.profiling.timing import Timing, time_kernels
-from paddle_tvm.runtime.errors import ArtifactError
+from paddle_tvm.runtime.errors import ArtifactError, UsageError
 from paddle_tvm.runtime.loader import LoadedModel, load
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -140,8 +140,15 @@ def profile_artifact(
     ------
     ArtifactError
         The artifact is damaged or not for this machine, or does not describe its kernels.
+    UsageError
+        It runs on a GPU.
     """
     model = load(artifact, mcpu=mcpu)
+    if model.device is not None:
+        raise UsageError(
+            f"{artifact}: kernels on a GPU are not timed from here: nsys profile paddle-tvm run {artifact} "
+            "shows them by the same names"
+        )
     table = read_table(artifact, model)
     threads = threads or available_threads()
     # More threads than CPUs reach no more, and disturb each other while they are measured.

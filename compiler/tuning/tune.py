@@ -197,6 +197,11 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
 
 def _target(options: TuneOptions) -> X86Target:
     targets = targets_of(options.compile.target, options.compile.mcpus())
+    if not isinstance(targets[0], X86Target):
+        raise UsageError(
+            f"tune measures forms on CPUs: --target {options.compile.target} takes those of its analytic "
+            "model"
+        )
     if len(targets) > 1:
         raise UsageError(
             f"--mcpu names {len(targets)} CPUs: forms are measured for one at a time; run tune once for each"

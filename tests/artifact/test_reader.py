@@ -305,7 +305,7 @@ def test_old_formats_stay_readable(version: int, tmp_path: Path) -> None:
     assert read.symbols["batch"] == (1, 64)
     assert [function.name for function in read.functions] == ["main", "main_1"]
     first = read.variants[0]
-    assert first.target == ("x86", "icelake-server", ("avx2", "avx512f", "fma"))
+    assert first.target == ("x86", "icelake-server", ("avx2", "avx512f", "fma"), ())
     assert first.weights == {"main": (0, 1), "main_1": (1,)}
     assert first.loads == ({"paddle_tvm_onednn_0": (1,)} if version > 3 else {})
     assert first.threads == 2
@@ -315,8 +315,11 @@ def test_old_formats_stay_readable(version: int, tmp_path: Path) -> None:
     )
     assert first.verification is not None
     assert first.verification.outputs[1].max_rel_error is None
-    assert [variant.library for variant in read.variants] == (
+    libraries = [variant.library for variant in read.variants]
+    assert libraries[:2] == (
         ["model.so"] if version == 1 else ["model.icelake-server.so", "model.haswell.so"]
     )
+    devices = [variant.target.devices for variant in read.variants]
+    assert devices == ([(), (), ("sm_80", "sm_90")] if version > 4 else [()] * len(libraries))
     if version == FORMAT_VERSION:
         assert encode_manifest(read) == golden.read_bytes()
