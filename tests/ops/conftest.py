@@ -17,6 +17,7 @@ from paddle_tvm.compiler.frontends.paddle.importer import import_program
 from paddle_tvm.compiler.frontends.paddle.program import load_program
 from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.lowering import build, lower, optimise
+from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.x86 import x86_target
 
 ATOL, RTOL = 1e-5, 1e-4
@@ -71,8 +72,19 @@ def assert_close(actual: np.ndarray, expected: np.ndarray, atol: float = ATOL, r
 CheckOp = Callable[..., None]
 
 
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest) -> Target:
+    """This machine's CPU; with ``--cuda``, a GPU that the CPU plays."""
+    if not request.config.getoption("--cuda"):
+        return x86_target()
+    request.getfixturevalue("emulator")
+    from paddle_tvm.targets.cuda import cuda_target
+
+    return cuda_target()
+
+
 @pytest.fixture
-def check_op(tmp_path: Path) -> CheckOp:
+def check_op(tmp_path: Path, target: Target) -> CheckOp:
     """``check_op(function_or_layer, *inputs, dynamic=..., more=...)``.
 
     Saves the function with Paddle, compiles it, and compares both on ``inputs``: once with every
@@ -97,7 +109,8 @@ def check_op(tmp_path: Path) -> CheckOp:
         dynamic: Any = "all",
         more: Sequence[Sequence[np.ndarray]] = (),
     ) -> None:
-        _check(tmp_path / "static", model, [tuple(array.shape) for array in inputs], inputs, ())
+        shapes = [tuple(array.shape) for array in inputs]
+        _check(tmp_path / "static", model, shapes, inputs, (), target)
         if dynamic is None:
             return
         if dynamic == "all":
@@ -108,7 +121,7 @@ def check_op(tmp_path: Path) -> CheckOp:
             tuple(-1 if axis in axes else size for axis, size in enumerate(array.shape))
             for array, axes in zip(inputs, dynamic, strict=True)
         ]
-        _check(tmp_path / "dynamic", model, shapes, inputs, more)
+        _check(tmp_path / "dynamic", model, shapes, inputs, more, target)
 
     return check
 
@@ -119,19 +132,20 @@ def _check(
     shapes: Sequence[tuple[int, ...]],
     inputs: Sequence[np.ndarray],
     more: Sequence[Sequence[np.ndarray]],
+    target: Target,
 ) -> None:
     prefix = folder / "model"
     save_model(model, prefix, shapes, [str(array.dtype) for array in inputs])
     program = load_program(find_model(folder))
-    target = x86_target()
     imported = import_program(program)
     executable = build(lower(optimise(imported.module), target), target)
-    machine = relax.VirtualMachine(executable, tvm.cpu())
+    device = tvm.cuda() if target.devices else tvm.cpu()
+    machine = relax.VirtualMachine(executable, [device, tvm.cpu()])
     order = [int(port.name[1:]) for port in program.inputs]
     for arrays in [inputs, *more]:
         fed = [arrays[index] for index in order]
         expected = run_paddle(prefix, fed)
-        results = machine["main"](*[runtime.tensor(array) for array in fed])
+        results = machine["main"](*[runtime.tensor(array, device) for array in fed])
         actual = [result.numpy() for result in results]
         assert len(actual) == len(expected)
         for ours, theirs in zip(actual, expected, strict=True):

@@ -82,8 +82,6 @@ def test_questions_get_true_answers(affine: Path) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda config: config.enable_use_gpu(100, 0),
-        lambda config: config.enable_use_gpu(256, 0, PrecisionType.Half),
         lambda config: config.enable_xpu(),
         lambda config: config.enable_custom_device("npu", 0),
         lambda config: config.enable_tensorrt_engine(workspace_size=1 << 30, max_batch_size=1),
