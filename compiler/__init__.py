@@ -35,6 +35,7 @@ def compile(
     tuning_logs: str | Path | Sequence[str | Path] = (),
     shipped_logs: bool = True,
     architectures: Sequence[str] = (),
+    min_subgraph_size: int = 3,
     progress: Progress | None = None,
 ) -> CompileResult:
     """Compile a saved model into an artifact. Calls from several threads follow each other.
@@ -71,6 +72,8 @@ def compile(
         measured on the family of cores that is compiled for.
     architectures
         GPUs to compile for with the target ``cuda``, such as ``sm_90``, all in one artifact.
+    min_subgraph_size
+        With the target ``tensorrt``: fewer operators than this stay with our kernels.
     progress
         Told of each stage.
 
@@ -102,6 +105,7 @@ def compile(
         tuning_logs,
         shipped_logs,
         architectures=architectures,
+        min_subgraph_size=min_subgraph_size,
     )
     with _one_at_a_time:
         return compile_model(model, output, options, progress)

@@ -63,6 +63,7 @@ def find_divergence(
     program = load_program(source)
     probed = _computed_values(program)
     expected = _paddle_values(source, program, arrays, [value for _, value in probed])
+    # Kernels of TensorRT are its own: what is compared are those for GPUs beside it.
     (target,) = targets_of(compiled_for.kind, [compiled_for.mcpu], compiled_for.devices, precision)
     bisection = _Bisection(program, arrays, tolerance, target)
     low, high = 0, len(probed)

@@ -128,7 +128,9 @@ def compile_model(
     output = Path(output)
     check_output(output, options.force)
     source = find_model(model)
-    targets = targets_of(options.target, options.mcpus(), options.architectures, options.precision)
+    targets = targets_of(
+        options.target, options.mcpus(), options.architectures, options.precision, options.min_subgraph_size
+    )
     accelerator = targets[0].accelerator
     if accelerator is not None:
         # What it needs is looked for before anything takes time.

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, get_args
 
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.gpu_names import check_architectures
-from paddle_tvm.targets.registry import GPU, target_names
+from paddle_tvm.targets.registry import GPU, ON_GPU, TENSORRT, target_names
 
 InputShapes: TypeAlias = "Mapping[str, Sequence[int | str]]"
 """Input name to dimensions; -1 or a string leaves a dimension dynamic."""
@@ -35,6 +35,8 @@ class CompileOptions:
     """Forms that workloads get whatever logs say, by key: what a tuner tries."""
     architectures: Sequence[str] = ()
     """GPUs to compile for; ``targets/gpu_names.py`` knows them."""
+    min_subgraph_size: int = 3
+    """How many operators TensorRT is given at least."""
 
     def __post_init__(self) -> None:
         for option, value, known in (
@@ -44,15 +46,23 @@ class CompileOptions:
         ):
             if value not in known:
                 raise UsageError(f"{option} '{value}' is not known; known: {', '.join(known)}")
-        if self.target == GPU:
+        if self.target in ON_GPU:
             check_architectures(self.architectures)
             if self.mcpus():
-                raise UsageError(f"--mcpu goes with x86: code for {GPU} is started by any 64-bit x86 CPU")
+                raise UsageError(
+                    f"--mcpu goes with x86: code for {self.target} is started by any 64-bit x86 CPU"
+                )
         elif self.architectures:
             raise UsageError(f"--arch goes with --target {GPU}, and the target is {self.target}")
-        elif self.precision != "float32":
+        if self.precision != "float32" and self.target != GPU:
+            hint = (
+                "; engines of TensorRT get theirs where they run, from Config.enable_tensorrt_engine()"
+                if self.target == TENSORRT
+                else ""
+            )
             raise UsageError(
-                f"precision '{self.precision}' goes with --target {GPU}: {self.target} computes in float32"
+                f"precision '{self.precision}' goes with --target {GPU}: {self.target} computes in "
+                f"float32{hint}"
             )
 
     def mcpus(self) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ class _Runtime:
         self._error_text.argtypes, self._error_text.restype = (c_int,), ctypes.c_char_p
         for name, parameters in (
             ("cudaGetDeviceCount", (POINTER(c_int),)),
+            ("cudaGetDeviceProperties", (c_void_p, c_int)),
             ("cudaSetDevice", (c_int,)),
             ("cudaDeviceGetAttribute", (POINTER(c_int), c_int, c_int)),
             ("cudaMalloc", (POINTER(c_void_p), c_size_t)),
@@ -86,6 +87,27 @@ class Device:
     def dlpack(self) -> tuple[int, int]:
         """DLPack's name of it."""
         return CUDA, self.number
+
+    def describe(self) -> str:
+        """Its name, and what code runs on it."""
+        # The structure begins with the name; all of it is smaller than this in CUDA 13.
+        properties = ctypes.create_string_buffer(1 << 14)
+        self.runtime.check(
+            self.runtime.cudaGetDeviceProperties(properties, self.number), "asking for a GPU's name"
+        )
+        major, minor = self.capability
+        return f"{properties.value.decode(errors='replace')} sm_{major}{minor}"
+
+    @property
+    def capability(self) -> tuple[int, int]:
+        """Its architecture: (9, 0) runs code for ``sm_90``."""
+        values = []
+        for attribute in (_MAJOR, _MINOR):
+            value = c_int()
+            code = self.runtime.cudaDeviceGetAttribute(byref(value), attribute, self.number)
+            self.runtime.check(code, "asking for a GPU's architecture")
+            values.append(value.value)
+        return values[0], values[1]
 
     def use(self) -> None:
         """Let calls of this thread go to the device."""
@@ -164,11 +186,23 @@ class Stream:
             device.use()
             device.runtime.check(device.runtime.cudaStreamCreate(byref(handle)), "making a stream")
         self._handle = handle.value or 0
+        self._place: _DeviceMemory | None = None
         self._uploading = False
 
     def __del__(self) -> None:
         if hasattr(self, "_handle"):
             self.device.let_go(self.device.runtime.cudaStreamDestroy, self._handle)
+
+    @property
+    def handle(self) -> int:
+        """Its ``cudaStream_t``."""
+        return self._handle
+
+    def somewhere(self) -> int:
+        """An address on the device, for tensors without elements."""
+        if self._place is None:
+            self._place = _DeviceMemory(self.device, _ALIGNMENT)
+        return self._place.address
 
     def new_input(self, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple[NativeTensor, Array]:
         """A tensor on the device, and memory of the CPU from which ``upload`` fills it."""
@@ -292,17 +326,15 @@ def open_device(directory: str, architectures: Sequence[str], number: int) -> De
                 f"there is no GPU {number}: this machine has {count.value}, numbered from 0; change "
                 "device_id in Config.enable_use_gpu()"
             )
-        major, minor = c_int(), c_int()
-        for value, attribute in ((major, _MAJOR), (minor, _MINOR)):
-            runtime.check(runtime.cudaDeviceGetAttribute(byref(value), attribute, number), "asking for a GPU")
-        capability = (major.value, minor.value)
-        if not runs_on(architectures, capability):
+        device = _devices.setdefault(number, Device(runtime, number))
+        if not runs_on(architectures, device.capability):
+            name = "sm_{}{}".format(*device.capability)
             raise ArtifactError(
                 f"{directory}: is compiled for {', '.join(architectures)} and newer, and GPU {number} is "
-                f"sm_{major.value}{minor.value}: compile the model for it, paddle-tvm compile MODEL -o "
-                f"ARTIFACT --target cuda --arch sm_{major.value}{minor.value}"
+                f"{name}: compile the model for it, paddle-tvm compile MODEL -o ARTIFACT --target cuda "
+                f"--arch {name}"
             )
-        return _devices.setdefault(number, Device(runtime, number))
+        return device
 
 
 def runs_on(architectures: Sequence[str], capability: tuple[int, int]) -> bool:

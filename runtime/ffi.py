@@ -75,8 +75,11 @@ def bind(name: str, *parameters: Any) -> Any:
 
 _get_global = bind("TVMFFIFunctionGetGlobal", POINTER(_Bytes), POINTER(c_void_p))
 _call = bind("TVMFFIFunctionCall", c_void_p, c_void_p, c_int32, POINTER(Value))
+_set_global = bind("TVMFFIFunctionSetGlobal", POINTER(_Bytes), c_void_p, c_int32)
 _release = bind("TVMFFIObjectDecRef", c_void_p)
 _set_stream = bind("TVMFFIEnvSetStream", c_int32, c_int32, c_void_p, POINTER(c_void_p))
+_raise = _library.TVMFFIErrorSetRaisedFromCStr
+_raise.argtypes, _raise.restype = (c_char_p, c_char_p), None
 _move_error = _library.TVMFFIErrorMoveFromRaised
 _move_error.argtypes, _move_error.restype = (POINTER(c_void_p),), None
 
@@ -186,6 +189,20 @@ def get_function(name: str) -> Function:
     if function is None:
         raise LookupError(f"no library has registered the function {name!r}")
     return function
+
+
+def set_global(name: str, function: Function) -> None:
+    """Register a function under a name, for native code to find; it has to live from then on."""
+    encoded = name.encode()
+    if _set_global(
+        byref(_Bytes(ctypes.cast(c_char_p(encoded), c_void_p), len(encoded))), function.address, 1
+    ):
+        raise raised()
+
+
+def set_error(kind: str, message: str) -> None:
+    """Leave an error for the native code that called a function of ours."""
+    _raise(kind.encode(), message.encode())
 
 
 def load_module(path: str) -> Module:

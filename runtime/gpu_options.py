@@ -5,6 +5,7 @@ from __future__ import annotations
 from paddle_tvm.runtime.data_type import PrecisionType
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import TargetSpec
+from paddle_tvm.runtime.tensorrt_options import TensorRtOptions
 
 _PRECISIONS = {
     PrecisionType.Float32: ("float32", "tf32"),
@@ -13,10 +14,11 @@ _PRECISIONS = {
 }
 
 
-class GpuOptions:
+class GpuOptions(TensorRtOptions):
     """Which GPU a model runs on. Whether it runs on one was decided when it was compiled."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._gpu: bool | None = None
         self._device_id = 0
         self._pool_mb = 0
@@ -77,6 +79,7 @@ class GpuOptions:
             It is for the CPU and ``enable_use_gpu`` was called, for GPUs and ``disable_gpu`` was, or it
             computes in another precision.
         """
+        self.check_engine(artifact, target)
         compile_it = "paddle-tvm compile MODEL -o ARTIFACT --target"
         if self._gpu and not target.devices:
             raise UsageError(

@@ -61,6 +61,8 @@ class LoadedModel(NamedTuple):
     variant: Variant
     library: _Library
     weights: Mapping[int, native_tensor.NativeTensor]
+    constants: Mapping[int, native_tensor.NativeTensor]
+    """What functions take that are called before any run, in memory of the CPU."""
     device: Device | None = None
     """The GPU that it runs on; None for the CPU."""
 
@@ -92,7 +94,7 @@ class LoadedModel(NamedTuple):
                 raise ArtifactError(
                     f"{self.path}/{self.variant.library} has no function {name}_load"
                 ) from error
-            weights = [self.weights[i] for i in indices]
+            weights = [self.constants[i] for i in indices]
             try:
                 with _loading:
                     self.call(threads, partial(function, *weights))
@@ -173,13 +175,17 @@ def _load(path: str | os.PathLike[str], hashes: bool, mcpu: str | None, number: 
         library = _open_model(directory, variant.library)
     taken = (*variant.weights.values(), *variant.loads.values())
     arrays = map_weights(directory, manifest, {i for indices in taken for i in indices})
+    used = {i for indices in variant.weights.values() for i in indices}
+    at_load = {i for indices in variant.loads.values() for i in indices}
+    constants = {i: native_tensor.over(arrays[i]) for i in at_load}
     weights: Mapping[int, native_tensor.NativeTensor]
     if device is None:
-        weights = {i: native_tensor.over(array) for i, array in arrays.items()}
+        weights = {i: native_tensor.over(arrays[i]) for i in used}
     else:
         file = _identity(os.path.join(directory, WEIGHTS_FILE))
-        weights = cuda.upload_weights((directory, file, number), device, arrays)
-    return LoadedModel(str(path), manifest, variant, library, weights, device)
+        uploaded = {i: arrays[i] for i in sorted(used)}
+        weights = cuda.upload_weights((directory, file, number), device, uploaded)
+    return LoadedModel(str(path), manifest, variant, library, weights, constants, device)
 
 
 def _load_runtime(directory: str, manifest: Manifest) -> None:

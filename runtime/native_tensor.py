@@ -31,6 +31,7 @@ _CPU = 1
 CUDA = 2
 """DLPack's number for memory of NVIDIA's GPUs."""
 
+_DL_TENSOR = 7
 _TENSOR = 70
 _HEADER_SIZE = ctypes.sizeof(Header)
 
@@ -151,6 +152,17 @@ class Outputs(Object, type_index=71):
                 raise TypeError(f"expected tensors from the model, got a value of type {value.type_index}")
             tensors.append(NativeTensor(self, value.value))
         return tensors
+
+
+def borrowed(argument: Value) -> NativeTensor:
+    """Return a tensor that native code gives as an argument, for as long as the call lasts."""
+    if argument.type_index not in (_DL_TENSOR, _TENSOR):
+        raise TypeError(f"expected a tensor, got a value of type {argument.type_index}")
+    tensor = NativeTensor.__new__(NativeTensor)
+    tensor.address = argument.value
+    header = _HEADER_SIZE if argument.type_index == _TENSOR else 0
+    tensor._fields = _DLTensor.from_address(argument.value + header)
+    return tensor
 
 
 def _own(created: c_void_p) -> NativeTensor:

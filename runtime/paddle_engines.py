@@ -61,7 +61,6 @@ class PaddleEngines:
         "ONNX Runtime, where a model is compiled for it, always optimises its graph",
     )
     use_optimized_model = _accepted("use_optimized_model", "the artifact is the optimised model")
-    set_optim_cache_dir = _accepted("set_optim_cache_dir", "nothing is optimised when a model is loaded")
     exp_enable_use_cutlass = _accepted("exp_enable_use_cutlass", "which kernels run was chosen before")
     exp_sparse_conv_using_buffer = _accepted(
         "exp_sparse_conv_using_buffer", "which kernels run was chosen at compile time"
@@ -97,7 +96,6 @@ class PaddleEngines:
     exp_specify_tensorrt_subgraph_precision = _refused("exp_specify_tensorrt_subgraph_precision", _TENSORRT)
     mark_trt_engine_outputs = _refused("mark_trt_engine_outputs", _TENSORRT)
     set_tensorrt_optimization_level = _refused("set_tensorrt_optimization_level", _TENSORRT)
-    set_trt_dynamic_shape_info = _refused("set_trt_dynamic_shape_info", _TENSORRT)
 
     enable_custom_passes = _refused("enable_custom_passes", _PASSES)
     pass_builder = _refused("pass_builder", _PASSES)
@@ -127,11 +125,9 @@ class PaddleEngines:
     shape_range_info_collected = _answer("shape_range_info_collected", False)
     shape_range_info_path = _answer("shape_range_info_path", "")
     tensorrt_dla_enabled = _answer("tensorrt_dla_enabled", False)
-    tensorrt_dynamic_shape_enabled = _answer("tensorrt_dynamic_shape_enabled", False)
     tensorrt_explicit_quantization_enabled = _answer("tensorrt_explicit_quantization_enabled", False)
     tensorrt_inspector_enabled = _answer("tensorrt_inspector_enabled", False)
     tensorrt_optimization_level = _answer("tensorrt_optimization_level", 0)
-    tensorrt_precision_mode = _answer("tensorrt_precision_mode", PrecisionType.Float32)
     tensorrt_varseqlen_enabled = _answer("tensorrt_varseqlen_enabled", False)
     trt_allow_build_at_runtime = _answer("trt_allow_build_at_runtime", False)
     tuned_tensorrt_dynamic_shape = _answer("tuned_tensorrt_dynamic_shape", False)

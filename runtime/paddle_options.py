@@ -94,10 +94,6 @@ class PaddleOptions(PaddleEngines):
         """Return False: models run on the CPU."""
         return False
 
-    def tensorrt_engine_enabled(self) -> bool:
-        """Return False: TensorRT does not run here."""
-        return False
-
     def set_prog_file(self, path: str) -> None:
         """Refuse: a program file is a Paddle model that is not compiled."""
         raise _refuse("set_prog_file", f"compile the model first: paddle-tvm compile {path} -o model.pdtvm")
@@ -117,10 +113,6 @@ class PaddleOptions(PaddleEngines):
     def enable_custom_device(self, *args: object, **kwargs: object) -> None:
         """Refuse: this artifact's code is for the CPU."""
         raise _refuse("enable_custom_device", "compiled models run on the CPU; leave the call out")
-
-    def enable_tensorrt_engine(self, *args: object, **kwargs: object) -> None:
-        """Refuse: the engine is chosen when the model is compiled."""
-        raise _refuse("enable_tensorrt_engine", "the code was generated at compile time, without it")
 
     def enable_openvino_engine(self, *args: object, **kwargs: object) -> None:
         """Refuse: the engine is chosen when the model is compiled."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
@@ -20,6 +21,9 @@ from paddle_tvm.runtime.loader import LoadedModel, load
 from paddle_tvm.runtime.native_tensor import NativeTensor
 from paddle_tvm.runtime.shapes import select_function
 from paddle_tvm.runtime.tensor import Array, InputTensor, OutputTensor, RunState, Tensor
+
+if TYPE_CHECKING:
+    from paddle_tvm.runtime.tensorrt_engines import Session
 
 
 class Predictor:
@@ -37,14 +41,25 @@ class Predictor:
         self._forked_while_running = False
         self._forked_on_device = False
         threads = config.cpu_math_library_num_threads()
-        self._vm = model.new_vm(threads)
         self._run_call: Callable[[Call], Any] = partial(model.library.call, threads)
         self._state = state = RunState()
-        if model.device is not None:
+        self._engines: Session | None = None
+        if model.device is None:
+            self._vm = model.new_vm(threads)
+        else:
             from paddle_tvm.runtime.cuda import Stream
 
             state.stream = Stream(model.device)
             self._run_call = self._run_on_device
+            if model.variant.target.kind == "tensorrt" and model.variant.loads:
+                from paddle_tvm.runtime.tensorrt_engines import Session
+
+                options = config.engine_options()
+                self._engines = Session(model.path, model.manifest, options, state.stream)
+                with self._engines.active():
+                    self._vm = model.new_vm(threads)
+            else:
+                self._vm = model.new_vm(threads)
         self._inputs = {spec.name: InputTensor(spec, manifest.symbols, state) for spec in manifest.inputs}
         self._outputs = {spec.name: OutputTensor(spec, state, i) for i, spec in enumerate(manifest.outputs)}
         self._input_addresses: frozenset[int] = frozenset()
@@ -170,7 +185,9 @@ class Predictor:
         # The first run of a function whose sizes are known records its kernels, with memory of their own.
         name = self._function.name
         fixed = not any(isinstance(dim, str) for shape in self._function.input_shapes for dim in shape)
-        results = self._state.stream.call(call, alone=name not in self._recorded)
+        engines = nullcontext() if self._engines is None else self._engines.active()
+        with engines:
+            results = self._state.stream.call(call, alone=name not in self._recorded)
         if fixed:
             self._recorded.add(name)
         return results

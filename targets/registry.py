@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 CPU = "x86"
 GPU = "cuda"
-_OWN = (GPU, "onednn", "onnxruntime")
+TENSORRT = "tensorrt"
+ON_GPU = (GPU, TENSORRT)
+_OWN = (*ON_GPU, "onednn", "onnxruntime")
 # Packages say with entry points of this group what they bring: a name, and a function that makes it.
 _GROUP = "paddle_tvm.accelerators"
 
@@ -51,7 +53,11 @@ def target_names() -> tuple[str, ...]:
 
 
 def targets_of(
-    name: str, mcpus: Sequence[str], architectures: Sequence[str] = (), precision: str = "float32"
+    name: str,
+    mcpus: Sequence[str],
+    architectures: Sequence[str] = (),
+    precision: str = "float32",
+    min_subgraph_size: int = 3,
 ) -> tuple[Target, ...]:
     """The targets to compile for: one for each CPU, in the order in which a machine prefers them.
 
@@ -63,6 +69,8 @@ def targets_of(
         CPUs; this machine's where there are none.
     architectures, precision
         Of GPUs, what to compile for and how they multiply.
+    min_subgraph_size
+        How many operators TensorRT is given at least.
 
     Raises
     ------
@@ -73,6 +81,11 @@ def targets_of(
         from paddle_tvm.targets.cuda import cuda_target
 
         return (cuda_target(architectures, precision),)
+    if name == TENSORRT:
+        from paddle_tvm.targets.cuda import cuda_target
+        from paddle_tvm.targets.tensorrt import TensorRt
+
+        return (replace(cuda_target(architectures), kind=name, accelerator=TensorRt(min_subgraph_size)),)
     from paddle_tvm.targets.x86 import x86_targets
 
     targets = x86_targets(mcpus)

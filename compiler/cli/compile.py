@@ -48,6 +48,13 @@ if TYPE_CHECKING:
     help="GPUs to compile for with --target cuda, all in one artifact, which newer ones run, too; by default "
     "sm_80 and sm_90.",
 )
+@click.option(
+    "--min-subgraph-size",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="With --target tensorrt: fewer operators than this stay with our kernels.",
+)
 @shape_option(
     "Shape of an input; -1 leaves a dimension dynamic. Repeat it for each input. Several sets, separated by "
     "';', become specialisations beside the dynamic form."
@@ -94,6 +101,7 @@ def compile(
     target: str,
     mcpus: tuple[str, ...],
     architectures: tuple[str, ...],
+    min_subgraph_size: int,
     shapes: tuple[str, ...],
     precision: Precision,
     frontend: Literal["paddle", "onnx"],
@@ -139,6 +147,7 @@ def compile(
         tuning_logs=tuning_logs,
         shipped_logs=not no_tuning_logs,
         architectures=archs,
+        min_subgraph_size=min_subgraph_size,
         progress=progress,
     )
     warn_of_skipped(result.skipped_records)
@@ -160,8 +169,10 @@ def compile(
         soft_wrap=True,
     )
     for variant in result.variants:
+        rest = "with our kernels" if variant.devices else "on the CPU"
         for form, share in variant.offloaded.items():
-            console.print(f"{form} for {variant.mcpu}: {_describe_offloaded(target, share)}", soft_wrap=True)
+            described = _describe_offloaded(target, share, rest)
+            console.print(f"{form} for {variant.made_for}: {described}", soft_wrap=True)
         if any(choice.origin != "default" for choice in variant.choices.values()):
             console.print(
                 f"forms of kernels for {variant.made_for}: {describe_origins(variant.choices)}",
@@ -179,7 +190,7 @@ def compile(
                 console.print(f"{variant.mcpu}: {_not_verified(variant)}", soft_wrap=True)
 
 
-def _describe_offloaded(accelerator: str, share: OffloadedShare) -> str:
+def _describe_offloaded(accelerator: str, share: OffloadedShare, rest: str) -> str:
     taken = "nothing"
     if share.subgraphs:
         taken = f"{counted(share.operators, 'operator')} in {counted(share.subgraphs, 'subgraph')}"
@@ -189,7 +200,7 @@ def _describe_offloaded(accelerator: str, share: OffloadedShare) -> str:
     reason, count = next(iter(share.left.items()))
     part = "" if count == left else f", {count} of them"
     stays = "stays" if left == 1 else "stay"
-    return f"{accelerator} computes {taken}; {left} {stays} on the CPU{part} because: {reason}"
+    return f"{accelerator} computes {taken}; {left} {stays} {rest}{part} because: {reason}"
 
 
 def _not_verified(variant: CompiledVariant) -> str:

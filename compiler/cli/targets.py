@@ -20,7 +20,7 @@ def targets(as_json: bool) -> None:
     from paddle_tvm.compiler.cli.console import stdout_console
     from paddle_tvm.targets.cpu_names import CPUS
     from paddle_tvm.targets.gpu_names import ARCHITECTURES
-    from paddle_tvm.targets.registry import CPU, GPU, target_names
+    from paddle_tvm.targets.registry import CPU, GPU, ON_GPU, target_names
     from paddle_tvm.targets.x86.cpus import detect, features_of, runs_here
 
     here = detect()
@@ -45,11 +45,11 @@ def targets(as_json: bool) -> None:
             "missing": _missing(name),
         }
         for name in target_names()
-        if name not in (CPU, GPU)
+        if name not in (CPU, *ON_GPU)
     ]
-    rows.append(
+    rows += [
         {
-            "target": GPU,
+            "target": name,
             "mcpu": None,
             "runs_here": None,
             "default": False,
@@ -57,7 +57,8 @@ def targets(as_json: bool) -> None:
             "arch": dict(ARCHITECTURES),
             "missing": _missing_for_gpus(),
         }
-    )
+        for name in ON_GPU
+    ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -65,10 +66,11 @@ def targets(as_json: bool) -> None:
     for heading in ("target", "--mcpu", "runs here", "what the code needs"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        if row["target"] == GPU:
+        if row["target"] in ON_GPU:
             names = ", ".join(f"{arch} ({what})" for arch, what in ARCHITECTURES.items())
             compiles = "compiles here" if row["missing"] is None else escape(str(row["missing"]))
-            table.add_row(GPU, "", compiles, escape(f"--arch {names}, and newer GPUs"))
+            needs = f"--arch {names}, and newer GPUs" if row["target"] == GPU else "as cuda, and TensorRT 10"
+            table.add_row(str(row["target"]), "", compiles, escape(needs))
             continue
         if row["mcpu"] is None:
             missing = row["missing"]

@@ -39,13 +39,13 @@ class CudaTarget:
     precision: str
     toolkit: Toolkit
     choices: Choices = field(default_factory=Defaults, compare=False)
+    kind: str = "cuda"
+    accelerator: Accelerator | None = field(default=None, compare=False)
 
-    kind: ClassVar[str] = "cuda"
     mcpu: ClassVar[str] = _HOST
     microarchitecture: ClassVar[str] = _HOST
     features: ClassVar[tuple[str, ...]] = ()
     target_class: ClassVar[str] = "cuda"
-    accelerator: ClassVar[Accelerator | None] = None
     graphs: ClassVar[bool] = True
 
     @cached_property

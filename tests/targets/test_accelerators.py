@@ -297,7 +297,9 @@ def test_names_are_taken_once(toy: None) -> None:
     for name in ("toy", "x86"):
         with pytest.raises(ValueError, match=f"there is a target '{name}' already"):
             registry.register_accelerator(name, Toy)
-    with pytest.raises(UsageError, match="target 'tpu' is not known; known: x86, onednn, onnxruntime, toy"):
+    with pytest.raises(
+        UsageError, match="target 'tpu' is not known; known: x86, cuda, tensorrt, onednn, onnxruntime, toy"
+    ):
         CompileOptions(target="tpu")
 
 
@@ -312,6 +314,6 @@ def test_installed_packages_bring_accelerators(
     )
     monkeypatch.syspath_prepend(str(package))
     assert sys.path[0] == str(package)
-    assert registry.target_names() == ("x86", "onednn", "onnxruntime", "toy")
+    assert registry.target_names() == ("x86", "cuda", "tensorrt", "onednn", "onnxruntime", "toy")
     result = _compile(model, tmp_path / "out.pdtvm", verify=False)
     assert read_manifest(result.artifact).variants[0].target.kind == "toy"
