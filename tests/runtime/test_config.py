@@ -84,7 +84,7 @@ def test_questions_get_true_answers(affine: Path) -> None:
     [
         lambda config: config.enable_xpu(),
         lambda config: config.enable_custom_device("npu", 0),
-        lambda config: config.enable_tensorrt_engine(workspace_size=1 << 30, max_batch_size=1),
+        lambda config: config.enable_tensorrt_engine(use_calib_mode=True),
         lambda config: config.enable_openvino_engine(),
         lambda config: config.enable_mkldnn_bfloat16(),
         lambda config: config.enable_mkldnn_int8(),
@@ -92,7 +92,7 @@ def test_questions_get_true_answers(affine: Path) -> None:
         lambda config: config.enable_profile(),
         lambda config: config.enable_onednn_int8({"fc"}),
         lambda config: config.enable_ipu(),
-        lambda config: config.set_trt_dynamic_shape_info({}, {}, {}, False),
+        lambda config: config.set_tensorrt_optimization_level(3),
         lambda config: config.collect_shape_range_info("shapes.txt"),
         lambda config: config.enable_save_optim_model(True),
         lambda config: config.pass_builder(),
