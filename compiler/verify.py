@@ -165,11 +165,11 @@ def verify_artifact(
         tolerance = TOLERANCES[manifest.precision]
     source = find_model(model)
     foreign = foreign_model(artifact, manifest, source)
+    with progress.stage("load the artifact") if progress else nullcontext():
+        predictor = load_predictor(artifact, threads, mcpu)
     with progress.stage("load the reference") if progress else nullcontext():
         reference = open_reference(source)
         _require_same_inputs(artifact, manifest, reference, source)
-    with progress.stage("load the artifact") if progress else nullcontext():
-        predictor = load_predictor(artifact, threads, mcpu)
     with progress.stage("compare the outputs") if progress else nullcontext():
         verifier = _Verifier(manifest, reference, predictor, seed, tolerance)
         checks, first_failure = verifier.run(shapes, inputs)

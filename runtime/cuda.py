@@ -28,6 +28,8 @@ _CUDART_FILE = f"lib/{CUDART}"
 _MAJOR, _MINOR = 75, 76
 _TO_DEVICE, _FROM_DEVICE = 1, 2
 
+_OUT_OF_MEMORY = 2
+
 # As cudaMalloc aligns, so that every kernel reads what it would of memory of its own.
 _ALIGNMENT = 256
 
@@ -47,6 +49,7 @@ class _Runtime:
             ("cudaGetDeviceProperties", (c_void_p, c_int)),
             ("cudaSetDevice", (c_int,)),
             ("cudaDeviceGetAttribute", (POINTER(c_int), c_int, c_int)),
+            ("cudaMemGetInfo", (POINTER(c_size_t), POINTER(c_size_t))),
             ("cudaMalloc", (POINTER(c_void_p), c_size_t)),
             ("cudaFree", (c_void_p,)),
             ("cudaMallocHost", (POINTER(c_void_p), c_size_t)),
@@ -82,6 +85,8 @@ class Device:
         self.turns = Turns()
         # Memory to free, by the function for it; whoever lets go of some may be in the middle of anything.
         self._garbage: deque[tuple[Any, int]] = deque()
+        # What was in use when that was last looked at.
+        self._baseline: int | None = None
 
     @property
     def dlpack(self) -> tuple[int, int]:
@@ -119,8 +124,42 @@ class Device:
         with self.turns.together():
             self.sweep()
             self.use()
-            self.runtime.check(function(byref(address), max(size, 1)), f"allocating {size} bytes of {what}")
+            code = function(byref(address), max(size, 1))
+        if code == _OUT_OF_MEMORY:
+            self.free_cached()
+            with self.turns.together():
+                self.use()
+                code = function(byref(address), max(size, 1))
+        if code == _OUT_OF_MEMORY:
+            raise UsageError(
+                f"GPU {self.number} has no {size} bytes of {what} left: use smaller inputs, fewer "
+                "predictors, or another GPU"
+            )
+        self.runtime.check(code, f"allocating {size} bytes of {what}")
         return address.value or 0
+
+    def free_cached(self) -> None:
+        """Free memory that TVM keeps for later runs, when nobody runs."""
+        with self.turns.alone():
+            self.sweep()
+            self.use()
+            ffi.get_function("vm.builtin.memory_manager.clear")()
+
+    def free_above(self, limit: int) -> None:
+        """Free cached memory where more than ``limit`` bytes were taken since last time."""
+        used = self.used()
+        if self._baseline is None:
+            self._baseline = used
+        elif used > self._baseline + limit:
+            self.free_cached()
+            self._baseline = self.used()
+
+    def used(self) -> int:
+        """Bytes of the GPU's memory that are in use, by whomever."""
+        left, total = c_size_t(), c_size_t()
+        self.use()
+        self.runtime.check(self.runtime.cudaMemGetInfo(byref(left), byref(total)), "asking for memory")
+        return total.value - left.value
 
     def let_go(self, function: Any, address: int) -> None:
         """Free memory with a function of CUDA's, when it is time."""
@@ -128,8 +167,12 @@ class Device:
 
     def sweep(self) -> None:
         """Free what was let go of; nothing may be recorded meanwhile."""
-        while self._garbage:
-            function, address = self._garbage.popleft()
+        while True:
+            try:
+                function, address = self._garbage.popleft()
+            except IndexError:
+                # Others may sweep, too.
+                return
             function(address)
 
     def copy(self, to: int, source: int, size: int, kind: int, stream: int | None) -> None:
@@ -292,7 +335,9 @@ _opened: _Runtime | None = None
 _devices: dict[int, Device] = {}
 
 
-def open_device(directory: str, architectures: Sequence[str], number: int) -> Device:
+def open_device(
+    directory: str, architectures: Sequence[str], number: int, same_installed: Callable[[str], str]
+) -> Device:
     """Load CUDA's libraries from an artifact, and take a GPU that runs its code.
 
     Parameters
@@ -303,6 +348,8 @@ def open_device(directory: str, architectures: Sequence[str], number: int) -> De
         What its code was compiled for, such as ``sm_80``, the newest last.
     number
         The GPU, by CUDA's number.
+    same_installed
+        Finds the file that ``import tvm`` would load instead of one of the artifact's, where it is the same.
 
     Raises
     ------
@@ -312,7 +359,7 @@ def open_device(directory: str, architectures: Sequence[str], number: int) -> De
         There is no GPU of this number.
     """
     with _opening:
-        runtime = _open_runtime(directory)
+        runtime = _open_runtime(directory, same_installed)
         count = c_int()
         code = runtime.cudaGetDeviceCount(byref(count))
         if code or not count.value:
@@ -345,7 +392,7 @@ def runs_on(architectures: Sequence[str], capability: tuple[int, int]) -> bool:
     )
 
 
-def _open_runtime(directory: str) -> _Runtime:
+def _open_runtime(directory: str, same_installed: Callable[[str], str]) -> _Runtime:
     global _opened
     if _opened is not None:
         return _opened
@@ -362,7 +409,8 @@ def _open_runtime(directory: str) -> _Runtime:
     except OSError:
         library = _load(os.path.join(directory, _CUDART_FILE))
     if ffi.find_function("device_api.cuda") is None:
-        _load(os.path.join(directory, RUNTIME_FILE))
+        # The same file loaded twice is one library, so that `import tvm` still works afterwards.
+        _load(same_installed(os.path.join(directory, RUNTIME_FILE)))
     _opened = _Runtime(library)
     return _opened
 

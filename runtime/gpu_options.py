@@ -45,10 +45,14 @@ class GpuOptions(TensorRtOptions):
         Raises
         ------
         UsageError
-            ``device_id`` is negative.
+            A number is negative, or none.
         """
-        if device_id < 0:
-            raise UsageError(f"expected a GPU from 0, got device_id {device_id}")
+        for name, number in (
+            ("memory_pool_init_size_mb", memory_pool_init_size_mb),
+            ("device_id", device_id),
+        ):
+            if not isinstance(number, int) or number < 0:
+                raise UsageError(f"Config.enable_use_gpu(): expected a {name} from 0, got {number!r}")
         self._gpu = True
         self._device_id = int(device_id)
         self._pool_mb = int(memory_pool_init_size_mb)

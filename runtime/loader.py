@@ -171,7 +171,7 @@ def _load(path: str | os.PathLike[str], hashes: bool, mcpu: str | None, number: 
         if variant.target.devices:
             from paddle_tvm.runtime import cuda
 
-            device = cuda.open_device(directory, variant.target.devices, number)
+            device = cuda.open_device(directory, variant.target.devices, number, _same_installed)
         library = _open_model(directory, variant.library)
     taken = (*variant.weights.values(), *variant.loads.values())
     arrays = map_weights(directory, manifest, {i for indices in taken for i in indices})
@@ -247,6 +247,16 @@ def _installed() -> Path | None:
         if (folder / "libtvm_runtime.so").is_file():
             return folder / "libtvm_runtime.so"
     return None
+
+
+def _same_installed(path: str) -> str:
+    """The file that ``import tvm`` would load for a library of an artifact, if it is the same; else that."""
+    runtime = _installed()
+    if runtime is not None:
+        beside = runtime.parent / os.path.basename(path)
+        if beside.is_file() and file_sha256(beside) == file_sha256(Path(path)):
+            return str(beside)
+    return path
 
 
 class _RefuseTvm:

@@ -165,9 +165,15 @@ class Predictor:
         Returns
         -------
         int
-            How many bytes of physical memory the process gave back.
+            How many bytes of physical memory the process gave back; of the GPU's, where the model runs on
+            one.
         """
-        return memory.free_cached()
+        device = self._model.device
+        if device is None:
+            return memory.free_cached()
+        before = device.used()
+        device.free_cached()
+        return max(0, before - device.used())
 
     def _set_inputs(self, inputs: Sequence[Array]) -> None:
         if not isinstance(inputs, (list, tuple)):
@@ -229,7 +235,11 @@ class Predictor:
                 results[i] = state.fetch(result)
         state.results = results
         if rebound:
-            memory.free_above(self._config.cached_memory_limit_mb() << 20)
+            limit = self._config.cached_memory_limit_mb() << 20
+            if self._model.device is None:
+                memory.free_above(limit)
+            else:
+                self._model.device.free_above(limit)
 
     def _failure(self, message: str) -> PaddleTvmError:
         shapes = {name: tuple(handle.shape()) for name, handle in self._inputs.items()}

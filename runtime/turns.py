@@ -42,6 +42,8 @@ class Turns:
                 self._is_alone = True
             finally:
                 self._waiting -= 1
+                # Whoever let this one go first may go on if it gives up.
+                self._changed.notify_all()
         try:
             yield
         finally:

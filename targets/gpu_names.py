@@ -9,14 +9,13 @@ from paddle_tvm.runtime.errors import UsageError
 ARCHITECTURES = {
     "sm_80": "A100, A30",
     "sm_86": "A10, A40, RTX 30",
-    "sm_87": "Jetson Orin",
     "sm_89": "L4, L40, RTX 40",
     "sm_90": "H100, H200",
     "sm_100": "B100, B200",
     "sm_103": "B300",
     "sm_120": "RTX 50, RTX PRO Blackwell",
 }
-"""What has each: those with tensor cores for float16, bfloat16 and TF32."""
+"""What has each: those with tensor cores for float16, bfloat16 and TF32, beside an x86 CPU."""
 
 DEFAULT_ARCHITECTURES = ("sm_80", "sm_90")
 

@@ -75,6 +75,11 @@ class Contraction:
             attrs={**self._description(self.axes), **notes},
         )
 
+    def plain_sums(self, out_dtype: str) -> te.Tensor:
+        """The sums, each by a thread: for products that are too narrow for tiles."""
+        k = te.reduce_axis((0, self.depth), "k")
+        return te.compute(self.shape, lambda *place: self._sum(place, k, k, out_dtype), name=self.name)
+
     def partial_sums(self, splits: int, notes: Mapping[str, Any]) -> te.Tensor:
         """Sums in float32 of equal parts of the depth, [splits, ...]."""
         length = self.depth // splits
@@ -170,7 +175,7 @@ def convolution(
 
 
 def transposed_convolution(
-    data: te.Tensor, weight: te.Tensor, windows: Windows, layout: str, shape: Sequence[Any]
+    data: te.Tensor, weight: te.Tensor, windows: Windows, layout: str, groups: int, shape: Sequence[Any]
 ) -> Contraction:
     """A transposed convolution: each result sums the taps whose input there is.
 
@@ -188,7 +193,7 @@ def transposed_convolution(
         return place, [tirx.floormod(reached, stride) == 0, *inside] if stride > 1 else inside
 
     sized = [extent(dim) for dim in shape]
-    return _windowed("transposed_convolution", data, weight, windows.kernel, layout, 1, sized, place_of)
+    return _windowed("transposed_convolution", data, weight, windows.kernel, layout, groups, sized, place_of)
 
 
 def _windowed(

@@ -7,8 +7,10 @@ from functools import partial
 from math import prod
 from typing import Any
 
+import numpy as np
 from tvm import ir, relax, te, tirx, topi
 
+from paddle_tvm.runtime.errors import UnsupportedModelError
 from paddle_tvm.targets.cuda.contraction import (
     Contraction,
     View,
@@ -88,17 +90,24 @@ class Lowering:
         data, weight = call.args
         layout, order = str(call.attrs.data_layout), str(call.attrs.kernel_layout)
         sizes = _sizes_of(weight, order)
-        if sizes is None or int(call.attrs.groups) > 1 or not _is_float(data, weight):
+        groups = int(call.attrs.groups)
+        if sizes is None or not _is_float(data, weight) or (groups > 1 and constant_array(weight) is None):
             return _as_tvm_does(builder, call)
         spatial = [letter for letter in order if letter not in "OI"]
         windows = _windows(call.attrs, [sizes[letter] for letter in spatial])
+        axes = ["O", *spatial, "I"]
+        rows = (
+            _rows(builder, weight, order, axes)
+            if groups == 1
+            else _rows_of_groups(constant_array(weight), order, axes, groups)
+        )
         return self._lowered(
             builder,
             call,
             f"conv{len(spatial)}d_transpose",
-            lambda x, w, shape: transposed_convolution(x, w, windows, layout, shape),
+            lambda x, w, shape: transposed_convolution(x, w, windows, layout, groups, shape),
             data,
-            _rows(builder, weight, order, ["O", *spatial, "I"]),
+            rows,
             call.ty.shape,
         )
 
@@ -154,8 +163,19 @@ class Lowering:
     ) -> relax.Expr:
         """A contraction in the form that is chosen, as one fusable function or as two."""
         out_dtype = str(call.ty.dtype)
+        # The shape goes in as an argument: TVM renames the symbols of what goes in, and only of that.
+        sizes = [tirx.IntImm("int64", dim) if isinstance(dim, int) else dim for dim in map(extent, shape)]
         engine: Engine = "f16" if str(left.ty.dtype) == "float16" else self.engine
         outline = describe(_placeholder(left), _placeholder(right), list(shape))
+        if outline.groups > 1 and min(outline.depth, outline.size("n") or _FEWEST) < _FEWEST:
+            return builder.call_te(
+                lambda x, w, sized: describe(x, w, sized).plain_sums(out_dtype),
+                left,
+                right,
+                sizes,
+                primfunc_name_hint=name,
+                primfunc_attrs=_FUSES_WHAT_FOLLOWS,
+            )
         known = [*(outline.size(letter) for letter in "bmn"), extent(outline.depth)]
         batch, rows, columns, depth = (size if isinstance(size, int) else None for size in known)
         if batch is not None:
@@ -163,8 +183,6 @@ class Lowering:
         workload = CudaProduct(batch, rows, columns, depth, engine, outline.left, outline.right)
         config = self.choices.of(workload).config
         notes = workload.notes(config)
-        # The shape goes in as an argument: TVM renames the symbols of what goes in, and only of that.
-        sizes = [tirx.IntImm("int64", dim) if isinstance(dim, int) else dim for dim in map(extent, shape)]
         if config["splits"] == 1:
             return builder.call_te(
                 lambda x, w, sized: describe(x, w, sized).sums(out_dtype, notes),
@@ -240,10 +258,23 @@ def _rows(builder: relax.BlockBuilder, weight: relax.Expr, order: str, wanted: l
     return _reshaped(builder, turned, [sizes[0], prod(sizes[1:])])
 
 
+def _rows_of_groups(array: Any, order: str, wanted: list[str], groups: int) -> relax.Expr:
+    """A weight [input channels, output channels of a group, ...] as [output channels, what each sums]."""
+    axis = order.index("I")
+    parts = np.split(array, groups, axis)
+    turned = [part.transpose([order.index(letter) for letter in wanted]) for part in parts]
+    return constant(np.concatenate([part.reshape(part.shape[0], -1) for part in turned]))
+
+
 def _reshaped(builder: relax.BlockBuilder, tensor: relax.Expr, shape: Any) -> relax.Expr:
     return builder.emit(builder.call_te(topi.reshape, tensor, list(shape), primfunc_name_hint="reshape"))
 
 
 def _as_tvm_does(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     lowered: relax.Expr = ir.Op.get(call.op.name).get_attr("FLegalize")(builder, call)
+    if isinstance(lowered, relax.Call) and lowered.op.same_as(call.op):
+        raise UnsupportedModelError(
+            f"{call.op.name} of {', '.join(str(operand.ty) for operand in call.args)} has no kernel for "
+            "GPUs: compile the model for CPUs, --target x86"
+        )
     return lowered

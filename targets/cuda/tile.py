@@ -48,8 +48,8 @@ def item_bytes(engine: Engine) -> int:
 
 
 def pad(engine: Engine) -> int:
-    """Elements between rows of a tile in shared memory, so that neighbours lie in different banks."""
-    return 16 // item_bytes(engine)
+    """Elements between rows of a tile in shared memory, so that what a warp reads lies in different banks."""
+    return 4 if engine == "fma" else 8
 
 
 _THREAD_TILES = (

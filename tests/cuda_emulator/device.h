@@ -149,6 +149,10 @@ struct half : Narrow<half> {
   half() = default;
   template <typename T, typename = std::enable_if_t<std::is_arithmetic_v<T>>> explicit half(T other) : value(_Float16(float(other))) {}
   explicit operator float() const { return float(value); }
+  explicit operator double() const { return double(value); }
+  explicit operator int() const { return int(float(value)); }
+  explicit operator int64_t() const { return int64_t(float(value)); }
+  explicit operator bool() const { return float(value) != 0; }
 };
 using __half = half;
 struct nv_bfloat16 : Narrow<nv_bfloat16> {
@@ -281,6 +285,7 @@ static inline int pt_load_b32_t(unsigned *fragment, const void *tile, int stride
 static inline int pt_mma_f16(float *sum, const unsigned *a, const unsigned *b) { return emulator::mma(sum, a, b, 0); }
 static inline int pt_mma_bf16(float *sum, const unsigned *a, const unsigned *b) { return emulator::mma(sum, a, b, 1); }
 static inline int pt_mma_tf32(float *sum, const unsigned *a, const unsigned *b) { return emulator::mma(sum, a, b, 2); }
+static inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
 static inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 template <typename T> static inline T pt_same(T a) { return a; }
 template <typename T> static inline T pt_max(T a, T b) { return a > b ? a : b; }

@@ -186,7 +186,7 @@ int cudaFree(void *pointer) {
 int cudaMallocHost(void **pointer, size_t size) { *pointer = aligned_alloc(4096, (size + 4095) / 4096 * 4096); return *pointer ? 0 : kOutOfMemory; }
 int cudaHostAlloc(void **pointer, size_t size, unsigned) { return cudaMallocHost(pointer, size); }
 int cudaFreeHost(void *pointer) { free(pointer); return 0; }
-int cudaMemGetInfo(size_t *left, size_t *total) { *total = kArena; *left = kArena - arena_used; return 0; }
+int cudaMemGetInfo(size_t *left, size_t *total) { *total = kArena; *left = kArena - emulator_count(3); return 0; }
 
 int cudaMemcpyAsync(void *to, const void *from, size_t size, int, void *stream) {
   return submit(stream, [=] {

@@ -187,7 +187,7 @@ def test_the_wrong_device_or_precision_is_refused(artifact: Path, on_cpu: Path) 
     config.enable_use_gpu(100, 7)
     with pytest.raises(UsageError, match="there is no GPU 7: this machine has 1"):
         runtime.create_predictor(config)
-    with pytest.raises(UsageError, match="expected a GPU from 0"):
+    with pytest.raises(UsageError, match="expected a device_id from 0"):
         config.enable_use_gpu(100, -1)
 
 

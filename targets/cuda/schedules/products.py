@@ -119,7 +119,12 @@ class _Kernel:
         ]
 
         def body(block: Any, thread: Any) -> list[tirx.Stmt]:
-            batch, column, row = positions(block, [products.batch, column_tiles, row_tiles])
+            # Where there are none, one of a grid that has to have a block divides by them.
+            tiles = [
+                count if isinstance(count, int) else tirx.max(count, integer(1))
+                for count in (products.batch, column_tiles, row_tiles)
+            ]
+            batch, column, row = positions(block, tiles)
             return self._body(batch, column, row, thread)
 
         return launch(row_tiles * column_tiles * products.batch, self.threads, buffers, body)
@@ -316,7 +321,6 @@ class _Kernel:
             if not _divides(tile.columns, products.columns):
                 inside.append(n < integer(products.columns))
             if not isinstance(products.batch, int):
-                # A grid of unknown size has a block even where there is nothing to do.
                 inside.append(batch < integer(products.batch))
             value = self.sums[place]
             if output.dtype != "float32":

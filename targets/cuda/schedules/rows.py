@@ -10,6 +10,7 @@ import tvm_ffi
 from tvm import ir, tirx
 from tvm.sym import Analyzer
 
+from paddle_tvm.targets.cuda.contraction import is_contraction
 from paddle_tvm.targets.cuda.schedules.elements import accumulators_of
 from paddle_tvm.targets.cuda.schedules.results import compute, finish, redirect
 from paddle_tvm.targets.cuda.schedules.stages import Group, Stage
@@ -144,7 +145,11 @@ def schedule_whole_rows(groups: Sequence[Group], results: Sequence[Any]) -> tirx
         if not any(buffer.same_as(result) for result in results)
     ]
     count = len(axes)
-    shared = _shared_rows(groups, between, count)
+    # What a later group reads of a row, a result too, has to be of the same row: blocks do not wait.
+    kept = [buffer for group in groups for buffer in group.kept]
+    if not all(_reads_own_row(group, buffer, count) for group in groups for buffer in kept):
+        return None
+    shared = _shared_rows(between, count)
     if shared is None:
         return None
     lengths = [prod(axis.extent for axis in group.main.reduction) for group in groups if group.main.reduction]
@@ -190,6 +195,8 @@ def _row_axes(groups: Sequence[Group]) -> list[Any] | None:
     reducing = [group.main for group in groups if group.main.reduction]
     if len(groups) < 2 or not reducing:
         return None
+    if any(is_contraction(group.main.annotations) for group in groups):
+        return None
     axes = [axis.extent for axis in reducing[0].spatial]
     count = len(axes)
     same = Analyzer()
@@ -205,13 +212,13 @@ def _row_axes(groups: Sequence[Group]) -> list[Any] | None:
     return axes
 
 
-def _shared_rows(groups: Sequence[Group], between: Sequence[Any], count: int) -> list[Any] | None:
-    """Shared memory for a row of each buffer; None where one is read beyond the row, or they do not fit."""
+def _shared_rows(between: Sequence[Any], count: int) -> list[Any] | None:
+    """Shared memory for a row of each buffer; None where they do not fit, or no size is known."""
     size = 0
     made = []
     for buffer in between:
         shape = [int(dim) if isinstance(dim, tirx.IntImm) else None for dim in buffer.shape[count:]]
-        if None in shape or not all(_reads_own_row(group, buffer, count) for group in groups):
+        if None in shape:
             return None
         own = [dim for dim in shape if dim is not None] or [1]
         size += prod(own) * (8 if "64" in str(buffer.dtype) else 4)
