@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import paddle
@@ -22,6 +23,7 @@ from paddle.static import InputSpec
 from paddle_tvm import compiler, runtime
 from paddle_tvm.runtime.cuda import runs_on
 from paddle_tvm.runtime.errors import ArtifactError, UsageError
+from paddle_tvm.runtime.turns import Turns
 
 FIXED = (2, 3, 8, 8)
 
@@ -298,3 +300,75 @@ def test_an_artifact_without_its_library_is_refused(artifact: Path, tmp_path: Pa
     (broken / "lib" / "libtvm_runtime_cuda.so").unlink()
     with pytest.raises(ArtifactError, match="libtvm_runtime_cuda"):
         runtime.create_predictor(runtime.Config(str(broken)))
+
+
+def test_memory_of_many_shapes_stays_within_the_limit(artifact: Path, emulator: Emulator) -> None:
+    config = runtime.Config(str(artifact))
+    config.set_cached_memory_limit_mb(4)
+    predictor = runtime.create_predictor(config)
+    _run(predictor, _inputs((1, 3, 8, 8)))
+    base = emulator.bytes_in_use
+    for size in range(64, 160, 8):
+        _run(predictor, _inputs((1, 3, size, size)))
+    # The limit, and what the latest shape itself takes.
+    assert emulator.bytes_in_use - base < (4 << 20) + (4 << 20)
+    assert predictor.try_shrink_memory() >= 0
+
+
+IMPORT = """
+import sys
+import numpy as np
+from paddle_tvm import runtime
+predictor = runtime.create_predictor(runtime.Config(sys.argv[1]))
+first = predictor.run([np.ones((2, 3, 8, 8), "float32")])[0]
+import tvm
+assert tvm.cuda().exist
+np.testing.assert_array_equal(predictor.run([np.ones((2, 3, 8, 8), "float32")])[0], first)
+"""
+
+
+def test_tvm_can_be_imported_afterwards(artifact: Path, driver: Path) -> None:
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(driver)}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT, str(artifact)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_who_gives_up_waiting_lets_others_go_on() -> None:
+    turns = Turns()
+    entered = threading.Event()
+
+    def wait_alone(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with turns.together():
+        interrupted = patch.object(turns._changed, "wait_for", wait_alone)
+        with interrupted, pytest.raises(KeyboardInterrupt), turns.alone():
+            pass
+
+        def newcomer() -> None:
+            with turns.together():
+                entered.set()
+
+        thread = threading.Thread(target=newcomer)
+        thread.start()
+        assert entered.wait(10)
+        thread.join()
+
+
+def test_alone_is_alone() -> None:
+    turns = Turns()
+    inside, most = [], []
+
+    def work(number: int) -> None:
+        for _ in range(50):
+            with turns.alone() if number % 2 else turns.together():
+                inside.append(number)
+                if number % 2:
+                    most.append(len(inside))
+                inside.remove(number)
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(work, range(6)))
+    assert set(most) == {1}

@@ -318,3 +318,45 @@ def test_a_missing_compiler_is_named_before_anything_is_done(
     with pytest.raises(UsageError, match=re.escape("pip install 'paddle-tvm[cuda]'")):
         compiler.compile(net, tmp_path / "a", target="cuda")
     assert not (tmp_path / "a").exists()
+
+
+class Widened(nn.Layer):  # type: ignore[misc]  # Paddle has no types
+    """What leaves the range of float16, or is no float at all, between convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2D(3, 16, 3, padding=1)
+        self.norm = nn.GroupNorm(4, 16)
+        self.up = nn.Conv2DTranspose(16, 16, 4, stride=2, padding=1, groups=16)
+        self.dense = nn.Linear(16, 12)
+
+    def forward(self, x: Any) -> Any:
+        y = self.up(self.norm(self.first(x)))
+        y = nn.functional.interpolate(y, scale_factor=2, mode="nearest").mean([2, 3])
+        y = self.dense(y * 1000)
+        y = y * paddle.rsqrt((y * y).mean(-1, keepdim=True) + 1e-6)
+        counted = paddle.matmul((x[:, 0, :, 0] > 0).astype("int32") * 300, paddle.full((8, 3), 7, "int32"))
+        return y, paddle.cumsum(y, -1), counted
+
+
+def test_float16_leaves_what_it_cannot_hold(emulator: Emulator, tmp_path: Path) -> None:
+    paddle.seed(9)
+    model = _save(Widened(), tmp_path / "widened", (-1, 3, 8, 8))
+    compiler.compile(model, tmp_path / "a", target="cuda", precision="float16", verify=True)
+    assert toolkit.compile_ptx(emulator.sources[-1], "sm_80", toolkit.find_toolkit())
+
+
+def test_products_without_rows_are_nothing(emulator: Emulator, tmp_path: Path) -> None:
+    class Product(nn.Layer):  # type: ignore[misc]  # Paddle has no types
+        def forward(self, x: Any) -> Any:
+            kept = x[:, : x.shape[1] // 4]
+            return paddle.matmul(kept, kept, transpose_y=True)
+
+    layer = Product()
+    layer.eval()
+    paddle.jit.save(layer, str(tmp_path / "p"), input_spec=[InputSpec((-1, -1, 24), "float32", "x")])
+    compiler.compile(tmp_path / "p", tmp_path / "a", target="cuda")
+    assert _predict(tmp_path / "a", np.ones((3, 3, 24), "float32")).shape == (3, 0, 0)
+    np.testing.assert_allclose(
+        _predict(tmp_path / "a", np.ones((1, 9, 24), "float32")), np.full((1, 2, 2), 24.0)
+    )
