@@ -14,7 +14,7 @@ from typing import Any
 
 from tvm import te, tirx
 
-from paddle_tvm.targets.x86.packing import extent, simplify
+from paddle_tvm.targets.expressions import extent, simplify
 
 RULE = "paddle_tvm.cuda.contraction"
 """Annotation: a letter for each axis of the block, ``b``, ``m`` or ``n``."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from tvm import relax, te, tirx
 
-from paddle_tvm.targets.x86.packing import extent
+from paddle_tvm.targets.expressions import extent
 
 # TVM's fusion takes what comes after a function of this kind into it: "out elementwise fusable".
 _FUSES_WHAT_FOLLOWS = {"op_pattern": 4}

@@ -8,7 +8,7 @@ import tvm
 from tvm import ir, relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from paddle_tvm.targets.x86.packing import constant, constant_array
+from paddle_tvm.targets.expressions import constant, constant_array
 
 # Kernels read along channels, which tensor cores multiply: weights [output, height, width, input].
 _LAYOUTS = {"relax.nn.conv2d": ["NHWC", "OHWI"]}

@@ -23,9 +23,9 @@ from paddle_tvm.targets.cuda.layer_norm import legalize_layer_norm
 from paddle_tvm.targets.cuda.pooling import legalize_max_pool
 from paddle_tvm.targets.cuda.tile import Engine
 from paddle_tvm.targets.cuda.workloads import CudaProduct
+from paddle_tvm.targets.expressions import constant, constant_array, extent
 from paddle_tvm.targets.workload import Choices
-from paddle_tvm.targets.x86.packing import constant, constant_array, extent
-from paddle_tvm.targets.x86.zero_operand import legalize_zero_operand
+from paddle_tvm.targets.zero_operand import legalize_zero_operand
 
 # TVM's fusion takes what comes after a function of this kind into it ("out elementwise fusable"), and leaves
 # others alone ("opaque").

@@ -11,7 +11,7 @@ from typing import Any
 
 from tvm import relax, te, tirx
 
-from paddle_tvm.targets.x86.packing import extent, simplify
+from paddle_tvm.targets.expressions import extent, simplify
 
 
 def legalize_max_pool(

@@ -9,7 +9,7 @@ import tvm
 from tvm import ir, relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from paddle_tvm.targets.x86.packing import constant, constant_array
+from paddle_tvm.targets.expressions import constant, constant_array
 
 _HALF, _FULL = "float16", "float32"
 

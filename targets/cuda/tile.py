@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from paddle_tvm.targets.x86.packing import ceil_div
+from paddle_tvm.targets.expressions import ceil_div
 
 Engine = Literal["fma", "tf32", "f16", "bf16"]
 """What multiplies: the cores of threads, or tensor cores on operands of a type."""

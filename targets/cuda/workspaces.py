@@ -10,7 +10,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 
 from paddle_tvm.targets.cuda.schedules.threads import sequence, substitute
-from paddle_tvm.targets.x86.packing import extent
+from paddle_tvm.targets.expressions import extent
 
 
 def pass_workspaces(module: tvm.IRModule) -> tvm.IRModule:

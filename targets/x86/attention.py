@@ -14,10 +14,10 @@ import tvm
 from tvm import relax, tirx
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
+from paddle_tvm.targets.expressions import constant_array
 from paddle_tvm.targets.x86.attention_kernel import Attention, Operand, attention_function
 from paddle_tvm.targets.x86.kernel_symbols import KernelSymbols
 from paddle_tvm.targets.x86.operand_view import View, dims, same_dims, transposition, view_of
-from paddle_tvm.targets.x86.packing import constant_array
 
 # Between [batch, heads, rows, width] and [batch, rows, heads, width].
 _HEADS_AND_ROWS = [0, 2, 1, 3]

@@ -15,7 +15,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
-from paddle_tvm.targets.x86.packing import ceil_div
+from paddle_tvm.targets.expressions import ceil_div
 from paddle_tvm.targets.x86.softmax_rows import exponentials, row_maxima
 
 # Query rows that one task takes at most: packing is repeated for each task of a head.

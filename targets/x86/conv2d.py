@@ -7,15 +7,8 @@ from typing import Any
 import numpy.typing as npt
 from tvm import relax, te, tirx
 
-from paddle_tvm.targets.x86.packing import (
-    ceil_div,
-    constant,
-    constant_array,
-    extent,
-    pack_conv_weight,
-    simplify,
-    te_pack_conv_weight,
-)
+from paddle_tvm.targets.expressions import ceil_div, constant, constant_array, extent, simplify
+from paddle_tvm.targets.x86.packing import pack_conv_weight, te_pack_conv_weight
 from paddle_tvm.targets.x86.tile import choose_tile, fitting_lanes, tile_annotations
 
 # TVM's fusion takes what comes after a function of this kind into it: "out elementwise fusable".

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 from tvm import relax
 
+from paddle_tvm.targets.expressions import constant, extent
 from paddle_tvm.targets.x86.conv2d import Window, float32_weight
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.depthwise import depthwise_blocked
@@ -14,7 +15,6 @@ from paddle_tvm.targets.x86.depthwise import pack_weight as pack_filters
 from paddle_tvm.targets.x86.depthwise_workload import Depthwise
 from paddle_tvm.targets.x86.direct import merge_groups
 from paddle_tvm.targets.x86.layout.blocked import Blocked
-from paddle_tvm.targets.x86.packing import constant, extent
 from paddle_tvm.targets.x86.tile import FEW_CHANNELS
 
 if TYPE_CHECKING:

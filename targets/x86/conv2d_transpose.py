@@ -7,16 +7,9 @@ from typing import Any
 import numpy as np
 from tvm import relax, te, tirx
 
+from paddle_tvm.targets.expressions import ceil_div, constant, constant_array, extent, simplify
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, Window, direct
-from paddle_tvm.targets.x86.packing import (
-    ceil_div,
-    constant,
-    constant_array,
-    extent,
-    pack_conv_weight,
-    simplify,
-    te_pack_conv_weight,
-)
+from paddle_tvm.targets.x86.packing import pack_conv_weight, te_pack_conv_weight
 
 
 def legalize_conv2d_transpose(builder: relax.BlockBuilder, call: relax.Call, lanes: int) -> relax.Expr:

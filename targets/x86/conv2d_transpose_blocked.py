@@ -15,11 +15,11 @@ import numpy.typing as npt
 from tvm import relax, te, tirx
 from tvm.sym import Analyzer
 
+from paddle_tvm.targets.expressions import ceil_div, constant, extent, simplify
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, float32_weight
 from paddle_tvm.targets.x86.conv2d_transpose import POINTWISE, gather_products
 from paddle_tvm.targets.x86.direct import direct, direct_tile, pack_weight
 from paddle_tvm.targets.x86.layout.blocked import Blocked
-from paddle_tvm.targets.x86.packing import ceil_div, constant, extent, simplify
 from paddle_tvm.targets.x86.tile import FEW_CHANNELS, PHASES, choose_tile, tile_annotations
 
 if TYPE_CHECKING:

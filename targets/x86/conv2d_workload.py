@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 from tvm import te
 
+from paddle_tvm.targets.expressions import ceil_div
 from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload
 from paddle_tvm.targets.x86 import winograd
 from paddle_tvm.targets.x86.conv2d import Window
 from paddle_tvm.targets.x86.direct import direct, pack_weight, tiled_points
-from paddle_tvm.targets.x86.packing import ceil_div
 from paddle_tvm.targets.x86.tile import (
     CHUNKS,
     FEW_CHANNELS,

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from tvm import te, tirx
 
+from paddle_tvm.targets.expressions import ceil_div, extent
 from paddle_tvm.targets.x86.conv2d import Window
-from paddle_tvm.targets.x86.packing import ceil_div, extent
 from paddle_tvm.targets.x86.sliding_window import slide
 
 

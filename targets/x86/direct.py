@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from tvm import relax, te, tirx
 
+from paddle_tvm.targets.expressions import ceil_div, extent, simplify
 from paddle_tvm.targets.x86.conv2d import Window, pad_spatial
-from paddle_tvm.targets.x86.packing import ceil_div, extent, simplify
 from paddle_tvm.targets.x86.tile import WRITTEN_OUT, Tile, choose_tile, tile_annotations
 
 

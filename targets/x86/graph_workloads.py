@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import tvm
 
+from paddle_tvm.targets.expressions import ceil_div
 from paddle_tvm.targets.fingerprint import module_fingerprint
 from paddle_tvm.targets.workload import Choices, Config, GraphWorkload, Workload
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS
-from paddle_tvm.targets.x86.packing import ceil_div
 from paddle_tvm.targets.x86.tile import fitting_lanes
 
 # TVM's kind of an operator that nothing is fused with.

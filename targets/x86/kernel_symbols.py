@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm import tirx
 
-from paddle_tvm.targets.x86.packing import extent
+from paddle_tvm.targets.expressions import extent
 
 
 class KernelSymbols:

@@ -14,7 +14,7 @@ from paddle_tvm.targets.x86.conv3d import legalize_conv3d
 from paddle_tvm.targets.x86.matmul import legalize_matmul
 from paddle_tvm.targets.x86.max_pool import legalize_max_pool
 from paddle_tvm.targets.x86.rows import legalize_layer_norm, legalize_softmax
-from paddle_tvm.targets.x86.zero_operand import legalize_zero_operand
+from paddle_tvm.targets.zero_operand import legalize_zero_operand
 
 
 def legalizations(lanes: int, choices: Choices) -> Mapping[str, Callable[..., Any]]:

@@ -7,10 +7,11 @@ from typing import Any
 
 from tvm import relax, te, tirx, topi
 
+from paddle_tvm.targets.expressions import constant, constant_array, extent
 from paddle_tvm.targets.workload import Choices
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS
 from paddle_tvm.targets.x86.matmul_workload import MatMul
-from paddle_tvm.targets.x86.packing import constant, constant_array, extent, pack_matrix, te_pack_matrix
+from paddle_tvm.targets.x86.packing import pack_matrix, te_pack_matrix
 from paddle_tvm.targets.x86.tile import GEMM_UNITS, fitting_lanes, gemm_annotations, gemm_tile
 
 

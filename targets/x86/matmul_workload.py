@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
 
+from paddle_tvm.targets.expressions import ceil_div, extent
 from paddle_tvm.targets.workload import WORKLOAD, Config, Workload
-from paddle_tvm.targets.x86.packing import ceil_div, extent
 from paddle_tvm.targets.x86.tile import (
     GEMM_UNITS,
     Tile,

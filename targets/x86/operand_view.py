@@ -9,7 +9,7 @@ from typing import Any
 from tvm import relax, tirx
 from tvm.sym import Analyzer
 
-from paddle_tvm.targets.x86.packing import extent
+from paddle_tvm.targets.expressions import extent
 
 Index = Sequence[Any]
 Lookup = Callable[[relax.Var], relax.Expr | None]

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from tvm import relax, te, tirx
 
+from paddle_tvm.targets.expressions import ceil_div, extent
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS, Window
-from paddle_tvm.targets.x86.packing import ceil_div, extent
 from paddle_tvm.targets.x86.sliding_window import slide
 
 Kind = Literal["max", "avg"]

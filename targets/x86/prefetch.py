@@ -15,7 +15,7 @@ import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 
-from paddle_tvm.targets.x86.packing import ceil_div, extent
+from paddle_tvm.targets.expressions import ceil_div, extent
 
 # Set by a schedule on a reduction loop of a register tile: positions of a tile, tiles of a row, and how many
 # tiles share in asking for a block.

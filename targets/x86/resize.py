@@ -15,8 +15,8 @@ import tvm_ffi
 from tvm import ir, relax, te, tirx
 from tvm.s_tir.stmt import SBlock
 
+from paddle_tvm.targets.expressions import extent
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS
-from paddle_tvm.targets.x86.packing import extent
 from paddle_tvm.targets.x86.tile import RULE
 
 RESIZE = "resize"

@@ -11,8 +11,8 @@ from tvm import relax, tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
+from paddle_tvm.targets.expressions import ceil_div
 from paddle_tvm.targets.x86.kernel_symbols import KernelSymbols
-from paddle_tvm.targets.x86.packing import ceil_div
 from paddle_tvm.targets.x86.softmax_rows import exponentials, row_maxima
 
 # Fewer elements than this take about as long as starting the threads.

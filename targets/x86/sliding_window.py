@@ -8,8 +8,8 @@ from typing import Any
 
 from tvm import te, tirx
 
+from paddle_tvm.targets.expressions import extent
 from paddle_tvm.targets.x86.conv2d import Window
-from paddle_tvm.targets.x86.packing import extent
 from paddle_tvm.targets.x86.tile import ROW_CHUNKS, RULE
 
 SLIDING_WINDOW = "sliding_window"

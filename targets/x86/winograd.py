@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from tvm import te, tirx
 
+from paddle_tvm.targets.expressions import ceil_div, extent, simplify
 from paddle_tvm.targets.x86.conv2d import Window
-from paddle_tvm.targets.x86.packing import ceil_div, extent, simplify
 from paddle_tvm.targets.x86.tile import BLOCKS, RULE, TILE
 from paddle_tvm.targets.x86.winograd_plan import (
     CHUNK,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
-from paddle_tvm.targets.x86.packing import ceil_div
+from paddle_tvm.targets.expressions import ceil_div
 
 # Annotations of the block of products, beside TILE and BLOCKS.
 CHUNK = "paddle_tvm.winograd_chunk"

@@ -9,6 +9,7 @@ from tvm import s_tir, tirx
 from tvm.s_tir.schedule import ScheduleError
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 
+from paddle_tvm.targets.blocks import is_empty, reduces, root_blocks
 from paddle_tvm.targets.cuda.contraction import is_contraction
 from paddle_tvm.targets.cuda.schedules.elements import schedule_elements
 from paddle_tvm.targets.cuda.schedules.products import schedule_product
@@ -16,7 +17,6 @@ from paddle_tvm.targets.cuda.schedules.rows import is_row_reduction, schedule_ro
 from paddle_tvm.targets.cuda.schedules.stages import Group, groups_of, stages_of
 from paddle_tvm.targets.cuda.schedules.threads import sequence
 from paddle_tvm.targets.cuda.schedules.written import bind_written
-from paddle_tvm.targets.x86.schedules.blocks import is_empty, reduces, root_blocks
 
 SCHEDULED = "tirx.is_scheduled"
 

@@ -14,7 +14,7 @@ from tvm.sym import Analyzer
 from tvm.tirx import IterVar
 
 from paddle_tvm.targets.cuda.schedules.threads import substitute
-from paddle_tvm.targets.x86.packing import extent
+from paddle_tvm.targets.expressions import extent
 
 
 @dataclass(frozen=True)

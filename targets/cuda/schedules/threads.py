@@ -11,7 +11,7 @@ from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import For, ForKind, IterVar
 from tvm.tirx.op import tvm_storage_sync
 
-from paddle_tvm.targets.x86.packing import ceil_div, simplify
+from paddle_tvm.targets.expressions import ceil_div, simplify
 
 THREADS = 256
 """Threads of a block where each computes elements of its own."""

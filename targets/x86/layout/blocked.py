@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from tvm import relax, te, tirx
 
-from paddle_tvm.targets.x86.packing import ceil_div, constant, constant_array, extent
+from paddle_tvm.targets.expressions import ceil_div, constant, constant_array, extent
 
 
 @dataclass(frozen=True)

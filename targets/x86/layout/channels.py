@@ -14,8 +14,8 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 from tvm.sym import Analyzer
 
+from paddle_tvm.targets.expressions import ceil_div, extent
 from paddle_tvm.targets.x86.layout.blocked import Blocked
-from paddle_tvm.targets.x86.packing import ceil_div, extent
 from paddle_tvm.targets.x86.tile import RULE, RUNS
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from tvm import relax
 from tvm_ffi import structural_equal
 
 from paddle_tvm.targets.base import CHECK_SHAPE
+from paddle_tvm.targets.expressions import extent
 from paddle_tvm.targets.x86.conv2d_blocked import conv2d_blocked
 from paddle_tvm.targets.x86.conv2d_transpose_blocked import conv2d_transpose_blocked
 from paddle_tvm.targets.x86.layout.blocked import Blocked
 from paddle_tvm.targets.x86.layout.channels import Moved, concat, shuffle, slice_channels
-from paddle_tvm.targets.x86.packing import extent
 from paddle_tvm.targets.x86.pooling import legalize_pool
 from paddle_tvm.targets.x86.resize import legalize_resize
 

@@ -7,7 +7,7 @@ from typing import Any
 from tvm import s_tir
 from tvm.s_tir.schedule import ScheduleError
 
-from paddle_tvm.targets.x86.schedules.blocks import block_extents, reduces
+from paddle_tvm.targets.blocks import block_extents, reduces
 
 
 def inline_side_branches(schedule: s_tir.Schedule, main: Any, blocks: list[Any]) -> list[Any]:

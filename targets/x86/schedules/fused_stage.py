@@ -10,8 +10,8 @@ import tvm_ffi
 from tvm import ir, s_tir, tirx
 from tvm.sym import Analyzer
 
-from paddle_tvm.targets.x86.packing import extent
-from paddle_tvm.targets.x86.schedules.blocks import reduces, root_blocks
+from paddle_tvm.targets.blocks import reduces, root_blocks
+from paddle_tvm.targets.expressions import extent
 from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue, inline_side_branches
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
 from paddle_tvm.targets.x86.schedules.loop_nest import (

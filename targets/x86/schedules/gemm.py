@@ -14,7 +14,7 @@ from typing import Any
 
 from tvm import s_tir, tirx
 
-from paddle_tvm.targets.x86.packing import ceil_div, extent
+from paddle_tvm.targets.expressions import ceil_div, extent
 from paddle_tvm.targets.x86.prefetch import are_large, prefetch
 from paddle_tvm.targets.x86.schedules.fused_stage import FusedStage, take_stage
 from paddle_tvm.targets.x86.schedules.loop_nest import (

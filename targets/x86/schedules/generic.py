@@ -13,7 +13,7 @@ from typing import Any
 from tvm import s_tir
 from tvm.s_tir.schedule import ScheduleError
 
-from paddle_tvm.targets.x86.schedules.blocks import (
+from paddle_tvm.targets.blocks import (
     constant_extent,
     contiguous_axes,
     neighbouring_axes,

@@ -12,8 +12,8 @@ import tvm_ffi
 from tvm import ir, s_tir, tirx
 from tvm.s_tir.schedule import ScheduleError
 
-from paddle_tvm.targets.x86.packing import extent, simplify
-from paddle_tvm.targets.x86.schedules.blocks import reduces, reduction_flags
+from paddle_tvm.targets.blocks import reduces, reduction_flags
+from paddle_tvm.targets.expressions import extent, simplify
 from paddle_tvm.targets.x86.schedules.fused_stage import FusedStage, take_stage
 from paddle_tvm.targets.x86.schedules.loop_nest import (
     PARALLEL,

@@ -10,7 +10,7 @@ from tvm import ir, s_tir, tirx
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import For, ForKind
 
-from paddle_tvm.targets.x86.packing import simplify
+from paddle_tvm.targets.expressions import simplify
 
 SERIAL, PARALLEL = ForKind.SERIAL, ForKind.PARALLEL
 UNROLLED, VECTORIZED = ForKind.UNROLLED, ForKind.VECTORIZED

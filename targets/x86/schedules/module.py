@@ -8,9 +8,9 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
+from paddle_tvm.targets.blocks import is_empty, root_blocks
 from paddle_tvm.targets.x86.dimensions import name_dimensions
 from paddle_tvm.targets.x86.resize import RESIZE
-from paddle_tvm.targets.x86.schedules.blocks import is_empty, root_blocks
 from paddle_tvm.targets.x86.schedules.gemm import schedule_gemm
 from paddle_tvm.targets.x86.schedules.generic import schedule_loops
 from paddle_tvm.targets.x86.schedules.lane_reduction import is_lane_reduction, schedule_lane_reduction

@@ -8,8 +8,8 @@ from typing import Any
 from tvm import s_tir
 from tvm_ffi import structural_equal
 
+from paddle_tvm.targets.blocks import block_extents, constant_extent, reduces, root_blocks
 from paddle_tvm.targets.x86.partitioning import PARTITION
-from paddle_tvm.targets.x86.schedules.blocks import block_extents, constant_extent, reduces, root_blocks
 from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
 from paddle_tvm.targets.x86.tile import RUNS

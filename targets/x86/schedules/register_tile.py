@@ -13,16 +13,16 @@ from typing import Any
 from tvm import s_tir, tirx
 from tvm.s_tir.schedule import ScheduleError
 
-from paddle_tvm.targets.x86.overlap import OVERLAP
-from paddle_tvm.targets.x86.packing import ceil_div
-from paddle_tvm.targets.x86.prefetch import AHEAD, are_large
-from paddle_tvm.targets.x86.schedules.blocks import (
+from paddle_tvm.targets.blocks import (
     block_extents,
     constant_extent,
     reduces,
     reduction_flags,
     root_blocks,
 )
+from paddle_tvm.targets.expressions import ceil_div
+from paddle_tvm.targets.x86.overlap import OVERLAP
+from paddle_tvm.targets.x86.prefetch import AHEAD, are_large
 from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue, inline_side_branches
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
 from paddle_tvm.targets.x86.tile import (

@@ -7,8 +7,8 @@ from typing import Any
 from tvm import s_tir
 from tvm.s_tir.schedule import ScheduleError
 
-from paddle_tvm.targets.x86.packing import simplify
-from paddle_tvm.targets.x86.schedules.blocks import root_blocks
+from paddle_tvm.targets.blocks import root_blocks
+from paddle_tvm.targets.expressions import simplify
 from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue, inline_side_branches
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
 

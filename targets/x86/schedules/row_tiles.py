@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from paddle_tvm.targets.x86.packing import ceil_div
+from paddle_tvm.targets.expressions import ceil_div
 from paddle_tvm.targets.x86.sliding_window import WindowAxis
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from tvm import s_tir
 
-from paddle_tvm.targets.x86.clipping import READ_TILES, TILE_COLUMN, TILE_ROW, TILES
-from paddle_tvm.targets.x86.prefetch import AHEAD_OF_POINT, are_large
-from paddle_tvm.targets.x86.schedules.blocks import (
+from paddle_tvm.targets.blocks import (
     block_extents,
     constant_extent,
     reduction_flags,
     root_blocks,
 )
+from paddle_tvm.targets.x86.clipping import READ_TILES, TILE_COLUMN, TILE_ROW, TILES
+from paddle_tvm.targets.x86.prefetch import AHEAD_OF_POINT, are_large
 from paddle_tvm.targets.x86.schedules.epilogue import inline_epilogue, inline_side_branches
 from paddle_tvm.targets.x86.schedules.generic import schedule_block
 from paddle_tvm.targets.x86.tile import BLOCKS, TILE
