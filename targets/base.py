@@ -15,6 +15,9 @@ from paddle_tvm.targets.workload import Choices
 CHECK_SHAPE = "paddle_tvm.check_shape"
 """What stands for a packed function in calls that check a shape at run time; ``passes/shape_checks.py``."""
 
+RECURRENCE = "paddle_tvm.recurrence"
+"""Attribute of TIR functions of the importer that are a recurrence over time: its mode, by Paddle's name."""
+
 
 class Target(Protocol):
     """A kind of machine to compile for."""

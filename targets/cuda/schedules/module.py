@@ -9,8 +9,10 @@ from tvm import s_tir, tirx
 from tvm.s_tir.schedule import ScheduleError
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 
+from paddle_tvm.targets.base import RECURRENCE
 from paddle_tvm.targets.blocks import is_empty, reduces, root_blocks
 from paddle_tvm.targets.cuda.contraction import is_contraction
+from paddle_tvm.targets.cuda.recurrence import recurrence_by_steps
 from paddle_tvm.targets.cuda.schedules.elements import schedule_elements
 from paddle_tvm.targets.cuda.schedules.products import schedule_product
 from paddle_tvm.targets.cuda.schedules.rows import is_row_reduction, schedule_rows, schedule_whole_rows
@@ -32,6 +34,8 @@ def schedule_module(module: tvm.IRModule) -> tvm.IRModule:
 
 def schedule_function(function: tirx.PrimFunc) -> tirx.PrimFunc:
     """One TIR function, as kernels that run one after the other."""
+    if function.attrs is not None and RECURRENCE in function.attrs:
+        return recurrence_by_steps(function, str(function.attrs[RECURRENCE])).with_attr(SCHEDULED, True)
     written = function.attrs is not None and bool(function.attrs.get(SCHEDULED, False))
     if not written:
         function = _inlined(function)

@@ -17,6 +17,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
 from paddle_tvm.compiler.frontends.paddle.ops.lanes import Lanes
+from paddle_tvm.targets.base import RECURRENCE
 
 # Gates of a mode, in Paddle's order: LSTM input, forget, cell, output; GRU reset, update, candidate.
 GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
@@ -267,7 +268,7 @@ def recurrence_function(spec: Recurrence) -> tirx.PrimFunc:
     """
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("recurrence")
-        T.func_attr({"tirx.noalias": True, "tirx.is_scheduled": True})
+        T.func_attr({"tirx.noalias": True, "tirx.is_scheduled": True, RECURRENCE: spec.mode})
         kernel = _Kernel(spec)
         few = kernel.blocks_in_parallel if _divides_a_step(spec) else lambda: kernel.rows_in_parallel(1)
         many_rows = 2 * _SHARED_ROWS
