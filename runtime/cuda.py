@@ -229,7 +229,6 @@ class Stream:
             device.use()
             device.runtime.check(device.runtime.cudaStreamCreate(byref(handle)), "making a stream")
         self._handle = handle.value or 0
-        self._place: _DeviceMemory | None = None
         self._uploading = False
 
     def __del__(self) -> None:
@@ -241,11 +240,9 @@ class Stream:
         """Its ``cudaStream_t``."""
         return self._handle
 
-    def somewhere(self) -> int:
-        """An address on the device, for tensors without elements."""
-        if self._place is None:
-            self._place = _DeviceMemory(self.device, _ALIGNMENT)
-        return self._place.address
+    def new_place(self) -> _DeviceMemory:
+        """A little memory of the device."""
+        return _DeviceMemory(self.device, _ALIGNMENT)
 
     def new_input(self, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple[NativeTensor, Array]:
         """A tensor on the device, and memory of the CPU from which ``upload`` fills it."""
@@ -260,21 +257,24 @@ class Stream:
 
     def upload(self, tensor: NativeTensor, data: Array) -> None:
         """Begin to copy memory that ``new_input`` gave to its tensor."""
-        self.device.use()
-        self.device.copy(tensor.data, data.ctypes.data, data.nbytes, _TO_DEVICE, self._handle)
+        with self.device.turns.together():
+            self.device.use()
+            self.device.copy(tensor.data, data.ctypes.data, data.nbytes, _TO_DEVICE, self._handle)
         self._uploading = True
 
     def finish_uploads(self) -> None:
         """Wait until memory that is being copied may be written again."""
         if self._uploading:
-            self.synchronize()
+            with self.device.turns.together():
+                self.synchronize()
 
     def download(self, tensor: NativeTensor) -> Array:
         """Copy a tensor into a new array."""
         array = np.empty(tensor.shape, tensor.dtype)
-        self.device.use()
-        self.device.copy(array.ctypes.data, tensor.data, array.nbytes, _FROM_DEVICE, self._handle)
-        self.synchronize()
+        with self.device.turns.together():
+            self.device.use()
+            self.device.copy(array.ctypes.data, tensor.data, array.nbytes, _FROM_DEVICE, self._handle)
+            self.synchronize()
         return array
 
     def synchronize(self) -> None:
@@ -294,11 +294,11 @@ class Stream:
             self.device.use()
             before = ffi.set_stream(CUDA, self.device.number, self._handle)
             try:
-                result = call()
+                return call()
             finally:
                 ffi.set_stream(CUDA, self.device.number, before)
-            self.synchronize()
-            return result
+                # After an error too: kernels that were started use memory that is free by now.
+                self.synchronize()
 
 
 class DeviceWeights(dict[int, NativeTensor]):
@@ -323,10 +323,12 @@ def upload_weights(key: tuple[object, ...], device: Device, arrays: Mapping[int,
         weights = DeviceWeights()
         for number, array in arrays.items():
             weights[number] = DeviceTensor(device, memory, offsets[number], array.dtype.name, array.shape)
-            device.copy(
-                memory.address + offsets[number], array.ctypes.data, array.nbytes, _TO_DEVICE, stream._handle
-            )
-        stream.synchronize()
+        with device.turns.together():
+            device.use()
+            for number, array in arrays.items():
+                place = memory.address + offsets[number]
+                device.copy(place, array.ctypes.data, array.nbytes, _TO_DEVICE, stream.handle)
+            stream.synchronize()
         _uploaded[key] = weights
         return weights
 

@@ -68,6 +68,8 @@ class Session:
         self._manifest = manifest
         self._options = options
         self._stream = stream
+        # An empty tensor has no address, and TensorRT wants one.
+        self._somewhere = stream.new_place()
         self._loaded: dict[str, _Loaded] = {}
         self.error: BaseException | None = None
         """What went wrong in a call of native code."""
@@ -101,7 +103,8 @@ class Session:
                 "has no scales of its own: quantise the model and compile it again, or ask for another one"
             )
         engine = self._engine(key, model, profile)
-        context = engine.create_execution_context()
+        with self._stream.device.turns.together():
+            context = engine.create_execution_context()
         if context is None:
             raise PaddleTvmError(f"{self._artifact}: TensorRT has no memory for a context of its engine")
         self._loaded[key] = _Loaded(ports, context)
@@ -116,8 +119,7 @@ class Session:
                     f"TensorRT's engine is not built for the shape {list(tensor.shape)} of {name}, which has "
                     f"{list(ports.shapes[name])}: widen Config.set_trt_dynamic_shape_info()"
                 )
-            # An empty tensor has no address, and TensorRT wants one.
-            context.set_tensor_address(name, tensor.data or self._stream.somewhere())
+            context.set_tensor_address(name, tensor.data or self._somewhere.address)
         if not context.execute_async_v3(self._stream.handle):
             raise PaddleTvmError(f"{self._artifact}: TensorRT failed to run a part of the model")
 
@@ -136,8 +138,10 @@ class Session:
         with _building:
             known = (device.number, name)
             if known not in _engines:
-                device.use()
-                _engines[known] = self._kept(name) or self._built(name, model, profile)
+                # TensorRT measures, and takes memory: nobody runs or records meanwhile.
+                with device.turns.alone():
+                    device.use()
+                    _engines[known] = self._kept(name) or self._built(name, model, profile)
             return _engines[known]
 
     def _kept(self, name: str) -> Any:
