@@ -48,7 +48,8 @@ class Check:
 class VerificationResult:
     """What a verification found.
 
-    ``mcpu`` is the CPU whose code ran; ``foreign_model`` says that the model is not the artifact's own.
+    ``mcpu`` is the CPU whose code ran, and ``devices`` are the GPUs that its kernels are for;
+    ``foreign_model`` says that the model is not the artifact's own.
     """
 
     mcpu: str
@@ -59,11 +60,21 @@ class VerificationResult:
     warnings: tuple[str, ...]
     divergence: Divergence | None = None
     foreign_model: str | None = None
+    devices: tuple[str, ...] = ()
+
+    @property
+    def made_for(self) -> str:
+        """The CPU, or the GPUs."""
+        return ", ".join(self.devices) or self.mcpu
 
     @property
     def passed(self) -> bool:
         """Whether every output of every run is within the tolerance."""
         return all(output.passed for check in self.checks for output in check.outputs)
+
+    @property
+    def _named(self) -> str:
+        return f"for {', '.join(self.devices)}" if self.devices else f"--mcpu {self.mcpu}"
 
     def worst_outputs(self) -> list[OutputComparison]:
         """For each output, the run in which it differs most."""
@@ -104,8 +115,7 @@ class VerificationResult:
         where = f". {self.divergence}" if self.divergence else ""
         reason = f"{self.foreign_model}. " if self.foreign_model else ""
         raise VerificationError(
-            f"{reason}the artifact (--mcpu {self.mcpu}) differs from {self.reference}: "
-            f"{'; '.join(failed)}{where}"
+            f"{reason}the artifact ({self._named}) differs from {self.reference}: {'; '.join(failed)}{where}"
         )
 
 
@@ -200,6 +210,7 @@ def verify_artifact(
         tuple(verifier.warnings),
         divergence,
         foreign,
+        next(v.target.devices for v in manifest.variants if v.target.mcpu == predictor.mcpu()),
     )
 
 

@@ -14,7 +14,7 @@ from paddle_tvm.compiler.verify import VerificationResult
 
 def print_verification(result: VerificationResult, console: Console) -> None:
     """Print one row for each run and output, and then the warnings."""
-    title = f"{result.mcpu} against {result.reference}, tolerance {result.tolerance:g}"
+    title = f"{result.made_for} against {result.reference}, tolerance {result.tolerance:g}"
     table = Table(title=title, title_justify="left")
     # Forms beside each other have names; an only one needs none.
     several = len({check.form for check in result.checks}) > 1

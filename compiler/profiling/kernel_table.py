@@ -17,7 +17,7 @@ TABLE_VERSION = 1
 # Parameters of schedules that are there or not.
 _FLAGS = frozenset({"blocked", "flat"})
 # What a schedule was chosen for, and not how it runs; it fills lines.
-_NOT_SHOWN = frozenset({"workload"})
+_NOT_SHOWN = frozenset({"workload", "contraction", "vectors", "groups"})
 
 
 def kernels_file(library: str) -> str:

@@ -77,7 +77,10 @@ def _parallel_extents(function: tirx.PrimFunc) -> list[Any]:
     extents: list[Any] = []
 
     def visit(loop: Any) -> None:
-        if loop.kind == tirx.ForKind.PARALLEL:
+        axis = loop.thread_binding
+        # On a GPU, blocks of threads.
+        blocks = axis is not None and str(axis.thread_tag).startswith("blockIdx")
+        if loop.kind == tirx.ForKind.PARALLEL or blocks:
             extents.append(loop.extent)
 
     tvm_ffi.structural_walk(function.body, (tirx.For, visit), order="pre")

@@ -68,7 +68,8 @@ def _subtitle(content: Content) -> str:
     forms = [f.name for f in content.manifest.functions if f is not content.function]
     beside = f"; the artifact has code for {', '.join(others)} as well" if others else ""
     beside += f"; this is the form {content.function.name} of {len(forms) + 1}" if forms else ""
-    return f"{target.kind} {target.mcpu} · {content.manifest.precision} · {shapes}{beside}"
+    machine = ", ".join(target.devices) or target.mcpu
+    return f"{target.kind} {machine} · {content.manifest.precision} · {shapes}{beside}"
 
 
 def _show(shape: Sequence[int | str], taken: Sequence[int]) -> str:

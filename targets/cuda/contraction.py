@@ -16,13 +16,13 @@ from tvm import te, tirx
 
 from paddle_tvm.targets.expressions import extent, simplify
 
-RULE = "paddle_tvm.cuda.contraction"
+RULE = "paddle_tvm.contraction"
 """Annotation: a letter for each axis of the block, ``b``, ``m`` or ``n``."""
 
-GROUPS = "paddle_tvm.cuda.groups"
+GROUPS = "paddle_tvm.groups"
 """Annotation: the axis ``n`` holds so many products of their own, one after the other."""
 
-VECTORS = "paddle_tvm.cuda.vectors"
+VECTORS = "paddle_tvm.vectors"
 """Annotation: for each operand along which axis it lies in memory, and in runs of what length."""
 
 _WIDEST = 8
@@ -96,7 +96,9 @@ class Contraction:
         return te.sum(left.astype(out_dtype) * right.astype(out_dtype), axis=axis)
 
     def _description(self, axes: str) -> dict[str, Any]:
-        return {RULE: axes, VECTORS: f"{self.left},{self.right}", GROUPS: self.groups}
+        # What reports call it.
+        named = {"paddle_tvm.schedule": "tiles"}
+        return {**named, RULE: axes, VECTORS: f"{self.left},{self.right}", GROUPS: self.groups}
 
 
 def run(axis: str, length: Any) -> str:

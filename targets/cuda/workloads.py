@@ -10,10 +10,10 @@ from typing import Any, ClassVar, get_args
 from paddle_tvm.targets.cuda.tile import Engine, Tile, cycles, tiles
 from paddle_tvm.targets.workload import WORKLOAD, Config, Workload
 
-TILE = "paddle_tvm.cuda.tile"
+TILE = "paddle_tvm.tile"
 """Annotation: the tile of a contraction."""
 
-ENGINE = "paddle_tvm.cuda.engine"
+ENGINE = "paddle_tvm.engine"
 """Annotation: what multiplies."""
 
 # Sizes that are not known are taken for these.
