@@ -35,7 +35,7 @@ def compile(
     tuning_logs: str | Path | Sequence[str | Path] = (),
     shipped_logs: bool = True,
     architectures: Sequence[str] = (),
-    min_subgraph_size: int = 3,
+    min_subgraph_size: int | None = None,
     progress: Progress | None = None,
 ) -> CompileResult:
     """Compile a saved model into an artifact. Calls from several threads follow each other.
@@ -73,7 +73,7 @@ def compile(
     architectures
         GPUs to compile for with the target ``cuda``, such as ``sm_90``, all in one artifact.
     min_subgraph_size
-        With the target ``tensorrt``: fewer operators than this stay with our kernels.
+        With the target ``tensorrt``: fewer operators than this, 3 by default, stay with our kernels.
     progress
         Told of each stage.
 

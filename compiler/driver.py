@@ -129,7 +129,11 @@ def compile_model(
     check_output(output, options.force)
     source = find_model(model)
     targets = targets_of(
-        options.target, options.mcpus(), options.architectures, options.precision, options.min_subgraph_size
+        options.target,
+        options.mcpus(),
+        options.architectures,
+        options.precision,
+        options.min_subgraph_size or 3,
     )
     accelerator = targets[0].accelerator
     if accelerator is not None:

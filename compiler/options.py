@@ -35,8 +35,8 @@ class CompileOptions:
     """Forms that workloads get whatever logs say, by key: what a tuner tries."""
     architectures: Sequence[str] = ()
     """GPUs to compile for; ``targets/gpu_names.py`` knows them."""
-    min_subgraph_size: int = 3
-    """How many operators TensorRT is given at least."""
+    min_subgraph_size: int | None = None
+    """How many operators TensorRT is given at least; None stands for 3."""
 
     def __post_init__(self) -> None:
         for option, value, known in (
@@ -46,6 +46,10 @@ class CompileOptions:
         ):
             if value not in known:
                 raise UsageError(f"{option} '{value}' is not known; known: {', '.join(known)}")
+        if self.min_subgraph_size is not None and self.target != TENSORRT:
+            raise UsageError(
+                f"--min-subgraph-size goes with --target {TENSORRT}, and the target is {self.target}"
+            )
         if self.target in ON_GPU:
             check_architectures(self.architectures)
             if self.mcpus():
@@ -55,15 +59,12 @@ class CompileOptions:
         elif self.architectures:
             raise UsageError(f"--arch goes with --target {GPU}, and the target is {self.target}")
         if self.precision != "float32" and self.target != GPU:
-            hint = (
-                "; engines of TensorRT get theirs where they run, from Config.enable_tensorrt_engine()"
+            where = (
+                "an engine of TensorRT gets its precision where it runs, from Config.enable_tensorrt_engine()"
                 if self.target == TENSORRT
-                else ""
+                else f"{self.target} computes in float32"
             )
-            raise UsageError(
-                f"precision '{self.precision}' goes with --target {GPU}: {self.target} computes in "
-                f"float32{hint}"
-            )
+            raise UsageError(f"precision '{self.precision}' goes with --target {GPU}: {where}")
 
     def mcpus(self) -> tuple[str, ...]:
         """The CPUs to compile for; none stands for this machine's."""

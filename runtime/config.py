@@ -7,6 +7,7 @@ from typing import overload
 
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.gpu_options import GpuOptions
+from paddle_tvm.runtime.manifest import TargetSpec
 from paddle_tvm.runtime.paddle_options import PaddleOptions
 
 _DEFAULT_CACHED_MEMORY_MB = 256
@@ -141,6 +142,22 @@ class Config(GpuOptions, PaddleOptions):
         """Take back ``enable_onnxruntime``; an artifact for ONNX Runtime still runs there."""
         self._onnxruntime = False
 
+    def check_target(self, artifact: str, target: TargetSpec, precision: str) -> None:
+        """Refuse an artifact that is not for what is asked for; ``create_predictor`` calls it.
+
+        Raises
+        ------
+        UsageError
+            It is compiled for something else.
+        """
+        if self._onnxruntime and target.kind != "onnxruntime":
+            raise UsageError(
+                f"Config.enable_onnxruntime(): {artifact} was compiled for target {target.kind}. Compile "
+                "the model for it: paddle-tvm compile MODEL -o ARTIFACT --target onnxruntime; or leave the "
+                "call out"
+            )
+        super().check_target(artifact, target, precision)
+
     def onnxruntime_enabled(self) -> bool:
         """Return whether an artifact that was compiled for ONNX Runtime is asked for."""
         return self._onnxruntime
@@ -153,6 +170,9 @@ class Config(GpuOptions, PaddleOptions):
             ("mcpu", self._mcpu or "(the best for this machine)"),
             ("integrity_check", str(self._integrity_check).lower()),
             ("cached_memory_limit_mb", str(self._cached_memory_mb)),
+            ("tensorrt_engine", str(self.tensorrt_engine_enabled()).lower()),
+            ("trt_precision_mode", self.tensorrt_precision_mode().name),
+            ("trt_dynamic_shape", str(self.tensorrt_dynamic_shape_enabled()).lower()),
             ("enable_onnxruntime", str(self._onnxruntime).lower()),
             ("use_gpu", str(self.use_gpu()).lower()),
             ("gpu_device_id", str(self.gpu_device_id())),

@@ -402,7 +402,7 @@ def _open_runtime(directory: str, same_installed: Callable[[str], str]) -> _Runt
         ctypes.CDLL(DRIVER, mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
         raise ArtifactError(
-            f"{directory}: is compiled for CUDA, and this machine has no NVIDIA driver ({error}): install "
+            f"{directory}: is compiled for CUDA, and this machine has no NVIDIA driver ({DRIVER}): install "
             "one for CUDA 13, or compile the model for the CPU, paddle-tvm compile MODEL -o ARTIFACT "
             "--target x86"
         ) from error

@@ -74,8 +74,8 @@ class GpuOptions(TensorRtOptions):
         """Return what was given for it; it has no effect."""
         return self._pool_mb
 
-    def check_device(self, artifact: str, target: TargetSpec, precision: str) -> None:
-        """Refuse an artifact that is not for the device that is asked for.
+    def check_target(self, artifact: str, target: TargetSpec, precision: str) -> None:
+        """Refuse an artifact that is not for what is asked for; ``create_predictor`` calls it.
 
         Raises
         ------

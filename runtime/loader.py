@@ -103,7 +103,12 @@ class LoadedModel(NamedTuple):
 
 
 def load(
-    path: str | os.PathLike[str], *, hashes: bool = True, mcpu: str | None = None, device: int = 0
+    path: str | os.PathLike[str],
+    *,
+    hashes: bool = True,
+    mcpu: str | None = None,
+    device: int = 0,
+    accept: Callable[[Manifest, Variant], None] | None = None,
 ) -> LoadedModel:
     """Check an artifact and load its code and weights.
 
@@ -120,6 +125,8 @@ def load(
         otherwise.
     device
         The GPU, by CUDA's number, where the code is for GPUs.
+    accept
+        Called with what was chosen before anything is loaded; it may refuse.
 
     Raises
     ------
@@ -131,7 +138,7 @@ def load(
     for _ in range(_MOST_TRIES):
         before = _identity(path)
         try:
-            model = _load(path, hashes, mcpu, device)
+            model = _load(path, hashes, mcpu, device, accept)
         except Exception:
             if _identity(path) == before:
                 raise
@@ -152,9 +159,17 @@ def _identity(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:
     return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
-def _load(path: str | os.PathLike[str], hashes: bool, mcpu: str | None, number: int) -> LoadedModel:
+def _load(
+    path: str | os.PathLike[str],
+    hashes: bool,
+    mcpu: str | None,
+    number: int,
+    accept: Callable[[Manifest, Variant], None] | None,
+) -> LoadedModel:
     manifest = read_manifest(path)
     variant = choose_variant(path, manifest, mcpu)
+    if accept is not None:
+        accept(manifest, variant)
     installed = ffi.version()
     if manifest.producer.tvm_ffi != installed:
         raise ArtifactError(

@@ -8,8 +8,12 @@ from typing import Any, NoReturn
 from paddle_tvm.runtime.data_type import PrecisionType
 from paddle_tvm.runtime.errors import UsageError
 
-_DEVICE = "compiled models run on the CPU; leave the call out"
-_TENSORRT = "the code was generated at compile time, without TensorRT; leave the call out"
+_DEVICE = "compiled models run on CPUs and NVIDIA GPUs; leave the call out"
+_TENSORRT = "engines of TensorRT are built without it; leave the call out"
+_PARTITION = (
+    "what TensorRT computes was decided when the model was compiled; compile it for CUDA alone, --target "
+    "cuda, or leave the call out"
+)
 _PRECISION = "the precision is chosen when the model is compiled; leave the call out"
 _PASSES = "Paddle's passes do not run here, the graph was optimised when the model was compiled; leave it out"
 
@@ -66,12 +70,7 @@ class PaddleEngines:
         "exp_sparse_conv_using_buffer", "which kernels run was chosen at compile time"
     )
     exp_disable_mixed_precision_ops = _accepted(
-        "exp_disable_mixed_precision_ops", "every operator has the precision of the model"
-    )
-    exp_disable_tensorrt_ops = _accepted("exp_disable_tensorrt_ops", "TensorRT does not run here")
-    exp_disable_tensorrt_subgraph = _accepted("exp_disable_tensorrt_subgraph", "TensorRT does not run here")
-    exp_disable_tensorrt_dynamic_shape_ops = _accepted(
-        "exp_disable_tensorrt_dynamic_shape_ops", "TensorRT does not run here"
+        "exp_disable_mixed_precision_ops", "the precision is chosen when the model is compiled"
     )
 
     enable_onednn_bfloat16 = _refused("enable_onednn_bfloat16", _PRECISION)
@@ -96,6 +95,10 @@ class PaddleEngines:
     exp_specify_tensorrt_subgraph_precision = _refused("exp_specify_tensorrt_subgraph_precision", _TENSORRT)
     mark_trt_engine_outputs = _refused("mark_trt_engine_outputs", _TENSORRT)
     set_tensorrt_optimization_level = _refused("set_tensorrt_optimization_level", _TENSORRT)
+
+    exp_disable_tensorrt_ops = _refused("exp_disable_tensorrt_ops", _PARTITION)
+    exp_disable_tensorrt_subgraph = _refused("exp_disable_tensorrt_subgraph", _PARTITION)
+    exp_disable_tensorrt_dynamic_shape_ops = _refused("exp_disable_tensorrt_dynamic_shape_ops", _PARTITION)
 
     enable_custom_passes = _refused("enable_custom_passes", _PASSES)
     pass_builder = _refused("pass_builder", _PASSES)

@@ -108,11 +108,11 @@ class PaddleOptions(PaddleEngines):
 
     def enable_xpu(self, *args: object, **kwargs: object) -> None:
         """Refuse: this artifact's code is for the CPU."""
-        raise _refuse("enable_xpu", "compiled models run on the CPU; leave the call out")
+        raise _refuse("enable_xpu", "compiled models run on CPUs and NVIDIA GPUs; leave the call out")
 
     def enable_custom_device(self, *args: object, **kwargs: object) -> None:
         """Refuse: this artifact's code is for the CPU."""
-        raise _refuse("enable_custom_device", "compiled models run on the CPU; leave the call out")
+        raise _refuse("enable_custom_device", "compiled models run on CPUs and NVIDIA GPUs; leave it out")
 
     def enable_openvino_engine(self, *args: object, **kwargs: object) -> None:
         """Refuse: the engine is chosen when the model is compiled."""

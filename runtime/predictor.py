@@ -18,6 +18,7 @@ from paddle_tvm.runtime.errors import ArtifactError, PaddleTvmError, UsageError
 from paddle_tvm.runtime.failures import failure
 from paddle_tvm.runtime.ffi import Call
 from paddle_tvm.runtime.loader import LoadedModel, load
+from paddle_tvm.runtime.manifest import Manifest, Variant
 from paddle_tvm.runtime.native_tensor import NativeTensor
 from paddle_tvm.runtime.shapes import select_function
 from paddle_tvm.runtime.tensor import Array, InputTensor, OutputTensor, RunState, Tensor
@@ -291,17 +292,16 @@ def create_predictor(config: Config) -> Predictor:
         The artifact is damaged, too new, or made for other machines.
     """
     config = Config(config)
+    path = config.artifact()
+
+    def accept(manifest: Manifest, variant: Variant) -> None:
+        config.check_target(path, variant.target, manifest.precision)
+
     model = load(
-        config.artifact(),
+        path,
         hashes=config.integrity_check_enabled(),
         mcpu=config.mcpu(),
         device=config.gpu_device_id(),
+        accept=accept,
     )
-    kind = model.variant.target.kind
-    if config.onnxruntime_enabled() and kind != "onnxruntime":
-        raise UsageError(
-            f"Config.enable_onnxruntime(): {model.path} was compiled for target {kind}. Compile the model "
-            "for it: paddle-tvm compile MODEL -o ARTIFACT --target onnxruntime; or leave the call out"
-        )
-    config.check_device(model.path, model.variant.target, model.manifest.precision)
     return Predictor(model, config)

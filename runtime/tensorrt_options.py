@@ -144,8 +144,15 @@ class TensorRtOptions:
         UsageError
             It is not.
         """
-        if self._tensorrt is not None and target.kind != "tensorrt":
+        asked = (
+            "enable_tensorrt_engine"
+            if self._tensorrt is not None
+            else "set_trt_dynamic_shape_info"
+            if self._shape_range is not None
+            else None
+        )
+        if asked is not None and target.kind != "tensorrt":
             raise UsageError(
-                f"Config.enable_tensorrt_engine(): {artifact} is compiled for {target.kind}: compile the "
+                f"Config.{asked}(): {artifact} is compiled for {target.kind}: compile the "
                 "model for TensorRT, paddle-tvm compile MODEL -o ARTIFACT --target tensorrt, or leave it out"
             )

@@ -51,9 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--min-subgraph-size",
     type=click.IntRange(min=1),
-    default=3,
-    show_default=True,
-    help="With --target tensorrt: fewer operators than this stay with our kernels.",
+    help="With --target tensorrt: fewer operators than this (3) stay with our kernels.",
 )
 @shape_option(
     "Shape of an input; -1 leaves a dimension dynamic. Repeat it for each input. Several sets, separated by "
@@ -101,7 +99,7 @@ def compile(
     target: str,
     mcpus: tuple[str, ...],
     architectures: tuple[str, ...],
-    min_subgraph_size: int,
+    min_subgraph_size: int | None,
     shapes: tuple[str, ...],
     precision: Precision,
     frontend: Literal["paddle", "onnx"],
@@ -119,8 +117,15 @@ def compile(
     sets = parse_shapes(shapes)
     require_compiler("compile")
     # Everything that can be refused before TVM is imported, which takes a second.
-    archs = [name.strip() for given in architectures for name in given.split(",")]
-    CompileOptions(target, mcpus, precision=precision, frontend=frontend, architectures=archs)
+    archs = [name.strip() for given in architectures for name in given.split(",") if name.strip()]
+    CompileOptions(
+        target,
+        mcpus,
+        precision=precision,
+        frontend=frontend,
+        architectures=archs,
+        min_subgraph_size=min_subgraph_size,
+    )
     check_cpu_names(mcpus)
     check_output(output, force)
     if report is not None:
@@ -163,7 +168,9 @@ def compile(
         return
     console = stdout_console()
     seconds = sum(stage.seconds for stage in result.stages)
-    kernels = ", ".join(f"{variant.kernels} kernels for {variant.made_for}" for variant in result.variants)
+    kernels = ", ".join(
+        f"{counted(variant.kernels, 'kernel')} for {variant.made_for}" for variant in result.variants
+    )
     console.print(
         f"{result.artifact}: {kernels}, {format_bytes(result.artifact_bytes)}, in {seconds:.1f} s",
         soft_wrap=True,

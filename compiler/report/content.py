@@ -24,6 +24,7 @@ from paddle_tvm.compiler.sample_inputs import Shapes, default_shape_sets, random
 from paddle_tvm.compiler.tuning.workload_names import name_key
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import PaddleTvmError
+from paddle_tvm.runtime.gpus import find_gpus
 from paddle_tvm.runtime.loader import load
 from paddle_tvm.runtime.manifest import FunctionSpec, Manifest, TensorSpec, Variant
 
@@ -100,7 +101,10 @@ def gather(result: CompileResult) -> Content:
     shapes = next(default_shape_sets(ports, 0))
     profile, reason = None, ""
     subgraphs: Mapping[str, Sequence[Primitive]] = {}
-    if compiled.missing:
+    gpus = find_gpus() if variant.target.devices else None
+    if gpus is not None and gpus.problem:
+        reason = f"this machine has {gpus.problem}"
+    elif compiled.missing:
         reason = f"this machine's CPU lacks {', '.join(compiled.missing)}, which the code needs"
     else:
         arrays = random_inputs(ports, shapes, np.random.default_rng(0), {})

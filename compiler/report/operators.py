@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from paddle_tvm.compiler.graph_nodes import operator_family
-from paddle_tvm.compiler.profiling.kernel_table import KernelCall, Operator
+from paddle_tvm.compiler.profiling.kernel_table import KernelCall, Operator, Schedule
+from paddle_tvm.compiler.profiling.schedule_notes import HAND_WRITTEN
 from paddle_tvm.compiler.report.content import Content
 
 _NO_OPERATORS = frozenset({"builtin.parameter", "builtin.combine", "builtin.split", "builtin.slice"})
@@ -86,12 +87,28 @@ def _fate(
     if schedule.external is not None:
         return Fate(str(operator), "external", f"computed by {schedule.external}, {_part(call)}", place)
     threads = "run in parallel" if schedule.parallel else "run on one thread, being too little to share"
+    if content.variant.target.devices:
+        return _fate_on_gpu(operator, place, kernels, schedule)
     if schedule.rule is not None:
         kind, what = "own", f"own kernel, schedule {schedule.rule}, {threads}"
     elif operator.own:
         kind, what = "own", f"own kernel, its loops vectorised and {threads}"
     else:
         kind, what = "loops", f"TVM's definition of it, its loops vectorised by our schedule and {threads}"
+    if kernels > 1:
+        what += f"; takes {kernels} kernels, this is the heaviest"
+    return Fate(str(operator), kind, what, place)
+
+
+def _fate_on_gpu(operator: Operator, place: int, kernels: int, schedule: Schedule) -> Fate:
+    if schedule.rule == HAND_WRITTEN:
+        kind, what = "own", "own kernel, whose loops are written by hand, on threads of the GPU"
+    elif schedule.rule is not None:
+        kind, what = "own", f"own kernel, in {schedule.rule} by blocks of threads"
+    elif operator.own:
+        kind, what = "own", "own kernel, by blocks of threads"
+    else:
+        kind, what = "loops", "TVM's definition of it, by blocks of threads"
     if kernels > 1:
         what += f"; takes {kernels} kernels, this is the heaviest"
     return Fate(str(operator), kind, what, place)

@@ -62,16 +62,19 @@ class _Halver(PyExprMutator):  # type: ignore[misc]  # TVM has no types
     def __init__(self) -> None:
         super().__init__()
         self.halves: dict[relax.Var, relax.Expr] = {}
+        self.name = ""
 
     def visit_var_binding_(self, binding: relax.VarBinding) -> None:
         call = binding.value
         name = getattr(getattr(call, "op", None), "name", "") if isinstance(call, relax.Call) else ""
+        # Names lead back to the model: both forms have that of the operator.
+        self.name = binding.var.name
         half = self._half_of(call, name) if name in _PRODUCTS | _SAME else None
         if half is None:
             super().visit_var_binding_(binding)
             if name in _INSIDE and any(self._is_half(operand) for operand in call.args):
                 full = self.get_var_remap_of(binding.var)
-                self.halves[binding.var] = self.builder_.emit(relax.op.astype(full, _HALF))
+                self.halves[binding.var] = self.builder_.emit(relax.op.astype(full, _HALF), self.name)
             return
         self.halves[binding.var] = half
         full = relax.op.astype(half, _FULL)
@@ -94,7 +97,7 @@ class _Halver(PyExprMutator):  # type: ignore[misc]  # TVM has no types
         if any(operand is None for operand in operands):
             return None
         half = self.builder_.normalize(relax.Call(call.op, operands, call.attrs, call.ty_args))
-        return self.builder_.emit(half) if str(half.ty.dtype) == _HALF else None
+        return self.builder_.emit(half, self.name) if str(half.ty.dtype) == _HALF else None
 
     def _is_half(self, operand: relax.Expr) -> bool:
         if isinstance(operand, relax.Tuple):
@@ -116,7 +119,7 @@ class _Halver(PyExprMutator):  # type: ignore[misc]  # TVM has no types
             return self.halves[operand]
         if not cast:
             return None
-        return self.builder_.emit(relax.op.astype(self.visit_expr(operand), _HALF))
+        return self.builder_.emit(relax.op.astype(self.visit_expr(operand), _HALF), self.name)
 
 
 def _fits(array: Any) -> bool:

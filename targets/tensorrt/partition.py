@@ -52,8 +52,8 @@ class TensorRtPartition:
             return "it has constants alone, and is computed while compiling"
         if len(subgraph.steps) < self._min_subgraph_size:
             return (
-                f"its subgraph has {len(subgraph.steps)} operators, and less than "
-                f"{self._min_subgraph_size} are not worth an engine"
+                f"fewer than {self._min_subgraph_size} operators (--min-subgraph-size) are not worth an "
+                f"engine, and its subgraph has {len(subgraph.steps)}"
             )
         return None
 

@@ -72,11 +72,17 @@ def _integer_power(ctx: NodeContext) -> None:
         )
 
 
+def _suppression(ctx: NodeContext) -> None:
+    # TVM sorts with a function that is not in its bare runtime, and counts boxes beyond those that overlap.
+    raise ctx.unsupported("how many boxes it selects is known when it runs alone; cut the model before it")
+
+
 _REFUSALS: dict[str, Callable[[NodeContext], None]] = {
     "AveragePool": _overhang,
     "BatchNormalization": _training,
     "IsInf": _one_sign,
     "MaxPool": _storage_order,
+    "NonMaxSuppression": _suppression,
     "Pad": _negative_pads,
     "Pow": _integer_power,
     "ReduceMax": _extremum,
