@@ -21,6 +21,7 @@ from paddle_tvm.compiler.sample_inputs import Arrays, Shapes
 from paddle_tvm.compiler.trial_inputs import Trial, TrialInputs, format_shapes
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UsageError, VerificationError
+from paddle_tvm.runtime.gpus import require_gpu
 from paddle_tvm.runtime.manifest import Manifest, OutputError, Verification
 from paddle_tvm.targets.registry import target_names
 
@@ -171,6 +172,7 @@ def verify_artifact(
         raise UsageError(f"the tolerance is a number above 0, such as 0.001; got {tolerance}")
     artifact = Path(artifact)
     manifest = read_manifest(artifact)
+    require_gpu(artifact, manifest)
     if tolerance is None:
         tolerance = TOLERANCES[manifest.precision]
     source = find_model(model)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import NamedTuple
+
+from paddle_tvm.runtime.errors import ArtifactError
+from paddle_tvm.runtime.manifest import Manifest
 
 DRIVER = "libcuda.so.1"
 
@@ -18,6 +22,23 @@ class Gpus(NamedTuple):
     problem: str
 
 
+def require_gpu(path: str | os.PathLike[str], manifest: Manifest) -> None:
+    """Refuse an artifact for GPUs where there is none, before anything else takes time.
+
+    Raises
+    ------
+    ArtifactError
+        This machine has no GPU, or no driver for it.
+    """
+    if all(variant.target.devices for variant in manifest.variants):
+        problem = find_gpus().problem
+        if problem:
+            raise ArtifactError(
+                f"{path}: is compiled for GPUs, and this machine has {problem}: install NVIDIA's driver for "
+                "CUDA 13, or compile the model for the CPU, paddle-tvm compile MODEL -o ARTIFACT --target x86"
+            )
+
+
 def find_gpus() -> Gpus:
     """Ask the driver, if there is one."""
     try:
@@ -27,7 +48,7 @@ def find_gpus() -> Gpus:
         return Gpus(none, none)
     count, version = ctypes.c_int(), ctypes.c_int()
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-        none = "the NVIDIA driver finds no GPU"
+        none = "an NVIDIA driver that finds no GPU"
         return Gpus(none, none)
     driver.cuDriverGetVersion(ctypes.byref(version))
     name = ctypes.create_string_buffer(100)

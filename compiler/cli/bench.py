@@ -173,7 +173,10 @@ def _bench_artifact(
     from paddle_tvm.compiler.bench.model_files import parse_peers
     from paddle_tvm.compiler.bench.session import bench_artifact
     from paddle_tvm.compiler.cli.console import stderr_console
+    from paddle_tvm.runtime.artifact import read_manifest
+    from paddle_tvm.runtime.gpus import require_gpu
 
+    require_gpu(artifact, read_manifest(artifact))
     peers = parse_peers(against)
     if model is not None and not peers:
         raise UsageError("--model is for other engines: name them with --against paddle,onnxruntime,openvino")
