@@ -41,10 +41,13 @@ def require_gpu(path: str | os.PathLike[str], manifest: Manifest) -> None:
 
 def find_gpus() -> Gpus:
     """Ask the driver, if there is one."""
+    none = f"no NVIDIA driver ({DRIVER})"
     try:
         driver = ctypes.CDLL(DRIVER)
     except OSError:
-        none = f"no NVIDIA driver ({DRIVER})"
+        return Gpus(none, none)
+    if not hasattr(driver, "cuInit"):
+        # What stands in for a driver while the compiler runs (targets/cuda/toolkit.py).
         return Gpus(none, none)
     count, version = ctypes.c_int(), ctypes.c_int()
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from paddle_tvm import compiler, runtime
 from paddle_tvm.compiler.verify import TOLERANCES
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.gpus import find_gpus
 from paddle_tvm.targets.cuda import cuda_target, toolkit
 from paddle_tvm.targets.cuda.tile import tiles
 from paddle_tvm.targets.cuda.toolkit import compile_kernels
@@ -360,3 +363,23 @@ def test_products_without_rows_are_nothing(emulator: Emulator, tmp_path: Path) -
     np.testing.assert_allclose(
         _predict(tmp_path / "a", np.ones((1, 9, 24), "float32")), np.full((1, 2, 2), 24.0)
     )
+
+
+def test_a_report_made_without_a_gpu_says_so(net: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    command = [
+        *(sys.executable, "-c", "from paddle_tvm.compiler.cli.main import main; main()", "compile", str(net)),
+        *("-o", str(tmp_path / "a"), "--target", "cuda", "--arch", "sm_90", "--precision", "float16"),
+        *("--shape", "x=1,3,16,16", "--report", str(page)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    text = re.sub(r"<[^>]+>", " ", page.read_text())
+    if not find_gpus().problem:
+        assert "this machine has" not in text
+        return
+    assert "this machine has no NVIDIA driver" in text
+    assert "cuda sm_90" in text
+    # Operators keep the names that lead back to the model in every precision.
+    assert "in tiles by blocks of threads" in text
+    assert "on one thread" not in text
