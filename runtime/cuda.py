@@ -6,11 +6,10 @@ import ctypes
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from ctypes import POINTER, byref, c_int, c_size_t, c_void_p
 from math import prod
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -26,12 +25,12 @@ _CUDART_FILE = f"lib/{CUDART}"
 
 # Attributes of cudaDeviceGetAttribute, and kinds of cudaMemcpy.
 _MAJOR, _MINOR = 75, 76
-_TO_DEVICE, _FROM_DEVICE = 1, 2
+TO_DEVICE, _FROM_DEVICE = 1, 2
 
 _OUT_OF_MEMORY = 2
 
 # As cudaMalloc aligns, so that every kernel reads what it would of memory of its own.
-_ALIGNMENT = 256
+ALIGNMENT = 256
 
 Array = np.ndarray[Any, Any]
 
@@ -182,7 +181,7 @@ class Device:
             self.runtime.check(code, f"copying {size} bytes")
 
 
-class _DeviceMemory:
+class DeviceMemory:
     """Memory of a device, for as long as this lives."""
 
     def __init__(self, device: Device, size: int) -> None:
@@ -200,7 +199,7 @@ class DeviceTensor(NativeTensor):
     __slots__ = ("_memory",)
 
     def __init__(
-        self, device: Device, memory: _DeviceMemory, offset: int, dtype: str, shape: Sequence[int]
+        self, device: Device, memory: DeviceMemory, offset: int, dtype: str, shape: Sequence[int]
     ) -> None:
         made = at_address(memory.address + offset, device.number, dtype, tuple(shape))
         super().__init__(made._owner, made.address)
@@ -240,14 +239,14 @@ class Stream:
         """Its ``cudaStream_t``."""
         return self._handle
 
-    def new_place(self) -> _DeviceMemory:
+    def new_place(self) -> DeviceMemory:
         """A little memory of the device."""
-        return _DeviceMemory(self.device, _ALIGNMENT)
+        return DeviceMemory(self.device, ALIGNMENT)
 
     def new_input(self, shape: Sequence[int], dtype: np.dtype[Any]) -> tuple[NativeTensor, Array]:
         """A tensor on the device, and memory of the CPU from which ``upload`` fills it."""
         size = prod(shape) * dtype.itemsize
-        tensor = DeviceTensor(self.device, _DeviceMemory(self.device, size), 0, dtype.name, shape)
+        tensor = DeviceTensor(self.device, DeviceMemory(self.device, size), 0, dtype.name, shape)
         memory = _HostMemory(self.device, size)
         buffer: Any = (ctypes.c_uint8 * max(size, 1)).from_address(memory.address)
         # The array's base keeps the buffer, and that the memory.
@@ -259,7 +258,7 @@ class Stream:
         """Begin to copy memory that ``new_input`` gave to its tensor."""
         with self.device.turns.together():
             self.device.use()
-            self.device.copy(tensor.data, data.ctypes.data, data.nbytes, _TO_DEVICE, self._handle)
+            self.device.copy(tensor.data, data.ctypes.data, data.nbytes, TO_DEVICE, self._handle)
         self._uploading = True
 
     def finish_uploads(self) -> None:
@@ -299,38 +298,6 @@ class Stream:
                 ffi.set_stream(CUDA, self.device.number, before)
                 # After an error too: kernels that were started use memory that is free by now.
                 self.synchronize()
-
-
-class DeviceWeights(dict[int, NativeTensor]):
-    """Weights on a device, by their number in the manifest."""
-
-
-_uploaded: WeakValueDictionary[tuple[object, ...], DeviceWeights] = WeakValueDictionary()
-
-
-def upload_weights(key: tuple[object, ...], device: Device, arrays: Mapping[int, Array]) -> DeviceWeights:
-    """Put weights on a device; those of a key that are there already are the same."""
-    with _opening:
-        known = _uploaded.get(key)
-        if known is not None and arrays.keys() <= known.keys():
-            return known
-        offsets, size = {}, 0
-        for number, array in arrays.items():
-            offsets[number] = size
-            size += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
-        memory = _DeviceMemory(device, size)
-        stream = Stream(device)
-        weights = DeviceWeights()
-        for number, array in arrays.items():
-            weights[number] = DeviceTensor(device, memory, offsets[number], array.dtype.name, array.shape)
-        with device.turns.together():
-            device.use()
-            for number, array in arrays.items():
-                place = memory.address + offsets[number]
-                device.copy(place, array.ctypes.data, array.nbytes, _TO_DEVICE, stream.handle)
-            stream.synchronize()
-        _uploaded[key] = weights
-        return weights
 
 
 _opened: _Runtime | None = None

@@ -197,9 +197,11 @@ def _load(
     if device is None:
         weights = {i: native_tensor.over(arrays[i]) for i in used}
     else:
+        from paddle_tvm.runtime import gpu_weights
+
         file = _identity(os.path.join(directory, WEIGHTS_FILE))
         uploaded = {i: arrays[i] for i in sorted(used)}
-        weights = cuda.upload_weights((directory, file, number), device, uploaded)
+        weights = gpu_weights.upload_weights((directory, file, number), device, uploaded)
     return LoadedModel(str(path), manifest, variant, library, weights, constants, device)
 
 

@@ -255,11 +255,15 @@ def _profile(
             f"TensorRT builds its engines for ranges of shapes: give those of the inputs ({names}) with "
             "Config.set_trt_dynamic_shape_info(), or compile the model with --shape"
         )
-    values = [_symbols(manifest, shapes) for shapes in (given.least, given.optimal, given.most)]
+    least, best, most = (_symbols(manifest, shapes) for shapes in (given.least, given.optimal, given.most))
     return {
-        name: tuple([_size(dim, symbols) for dim in shape] for symbols in values)  # type: ignore[misc]
+        name: (_sizes(shape, least), _sizes(shape, best), _sizes(shape, most))
         for name, shape in dynamic.items()
     }
+
+
+def _sizes(shape: Sequence[int | str], symbols: Mapping[str, int]) -> list[int]:
+    return [_size(dim, symbols) for dim in shape]
 
 
 def _symbols(manifest: Manifest, shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:

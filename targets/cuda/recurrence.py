@@ -8,7 +8,6 @@ from tvm import tirx
 
 from paddle_tvm.targets.cuda.schedules.threads import (
     THREADS,
-    ceil_div,
     guarded,
     integer,
     launch,
@@ -17,7 +16,7 @@ from paddle_tvm.targets.cuda.schedules.threads import (
     sequence,
     unrolled,
 )
-from paddle_tvm.targets.expressions import extent
+from paddle_tvm.targets.expressions import ceil_div, extent
 
 
 def recurrence_by_steps(function: tirx.PrimFunc, mode: str) -> tirx.PrimFunc:

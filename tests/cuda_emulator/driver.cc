@@ -86,7 +86,7 @@ int cuModuleLoadData(void **module, const void *image) {
   uint64_t size;
   memcpy(&size, image, sizeof size);
   // The dynamic linker takes a path that it has seen for the library that it has: each gets its own.
-  char path[] = "/tmp/emulated-kernels-XXXXXX";
+  char path[] = P_tmpdir "/emulated-kernels-XXXXXX";
   int file = mkstemp(path);
   bool written = write(file, static_cast<const char *>(image) + sizeof size, size) == ssize_t(size);
   *module = written ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : nullptr;

@@ -62,6 +62,7 @@ def close(got: Array, wanted: Array) -> None:
     """The same dtype and shape, and values within the tolerance of float32, NaN and infinities included."""
     assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
     if got.dtype.kind == "f":
+        # float16 has three digits less than the float32 that the tolerances are for.
         loose = 100 if got.dtype == np.float16 else 1
         np.testing.assert_allclose(got, wanted, rtol=1e-4 * loose, atol=1e-5 * loose)
     else:

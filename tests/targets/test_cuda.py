@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import subprocess
@@ -22,7 +23,6 @@ from paddle_tvm import compiler, runtime
 from paddle_tvm.compiler.verify import TOLERANCES
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UsageError
-from paddle_tvm.runtime.gpus import find_gpus
 from paddle_tvm.targets.cuda import cuda_target, toolkit
 from paddle_tvm.targets.cuda.tile import tiles
 from paddle_tvm.targets.cuda.toolkit import compile_kernels
@@ -375,7 +375,8 @@ def test_a_report_made_without_a_gpu_says_so(net: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     text = re.sub(r"<[^>]+>", " ", page.read_text())
-    if not find_gpus().problem:
+    # Asked of the system: in this process the CPU may play a GPU, in the other one it does not.
+    if os.path.exists("/dev/nvidiactl"):
         assert "this machine has" not in text
         return
     assert "this machine has no NVIDIA driver" in text

@@ -10,7 +10,6 @@ from paddle_tvm.targets.cuda.schedules.results import compute, finish, redirect
 from paddle_tvm.targets.cuda.schedules.stages import Axis, Group
 from paddle_tvm.targets.cuda.schedules.threads import (
     THREADS,
-    ceil_div,
     guarded,
     integer,
     launch,
@@ -19,6 +18,7 @@ from paddle_tvm.targets.cuda.schedules.threads import (
     sequence,
     substitute,
 )
+from paddle_tvm.targets.expressions import ceil_div
 
 
 def schedule_elements(group: Group) -> tirx.Stmt:

@@ -13,7 +13,6 @@ from paddle_tvm.targets.cuda.schedules.operands import Operand, Products, produc
 from paddle_tvm.targets.cuda.schedules.results import finish
 from paddle_tvm.targets.cuda.schedules.stages import Group
 from paddle_tvm.targets.cuda.schedules.threads import (
-    ceil_div,
     guarded,
     integer,
     launch,
@@ -25,6 +24,7 @@ from paddle_tvm.targets.cuda.schedules.threads import (
 )
 from paddle_tvm.targets.cuda.tile import Engine, Tile, item_bytes, pad
 from paddle_tvm.targets.cuda.workloads import ENGINE, tile_of
+from paddle_tvm.targets.expressions import ceil_div
 
 # Bytes that a thread reads at once.
 _VECTOR_BYTES = 16

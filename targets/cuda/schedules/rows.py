@@ -15,7 +15,6 @@ from paddle_tvm.targets.cuda.schedules.elements import accumulators_of
 from paddle_tvm.targets.cuda.schedules.results import compute, finish, redirect
 from paddle_tvm.targets.cuda.schedules.stages import Group, Stage
 from paddle_tvm.targets.cuda.schedules.threads import (
-    ceil_div,
     guarded,
     integer,
     launch,
@@ -25,6 +24,7 @@ from paddle_tvm.targets.cuda.schedules.threads import (
     substitute,
     synchronize,
 )
+from paddle_tvm.targets.expressions import ceil_div
 
 # Shorter rows than this are left to single threads.
 _SHORTEST = 64

@@ -50,9 +50,6 @@ class Stage:
             self.block.body, [(axis.variable, at) for axis, at in zip(self.spatial, places, strict=True)]
         )
 
-    def writes(self, buffer: Any) -> bool:
-        return any(buffer.same_as(output) for output in self.outputs)
-
     def reads(self, buffer: Any) -> bool:
         return any(buffer.same_as(read) for read in self.inputs)
 

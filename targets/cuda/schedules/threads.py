@@ -11,8 +11,6 @@ from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import For, ForKind, IterVar
 from tvm.tirx.op import tvm_storage_sync
 
-from paddle_tvm.targets.expressions import ceil_div, simplify
-
 THREADS = 256
 """Threads of a block where each computes elements of its own."""
 
@@ -102,9 +100,3 @@ def positions(linear: Any, extents: Sequence[Any]) -> list[Any]:
             places.insert(0, tirx.floormod(linear, integer(extent)))
             linear = tirx.floordiv(linear, integer(extent))
     return places
-
-
-__all__ = [
-    "THREADS", "ceil_div", "guarded", "integer", "launch", "loop", "opaque", "positions", "sequence",
-    "simplify", "substitute", "synchronize", "unrolled",
-]  # fmt: skip

@@ -9,13 +9,13 @@ from tvm import ir, tirx
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 
 from paddle_tvm.targets.cuda.schedules.threads import (
-    ceil_div,
     guarded,
     integer,
     launch,
     sequence,
     substitute,
 )
+from paddle_tvm.targets.expressions import ceil_div
 
 _THREADS = 64
 
