@@ -12,7 +12,7 @@ from tvm_ffi import structural_equal
 from paddle_tvm.compiler.imported import ImportedModel
 from paddle_tvm.compiler.lowering import LoweredStages
 from paddle_tvm.compiler.passes.offload import CALL_EXTERNAL
-from paddle_tvm.compiler.profiling.expressions import amount
+from paddle_tvm.compiler.profiling.expressions import Amount, amount
 from paddle_tvm.compiler.profiling.fusion_trace import Groups, bindings_of, trace_fusion
 from paddle_tvm.compiler.profiling.kernel_table import (
     Edge,
@@ -25,6 +25,7 @@ from paddle_tvm.compiler.profiling.kernel_table import (
 from paddle_tvm.compiler.profiling.kernel_work import KernelWork
 from paddle_tvm.compiler.profiling.provenance import Provenance
 from paddle_tvm.compiler.profiling.schedule_notes import read_schedule
+from paddle_tvm.compiler.profiling.subgraph_work import SubgraphWork
 from paddle_tvm.compiler.profiling.work import tensor_bytes
 from paddle_tvm.targets.workload import Choice
 
@@ -62,13 +63,17 @@ def describe_kernels(
     """
     groups = trace_fusion(stages.operators, stages.groups)
     forms = {}
+    subgraphs = None if stages.offloaded is None else SubgraphWork(optimised)
     for name, model in models.items():
         offloaded = {} if stages.offloaded is None else stages.offloaded.computed[name]
         provenance = Provenance(
             imported[name], optimised[name], stages.arranged[name], lowered_here, offloaded
         )
         work = KernelWork(optimised[name], stages, name, provenance)
-        describer = _Describer(stages.scheduled[name], groups[name], provenance, work)
+        taken: Mapping[str, Amount | None] = {}
+        if subgraphs is not None:
+            taken = {result: subgraphs.flops(name, values) for result, values in offloaded.items()}
+        describer = _Describer(stages.scheduled[name], groups[name], provenance, work, taken)
         forms[name] = describer.form(model)
     schedules = {
         variable.name_hint: read_schedule(stages.fused[variable], function, choices)
@@ -90,12 +95,15 @@ class _Describer:
         groups: Groups,
         provenance: Provenance,
         work: KernelWork,
+        taken: Mapping[str, Amount | None],
     ) -> None:
         self._function = function
         self._bindings = bindings_of(function)
         self._groups = groups
         self._provenance = provenance
         self._work = work
+        # FLOPs of what an accelerator took, by the name of the result.
+        self._taken = taken
         self._edges: dict[Any, Edge] = {}
         # The tensor that a variable stands for: a field of a tuple, another variable.
         self._same: dict[relax.Var, Any] = {}
@@ -134,6 +142,7 @@ class _Describer:
         else:
             outputs = [self._field(variable, place, ty) for place, ty in enumerate(results)]
         kernel = _kernel_name(call)
+        flops, size = self._flops_and_bytes(call, group, arguments, results or call.ty_args)
         return KernelCall(
             kernel=kernel,
             # A transform, which the model does not ask for.
@@ -141,16 +150,22 @@ class _Describer:
             folded=folded,
             inputs=tuple(self._edge(argument) for argument in arguments if _is_tensor(argument)),
             outputs=tuple(outputs),
-            flops=self._work.flops(group),
-            bytes=amount(
-                self._bytes_read(call, arguments) + sum(tensor_bytes(ty) for ty in results or call.ty_args)
-            ),
+            flops=flops,
+            bytes=size,
         )
 
-    def _bytes_read(self, call: relax.Call, arguments: Sequence[Any]) -> Any:
-        if call.op.name == _CALL_TIR:
-            return self._work.bytes_read(call.args[0], arguments)
-        return sum(tensor_bytes(argument.ty) for argument in arguments if _is_tensor(argument))
+    def _flops_and_bytes(
+        self,
+        call: relax.Call,
+        group: Sequence[relax.Var],
+        arguments: Sequence[Any],
+        results: Sequence[relax.TensorType],
+    ) -> tuple[Amount | None, Amount | None]:
+        if call.op.name == CALL_EXTERNAL:
+            # How much goes through memory between its steps is the accelerator's affair.
+            return next((self._taken[value.name] for value in group if value.name in self._taken), None), None
+        read = self._work.bytes_read(call.args[0], arguments)
+        return self._work.flops(group), amount(read + sum(map(tensor_bytes, results)))
 
     def _field(self, variable: relax.Var, place: int, ty: relax.TensorType) -> Edge:
         key = (variable, place)

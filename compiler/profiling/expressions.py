@@ -34,17 +34,17 @@ def amount(expression: Any) -> Amount:
     return int(simplified.value) if isinstance(simplified, tirx.IntImm) else format_dim(simplified)
 
 
-def evaluate(value: Amount, sizes: Mapping[str, int]) -> int | None:
+def evaluate(value: Amount | None, sizes: Mapping[str, int]) -> int | None:
     """The number that an amount is for these sizes; None where it depends on something else.
 
     Parameters
     ----------
     value
-        What ``amount`` gave.
+        What ``amount`` gave; None stays None.
     sizes
         The symbols whose sizes are known.
     """
-    if isinstance(value, int):
+    if value is None or isinstance(value, int):
         return value
     try:
         return _evaluate(ast.parse(value, mode="eval").body, sizes)

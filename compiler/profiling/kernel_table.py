@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from paddle_tvm.compiler.cli.text_table import counted
 from paddle_tvm.compiler.profiling.expressions import Amount, evaluate
 from paddle_tvm.runtime.errors import ArtifactError
 from paddle_tvm.targets.workload import Choice
@@ -18,6 +19,8 @@ TABLE_VERSION = 1
 _FLAGS = frozenset({"blocked", "flat"})
 # What a schedule was chosen for, and not how it runs; it fills lines.
 _NOT_SHOWN = frozenset({"workload", "contraction", "vectors", "groups"})
+# Of a subgraph.
+_KINDS_NAMED = 4
 
 
 def kernels_file(library: str) -> str:
@@ -60,8 +63,8 @@ class KernelCall:
     """One place of a form where a kernel is called.
 
     ``flops`` are those that the operators ask for by their definition, ``bytes`` what has to be read and
-    written at least. ``folded`` are those of ``operators`` that became, wholly or in part, weights of the
-    others.
+    written at least; None where that is not known, as bytes of subgraphs are not. ``folded`` are those of
+    ``operators`` that became, wholly or in part, weights of the others.
     """
 
     kernel: str
@@ -69,8 +72,8 @@ class KernelCall:
     folded: tuple[Operator, ...]
     inputs: tuple[Edge, ...]
     outputs: tuple[Edge, ...]
-    flops: Amount
-    bytes: Amount
+    flops: Amount | None
+    bytes: Amount | None
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,23 @@ class Schedule:
 
 
 def name_subgraph(accelerator: str, call: KernelCall) -> str:
-    """What a call of a subgraph is called: its operators are too many to name."""
-    count = len(set(call.operators) - set(call.folded))
-    return f"{accelerator}: {count} operator{'' if count == 1 else 's'}"
+    """What a call of a subgraph is called, with the kinds of operators that it has most of."""
+    kinds = [f"{count} {name}" for (name, folded), count in operator_kinds(call).items() if not folded]
+    others = ", ..." if len(kinds) > _KINDS_NAMED else ""
+    named = ", ".join(kinds[:_KINDS_NAMED])
+    return f"{accelerator}: {counted(count_computed(call), 'operator')} ({named}{others})"
+
+
+def count_computed(call: KernelCall) -> int:
+    """How many operators of the model a call computes, without those that are folded into weights."""
+    return len(set(call.operators) - set(call.folded))
+
+
+def operator_kinds(call: KernelCall) -> dict[tuple[str, bool], int]:
+    """How many operators of each name a call has, folded ones and others, most first."""
+    return dict(
+        Counter((one.name, one in call.folded) for one in dict.fromkeys(call.operators)).most_common()
+    )
 
 
 @dataclass(frozen=True)
@@ -182,6 +199,11 @@ class KernelTable:
         reasons = Counter(self.left.get(form, {}).values())
         taken = {operator for call in calls for operator in call.operators if operator not in call.folded}
         return OffloadedShare(len(calls), len(taken), dict(reasons.most_common()))
+
+    def is_subgraph(self, call: KernelCall) -> bool:
+        """Whether an accelerator computes a call."""
+        schedule = self.schedules.get(call.kernel)
+        return schedule is not None and schedule.external is not None
 
     def subgraph_name(self, call: KernelCall) -> str | None:
         """What a call of an accelerator's subgraph is called; None for another call."""

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import tvm
 import tvm_ffi
 from tvm import ir, relax, tirx
 
@@ -15,9 +16,29 @@ from paddle_tvm.compiler.profiling.fusion_trace import bindings_of
 from paddle_tvm.compiler.profiling.provenance import Provenance
 from paddle_tvm.compiler.profiling.work import function_flops, loads_from, operator_flops, tensor_bytes
 from paddle_tvm.compiler.source_names import SourceOperator, parse_source_name
+from paddle_tvm.targets.offload import calls_kernel
 
 # Stands for every symbol where two counts are compared.
 _TYPICAL_SIZE = 32
+
+
+class LoopWork:
+    """FLOPs of the loops of a module's TIR functions, each of which is counted once."""
+
+    def __init__(self, module: tvm.IRModule) -> None:
+        self._module = module
+        self._counted: dict[ir.GlobalVar, Any] = {}
+
+    def flops(self, call: Any) -> Any:
+        """FLOPs of a call of a TIR function, over the symbols of the caller; 0 of other calls."""
+        if not calls_kernel(call):
+            return 0
+        callee = call.args[0]
+        function = self._module[callee]
+        if callee not in self._counted:
+            self._counted[callee] = function_flops(function)
+        flops = self._counted[callee]
+        return flops if isinstance(flops, int) else _substitute(flops, function, call)
 
 
 class KernelWork:
@@ -26,12 +47,11 @@ class KernelWork:
     def __init__(
         self, optimised: relax.Function, stages: LoweredStages, name: str, provenance: Provenance
     ) -> None:
-        self._functions = stages.operators
         self._fused = stages.fused
-        self._counted: dict[ir.GlobalVar, Any] = {}
+        loops = LoopWork(stages.operators)
         self._loads: dict[ir.GlobalVar, dict[str, Any]] = {}
         self._flops = {
-            variable: self._loops(value)
+            variable: loops.flops(value)
             for variable, value in bindings_of(stages.operators[name]).items()
             if isinstance(value, relax.Call)
         }
@@ -57,17 +77,6 @@ class KernelWork:
                 size = min(whole, loads * whole // max(elements, 1))
             total = total + size
         return total
-
-    def _loops(self, call: relax.Call) -> Any:
-        """FLOPs of the TIR function that a binding calls, over the symbols of the caller."""
-        if not isinstance(call.op, ir.Op) or call.op.name != "relax.call_tir":
-            return 0
-        callee = call.args[0]
-        function = self._functions[callee]
-        if callee not in self._counted:
-            self._counted[callee] = function_flops(function)
-        flops = self._counted[callee]
-        return flops if isinstance(flops, int) else _substitute(flops, function, call)
 
     def _replace_by_definition(self, optimised: relax.Function, provenance: Provenance) -> None:
         """Give each convolution and product the FLOPs of its definition, where the most of its loops are.

@@ -11,7 +11,10 @@ from paddle_tvm.runtime.loader import LoadedModel
 
 
 class Primitive(NamedTuple):
-    """One step of a subgraph: what it does, with which code, on tensors of which layouts."""
+    """One step of a subgraph: what it does, with which code, on tensors of which layouts.
+
+    The latter two are empty where the accelerator does not tell them.
+    """
 
     what: str
     implementation: str

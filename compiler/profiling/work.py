@@ -18,6 +18,14 @@ _ARITHMETIC = (tirx.Add, tirx.Sub, tirx.Mul, tirx.Div, tirx.Max, tirx.Min)
 _FREE_CALLS = frozenset({"tirx.if_then_else", "tirx.likely", "tirx.reinterpret", "tirx.tvm_access_ptr"})
 
 
+DEFINED = (
+    "relax.matmul",
+    *(f"relax.nn.conv{axes}d" for axes in (1, 2, 3)),
+    *(f"relax.nn.conv{axes}d_transpose" for axes in (1, 2, 3)),
+)
+"""Operators whose FLOPs their definition tells."""
+
+
 def operator_flops(call: relax.Expr) -> Any:
     """FLOPs of a convolution or a matrix product by its definition; None for other operators.
 
@@ -27,16 +35,16 @@ def operator_flops(call: relax.Expr) -> Any:
     if not isinstance(call, relax.Call) or not isinstance(call.op, ir.Op):
         return None
     name = call.op.name
+    if name not in DEFINED:
+        return None
     if name == "relax.matmul":
         return 2 * _size(call) * list(call.args[0].ty.shape)[-1]
-    if name.startswith("relax.nn.conv"):
-        # [outputs, inputs / groups, ...kernel]; transposed: [inputs, outputs / groups, ...kernel].
-        kernel = list(call.args[1].ty.shape)
-        across = kernel[1]
-        if not name.endswith("_transpose"):
-            return 2 * _size(call) * across * prod(kernel[2:])
-        return 2 * _size(call.args[0]) * across * prod(kernel[2:])
-    return None
+    # [outputs, inputs / groups, ...kernel]; transposed: [inputs, outputs / groups, ...kernel].
+    kernel = list(call.args[1].ty.shape)
+    across = kernel[1]
+    if not name.endswith("_transpose"):
+        return 2 * _size(call) * across * prod(kernel[2:])
+    return 2 * _size(call.args[0]) * across * prod(kernel[2:])
 
 
 def _size(expr: relax.Expr) -> Any:

@@ -57,6 +57,12 @@ class Content:
         return self.table.forms[self.function.name]
 
     @property
+    def accelerator(self) -> str:
+        """What computes subgraphs, where something does; else empty."""
+        schedules = (self.table.schedules[call.kernel] for call in self.form.calls)
+        return next((schedule.external for schedule in schedules if schedule.external), "")
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Sizes of the model's symbols for the shapes that the report counts at."""
         return bind_symbols(self.function.input_shapes, list(self.shapes.values()))

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from paddle_tvm.compiler.cli.text_table import counted
 from paddle_tvm.compiler.graph_html import curve
 from paddle_tvm.compiler.graph_layout import Layout, Node, lay_out
-from paddle_tvm.compiler.profiling.kernel_table import Edge, KernelCall
-from paddle_tvm.compiler.report.colours import operator_mark
+from paddle_tvm.compiler.profiling.kernel_table import Edge, KernelCall, count_computed, operator_kinds
+from paddle_tvm.compiler.report.colours import kind_mark, operator_mark
 from paddle_tvm.compiler.report.content import Content
 
 _CHAR = 6.65
 _ROW = 19.0
 _PADDING = 12.0
 _MARGIN = 30.0
+# Kinds of operators in the box of a subgraph.
+_KINDS_SHOWN = 6
 
 
 @dataclass(eq=False)
@@ -79,11 +82,7 @@ def _kernel_box(content: Content, place: int, call: KernelCall) -> _Box:
         kind = "view"
     else:
         kind = "transform" if is_transform(content, call) else "kernel"
-    subgraph = content.table.subgraph_name(call)
-    rows = [] if subgraph is None else [(subgraph, "", operator_mark(call.operators[0], call))]
-    for operator in call.operators if subgraph is None else ():
-        number = "" if operator.number is None else f"#{operator.number}"
-        rows.append((operator.name, number, operator_mark(operator, call)))
+    rows = _operator_rows(content, call)
     rows += [(content.shape(edge).replace(" ", ""), edge.layout or "plain", "edge") for edge in call.outputs]
     heat = 0.0
     if work is not None and content.profile is not None:
@@ -94,6 +93,27 @@ def _kernel_box(content: Content, place: int, call: KernelCall) -> _Box:
         # A twentieth of the run is as hot as it gets.
         heat = min(share / 0.05, 1.0)
     return _Box(kind, rows, place, heat)
+
+
+def _operator_rows(content: Content, call: KernelCall) -> list[tuple[str, str, str]]:
+    accelerator = content.table.schedules[call.kernel].external
+    if accelerator is None:
+        return [
+            (
+                operator.name,
+                "" if operator.number is None else f"#{operator.number}",
+                operator_mark(operator, call),
+            )
+            for operator in call.operators
+        ]
+    kinds = operator_kinds(call)
+    shown = list(kinds.items())[:_KINDS_SHOWN]
+    rows = [(f"{accelerator}: {counted(count_computed(call), 'operator')}", "", "title")]
+    rows += [
+        (name, f"\N{MULTIPLICATION SIGN} {count}", kind_mark(name, folded)) for (name, folded), count in shown
+    ]
+    rest = sum(kinds.values()) - sum(count for _, count in shown)
+    return [*rows, (f"and {rest} more", "", "other")] if rest else rows
 
 
 def _width(box: _Box) -> float:
@@ -141,7 +161,7 @@ def _draw(box: _Box, node: Node) -> str:
         )
     for number, (text, detail, kind) in enumerate(box.rows):
         y = number * _ROW + 4
-        if kind not in ("edge", "time", "port"):
+        if kind not in ("edge", "time", "port", "title"):
             parts.append(
                 f'<rect class="mark {kind}" x="5" y="{y + 4:g}" width="4" height="{_ROW - 8:g}" rx="2"/>'
             )

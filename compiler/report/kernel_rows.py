@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from paddle_tvm.compiler.profiling.kernel_table import KernelCall, Schedule
-from paddle_tvm.compiler.report.colours import operator_mark
+from paddle_tvm.compiler.profiling.kernel_table import KernelCall, Schedule, operator_kinds
+from paddle_tvm.compiler.report.colours import kind_mark, operator_mark
 from paddle_tvm.compiler.report.content import Content
 
 _TIMED = ("ms", "of run", "GFLOP/s", "of peak", "GB/s")
@@ -20,12 +20,13 @@ class _Row:
     places: list[int]
     microseconds: float = 0.0
     flops: int = 0
+    known: bool = True
     bytes: int = 0
 
     @property
     def gflops(self) -> float:
-        """GFLOP/s; 0 where there is no arithmetic or no time."""
-        return self.flops / self.microseconds / 1e3 if self.microseconds else 0.0
+        """GFLOP/s; 0 where there is no arithmetic, where it is not known, or no time."""
+        return self.flops / self.microseconds / 1e3 if self.microseconds and self.known else 0.0
 
 
 def kernel_table(content: Content) -> str:
@@ -54,7 +55,9 @@ def _rows(content: Content) -> list[_Row]:
         row = rows.setdefault(call.kernel, _Row(call, []))
         work = content.work(place)
         row.places.append(place)
-        row.flops += content.flops(call) or 0
+        flops = content.flops(call)
+        row.flops += flops or 0
+        row.known &= flops is not None
         if work is not None:
             row.microseconds += work.microseconds
             row.bytes += work.bytes or 0
@@ -67,12 +70,8 @@ def _peak_share(row: _Row, content: Content) -> float:
 
 def _row(row: _Row, longest: float, most: float, formed: bool, content: Content) -> str:
     marks = "".join(
-        f'<span><i class="mark {operator_mark(operator, row.call)}"></i>{escape(operator.name)}</span> '
-        for operator in row.call.operators
+        f'<span><i class="mark {mark}"></i>{escape(name)}</span> ' for name, mark in _parts(row.call, content)
     )
-    subgraph = content.table.subgraph_name(row.call)
-    if subgraph is not None:
-        marks = f"<span>{escape(subgraph)}</span>"
     edge = row.call.outputs[0]
     layout = f' <em class="layout">{escape(edge.layout)}</em>' if edge.layout else ""
     places = " ".join(map(str, row.places))
@@ -87,6 +86,15 @@ def _row(row: _Row, longest: float, most: float, formed: bool, content: Content)
     return f'<tr data-places="{places}">{"".join(cells)}</tr>'
 
 
+def _parts(call: KernelCall, content: Content) -> list[tuple[str, str]]:
+    """The operators of a kernel, or how many of each kind a subgraph has, with their colours."""
+    if content.table.schedules[call.kernel].external is None:
+        return [(operator.name, operator_mark(operator, call)) for operator in call.operators]
+    return [
+        (f"{count} {name}", kind_mark(name, folded)) for (name, folded), count in operator_kinds(call).items()
+    ]
+
+
 def _form(schedule: Schedule) -> str:
     if schedule.choice is None or not schedule.form:
         return "<td></td>"
@@ -96,7 +104,7 @@ def _form(schedule: Schedule) -> str:
 def _measured(row: _Row, longest: float, most: float, content: Content) -> list[str]:
     profile = content.profile
     if profile is None:
-        return [_number(row.flops, f"{row.flops / 1e9:.3f}")]
+        return [_number(row.flops, f"{row.flops / 1e9:.3f}" if row.known else "-")]
     share = profile.share(row.microseconds)
     gflops, peak = row.gflops, _peak_share(row, content)
     gbps = row.bytes / row.microseconds / 1e3 if row.microseconds else 0.0

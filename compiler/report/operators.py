@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from paddle_tvm.compiler.graph_nodes import operator_family
-from paddle_tvm.compiler.profiling.kernel_table import KernelCall, Operator, Schedule
+from paddle_tvm.compiler.profiling.kernel_table import KernelCall, Operator, Schedule, count_computed
 from paddle_tvm.compiler.profiling.schedule_notes import HAND_WRITTEN
 from paddle_tvm.compiler.report.content import Content
 
@@ -115,10 +115,8 @@ def _fate_on_gpu(operator: Operator, place: int, kernels: int, schedule: Schedul
 
 
 def _part(call: KernelCall) -> str:
-    others = len(set(call.operators) - set(call.folded)) - 1
-    return (
-        "alone" if not others else f"with {others} other operator{'s' if others > 1 else ''} in one subgraph"
-    )
+    count = count_computed(call)
+    return "alone in its subgraph" if count == 1 else f"in a subgraph of {count} operators"
 
 
 def leader(call: KernelCall) -> Operator:

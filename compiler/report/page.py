@@ -9,31 +9,23 @@ from html import escape
 from importlib.resources import files
 
 from paddle_tvm.compiler.bench.disturbance import marked
-from paddle_tvm.compiler.cli.text_table import format_bytes, format_count
+from paddle_tvm.compiler.cli.text_table import counted, format_bytes, format_count
 from paddle_tvm.compiler.graph_nodes import operator_family
-from paddle_tvm.compiler.profiling.kernel_table import Edge
-from paddle_tvm.compiler.report.colours import OUTSIDE, TRANSFORM, colour_key
+from paddle_tvm.compiler.profiling.kernel_table import Edge, KernelCall
+from paddle_tvm.compiler.report.colours import OUTSIDE, SUBGRAPH, TRANSFORM, colour_key
 from paddle_tvm.compiler.report.content import Content
 from paddle_tvm.compiler.report.kernel_graph import draw_kernels, is_transform
 from paddle_tvm.compiler.report.kernel_rows import kernel_table
-from paddle_tvm.compiler.report.operators import leader, operator_fates
+from paddle_tvm.compiler.report.operator_rows import fate_filters, operator_rows
+from paddle_tvm.compiler.report.operators import leader
 from paddle_tvm.compiler.report.page_parts import fact, fill
+from paddle_tvm.compiler.report.subgraph_steps import subgraph_section, unknown_numbers
 
 _BARS = (
     '<div class="key below"><b>Bars</b><span><i class="share"></i>time, the slowest kernel being full</span>'
     '<span><i class="peak"></i>multiply-adds, 100 % of this machine\'s peak at the dashed line; '
     "Winograd's algorithm needs fewer than are counted, and passes it</span></div>"
 )
-
-_FATES = {
-    "own": "own kernel",
-    "fused": "fused",
-    "folded": "folded",
-    "external": "accelerator",
-    "loops": "TVM's loops",
-    "view": "view",
-    "constant": "constant",
-}
 
 
 def render(content: Content) -> str:
@@ -47,13 +39,13 @@ def render(content: Content) -> str:
         "TIME": _time_bar(content),
         "KERNELS": kernel_table(content),
         "GRAPH": draw_kernels(content),
-        "COLOURS": colour_key(content, outside=content.profile is not None),
-        "GRAPH COLOURS": colour_key(content, outside=False),
-        "BARS": _BARS if content.profile is not None else "",
-        "SUBGRAPHS": _subgraphs(content),
+        "COLOURS": colour_key(content, timed=content.profile is not None),
+        "GRAPH COLOURS": colour_key(content, timed=False),
+        "BARS": (_BARS if content.profile is not None else "") + unknown_numbers(content),
+        "SUBGRAPHS": subgraph_section(content),
         "EDGES": _edges(content),
-        "FATES": _fate_filters(content),
-        "OPERATORS": _operators(content),
+        "FATES": fate_filters(content),
+        "OPERATORS": operator_rows(content),
         "STAGES": _stages(content),
         "DATA": _data(content),
     }
@@ -88,26 +80,35 @@ def _notice(content: Content) -> str:
 
 def _facts(content: Content) -> str:
     form, profile, manifest = content.form, content.profile, content.manifest
-    counted = [content.flops(call) for call in form.calls]
-    flops = sum(number or 0 for number in counted)
-    partial = "at least " if None in counted else ""
+    work = [content.flops(call) for call in form.calls]
+    flops = sum(number or 0 for number in work)
+    partial = "at least " if None in work else ""
     facts = []
     if profile is not None:
         timing, peak = profile.timing, profile.peak.gflops
         rate = flops / timing.run_ms / 1e6
         most = marked(f"{peak:.0f}", profile.disturbed)
         reached = f"{100 * rate / peak:.0f} % of the {most} that this machine reaches"
-        threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
+        threads = counted(timing.threads, "thread")
         run = marked(f"{timing.run_ms:.2f} ms", profile.disturbed)
         facts.append(("one run", run, f"{threads}, median of {timing.rounds}"))
-        facts.append(("rate", marked(f"{rate:.0f} GFLOP/s", profile.disturbed), reached))
-    calls = [call.kernel for call in form.calls if not content.table.schedules[call.kernel].view]
+        facts.append(("rate", partial + marked(f"{rate:.0f} GFLOP/s", profile.disturbed), reached))
     transforms = sum(is_transform(content, call) for call in form.calls)
-    weights = sum(manifest.weights[i].nbytes for i in content.variant.weights[content.function.name])
+    schedules = content.table.schedules
+    calls = [call.kernel for call in form.calls if not schedules[call.kernel].view]
+    own = [kernel for kernel in calls if schedules[kernel].external is None]
+    called = f"called {counted(len(own), 'time')}; {transforms} change a layout"
+    if len(own) < len(calls):
+        subgraphs = f"{counted(len(calls) - len(own), 'subgraph')} of {content.accelerator}"
+        called = f"{called}; beside {subgraphs}" if own else f"all is in {subgraphs}"
+    # Those of subgraphs are given to them when the artifact is loaded.
+    used = set(content.variant.weights[content.function.name])
+    used.update(*(content.variant.loads.get(kernel, ()) for kernel in calls))
+    weights = sum(manifest.weights[i].nbytes for i in used)
     seconds = sum(stage.seconds for stage in content.stages)
     facts += [
         ("arithmetic", partial + format_count(flops, "FLOP"), "a multiply-add as two"),
-        ("kernels", str(len(set(calls))), f"called {len(calls)} times; {transforms} change a layout"),
+        ("kernels", str(len(set(own))), called),
         ("weights", format_bytes(weights), f"artifact {format_bytes(content.artifact_bytes)}"),
         ("compiled in", f"{seconds:.1f} s", f"paddle-tvm {manifest.producer.paddle_tvm}"),
     ]
@@ -119,22 +120,20 @@ def _time_bar(content: Content) -> str:
     profile = content.profile
     if profile is None:
         return ""
-    spent: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    spent: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     listed = 0.0
     for place, call in enumerate(content.form.calls):
         work = content.work(place)
         if work is not None:
-            name = "layout transforms" if is_transform(content, call) else leader(call).name
-            spent[name].update({call.kernel: work.microseconds})
+            spent[_part_of_run(content, call)].update({call.kernel: work.microseconds})
             listed += work.microseconds
     elsewhere = profile.kernels_us - listed
     # Differences of sums leave a little.
     if elsewhere > 0.5:
-        spent["in branches and loops"].update({"in branches and loops": elsewhere})
-    spent["outside kernels"].update({"outside kernels": profile.outside_us})
+        spent["in branches and loops", "other"].update({"in branches and loops": elsewhere})
+    spent["outside kernels", OUTSIDE].update({"outside kernels": profile.outside_us})
     bar, legend = [], []
-    for name, parts in sorted(spent.items(), key=lambda item: -sum(item[1].values())):
-        family = {"layout transforms": TRANSFORM, "outside kernels": OUTSIDE}.get(name, operator_family(name))
+    for (name, family), parts in sorted(spent.items(), key=lambda item: -sum(item[1].values())):
         for kernel, time in parts.most_common():
             title = f"{kernel}: {time / 1e3:.3f} ms, {100 * profile.share(time):.1f} %"
             bar.append(
@@ -150,6 +149,16 @@ def _time_bar(content: Content) -> str:
     return f"<div class=timebar>{''.join(bar)}</div><ul class=timelegend>{''.join(legend)}</ul>"
 
 
+def _part_of_run(content: Content, call: KernelCall) -> tuple[str, str]:
+    """What the time of a call is shown under, and the class that colours it."""
+    if content.table.is_subgraph(call):
+        return f"subgraphs of {content.accelerator}", SUBGRAPH
+    if is_transform(content, call):
+        return "layout transforms", TRANSFORM
+    name = leader(call).name
+    return name, operator_family(name)
+
+
 def _edges(content: Content) -> str:
     layouts: Counter[str] = Counter()
     for call in content.form.calls:
@@ -162,66 +171,6 @@ def _edges(content: Content) -> str:
         f"<p>Tensors between kernels: {', '.join(parts) or 'none'}. "
         f"Layout transforms: <b>{len(transforms)}</b>.</p>"
     )
-
-
-def _subgraphs(content: Content) -> str:
-    """A section with the steps of accelerators' subgraphs; empty where there are none."""
-    calls = {call.kernel for call in content.form.calls}
-    parts = []
-    for symbol, primitives in content.subgraphs.items():
-        if symbol not in calls:
-            continue
-        accelerator = content.table.schedules[symbol].external or ""
-        kinds = Counter((step.what, step.implementation) for step in primitives)
-        layouts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        for step in primitives:
-            layouts[step.what, step.implementation][step.layouts] += 1
-        rows = "".join(
-            f"<tr><td class=number>{count}</td><td>{escape(what)}</td><td><code>{escape(how)}</code></td>"
-            f"<td><code>{escape(_counted(layouts[what, how]))}</code></td></tr>"
-            for (what, how), count in kinds.most_common()
-        )
-        inside = sum(step.what == "reorder" for step in primitives)
-        edges = sum(step.what.startswith("reorder of") for step in primitives)
-        parts.append(
-            f"<h3>{escape(symbol)}</h3><p>{escape(accelerator)} runs <b>{len(primitives)}</b> steps; "
-            f"reorders: <b>{inside}</b> between steps, <b>{edges}</b> of inputs and results.</p>"
-            '<div class="scroll"><table><thead><tr><th class=number>calls</th><th>step</th><th>code</th>'
-            f"<th>layouts, source to result</th></tr></thead><tbody>{rows}</tbody></table></div>"
-        )
-    if not parts:
-        return ""
-    return f'<section id="subgraphs"><h2>Subgraphs of accelerators</h2>{"".join(parts)}</section>'
-
-
-def _counted(layouts: Counter[str]) -> str:
-    shown = [
-        text if count == 1 or len(layouts) == 1 else f"{text} ({count})"
-        for text, count in layouts.most_common(4)
-        if text
-    ]
-    return ", ".join(shown) + (", ..." if len(layouts) > 4 else "")
-
-
-def _fate_filters(content: Content) -> str:
-    counts = Counter(fate.kind for fate in operator_fates(content))
-    return "".join(
-        f'<button class="fate {kind}" data-fate="{kind}">{escape(name)} {counts[kind]}</button>'
-        for kind, name in _FATES.items()
-        if counts[kind]
-    )
-
-
-def _operators(content: Content) -> str:
-    rows = []
-    for fate in operator_fates(content):
-        place = "" if fate.place is None else f' data-place="{fate.place}"'
-        rows.append(
-            f'<tr data-kind="{fate.kind}"{place}><td>{escape(fate.operator)}</td>'
-            f'<td><span class="fate {fate.kind}">{escape(_FATES[fate.kind])}</span></td>'
-            f"<td>{escape(fate.what)}</td></tr>"
-        )
-    return "".join(rows)
 
 
 def _stages(content: Content) -> str:
@@ -252,6 +201,8 @@ def _data(content: Content) -> str:
         calls.append(
             {
                 "kernel": call.kernel,
+                "title": content.table.subgraph_name(call)
+                or " + ".join(operator.name for operator in call.operators),
                 "operators": [str(operator) for operator in call.operators],
                 "folded": [str(operator) for operator in call.folded],
                 "schedule": content.schedule(call),

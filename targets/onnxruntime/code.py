@@ -37,7 +37,7 @@ def generate(subgraph: Subgraph) -> Generated:
     exported = export_subgraph(subgraph)
     model = exported.model
     names = [[info.name for info in model.graph.input], [info.name for info in model.graph.output]]
-    steps = [[node.op_type, "ONNX Runtime", ""] for node in model.graph.node if node.op_type != "Identity"]
+    steps = [[node.op_type, "", ""] for node in model.graph.node if node.op_type != "Identity"]
     source = _SOURCE.format(
         symbol=subgraph.symbol,
         inputs=_strings(names[0]),

@@ -101,7 +101,7 @@ def test_takes_what_it_can_and_says_why_it_leaves_the_rest(toy: None, model: Pat
     assert [name for name, schedule in table.schedules.items() if schedule.external] == ["paddle_tvm_toy_0"]
     fates = _fates(result)
     assert fates["relu"].kind == fates["multiply"].kind == "external"
-    assert fates["relu"].what == "computed by toy, with 2 other operators in one subgraph"
+    assert fates["relu"].what == "computed by toy, in a subgraph of 3 operators"
     assert fates["conv2d"].what.endswith("; stays here: toy has no multipliers to spare")
     assert fates["exp"].what.endswith("; stays here: toy has no pattern for exp")
     assert any("toy does not broadcast" in fate.what for fate in operator_fates(gather(result)))
@@ -164,6 +164,15 @@ def test_profile_times_its_subgraphs(toy: None, model: Path, tmp_path: Path) -> 
     artifact = _compile(model, tmp_path / "out.pdtvm").artifact
     profile = profile_artifact(artifact, {"x": np.ones((1, 3, 6, 5), "float32")}, rounds=2)
     assert "paddle_tvm_toy_0" in {kernel.name for kernel in profile.kernels}
+
+
+def test_a_subgraph_counts_what_its_operators_do(toy: None, model: Path, tmp_path: Path) -> None:
+    table = _table(_compile(model, tmp_path / "out.pdtvm", verify=False).artifact)
+    (call,) = (call for call in table.forms["main"].calls if table.is_subgraph(call))
+    # ReLU, multiplication and addition, one each for 8 channels of 6 rows and 5 columns.
+    assert call.flops == 3 * 8 * 6 * 5
+    assert call.bytes is None
+    assert table.subgraph_name(call) == "toy: 3 operators (1 relu, 1 multiply, 1 add)"
 
 
 def test_what_no_pattern_takes_stays_on_the_cpu(toy: None, model: Path, tmp_path: Path) -> None:

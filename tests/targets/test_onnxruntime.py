@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -28,6 +29,7 @@ from paddle_tvm.compiler.driver import CompileResult
 from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file, read_kernel_table
 from paddle_tvm.compiler.report.content import gather
 from paddle_tvm.compiler.report.operators import operator_fates
+from paddle_tvm.compiler.report.page import render
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import ArtifactError, UnsupportedModelError, UsageError
 from paddle_tvm.targets.onnxruntime import accelerator
@@ -119,12 +121,35 @@ def test_equal_calls_give_equal_artifacts(tmp_path: Path) -> None:
 def test_reports_have_the_steps(classifier: CompileResult) -> None:
     fates = {fate.operator.partition(" ")[0]: fate for fate in operator_fates(gather(classifier))}
     assert fates["conv2d"].kind == "external"
-    assert fates["conv2d"].what.startswith("computed by onnxruntime, with ")
+    assert fates["conv2d"].what.startswith("computed by onnxruntime, in a subgraph of ")
     (variant,) = read_manifest(classifier.artifact).variants
     _predictor(classifier.artifact)
     module = tvm_ffi.load_module(str(classifier.artifact / "model.so"))
     (described,) = (json.loads(module.get_function(f"{name}_describe", True)()) for name in variant.loads)
     assert [step[0] for step in described].count("Conv") == 2
+
+
+def test_reports_have_true_numbers_and_no_words_of_other_libraries(classifier: CompileResult) -> None:
+    content = gather(classifier)
+    (call,) = content.form.calls
+    (_, _, height, width) = content.shapes["x"]
+    half = -(-height // 2) * -(-width // 2)
+    products = 2 * (half * 16 * 27 + half * 16 * 16 * 9 + 16 * 10)
+    flops = content.flops(call)
+    assert flops is not None
+    # The rest is a few operations for each value of a feature map.
+    assert products < flops < products + 20 * half * 16
+    page = render(content)
+    assert "reorder" not in page.partition("</style>")[2]
+    assert "subgraphs of onnxruntime" in page
+    parameters = sum(int(np.prod(parameter.shape)) * 4 for parameter in Classifier().parameters())
+    (kilobytes,) = map(float, re.findall(r"<span>weights</span><b>([\d.]+) kB</b>", page))
+    # The ONNX model is with them.
+    assert parameters * 0.9 < kilobytes * 1000 < parameters + 12_000
+    # A row for all that is computed, which names each, and one for all that is constant.
+    (row,) = re.findall(r'<tr data-kind="external".*?</tr>', page)
+    assert "2 conv2d" in row
+    assert len(re.findall(r"conv2d #\d+", row)) == 2
 
 
 def test_it_can_be_sent_to_another_process() -> None:
@@ -482,6 +507,15 @@ def test_nodes_of_another_operator_set_say_what_to_do(tmp_path: Path) -> None:
     )
     with pytest.raises(UnsupportedModelError, match="export the model with opset_version=18"):
         compiler.compile(model, tmp_path / "out.pdtvm", target="onnxruntime")
+
+
+def test_what_only_onnxruntime_knows_has_no_arithmetic(tmp_path: Path) -> None:
+    model = KEPT["a domain of its own"](tmp_path)
+    content = gather(compiler.compile(model, tmp_path / "out.pdtvm", target="onnxruntime"))
+    (call,) = content.form.calls
+    assert call.flops is None
+    assert "arithmetic of operators that only ONNX Runtime has" in render(content)
+    assert "at least 0 FLOP" in render(content)
 
 
 def test_random_nodes_are_not_kept(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""FLOPs of what accelerators compute: the sum of their operators', each counted as a kernel of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from paddle_tvm.compiler.profiling.expressions import Amount, amount
+from paddle_tvm.compiler.profiling.fusion_trace import bindings_of
+from paddle_tvm.compiler.profiling.kernel_work import LoopWork
+from paddle_tvm.compiler.profiling.work import DEFINED, operator_flops
+from paddle_tvm.targets.onnx_node import OPERATOR, is_onnx_node
+
+
+class SubgraphWork:
+    """Counts the operators of a module before an accelerator has taken any.
+
+    Parameters
+    ----------
+    optimised
+        The module. Operators that have no definition to count by are counted in TVM's loops for them.
+    """
+
+    def __init__(self, optimised: tvm.IRModule) -> None:
+        self._optimised = optimised
+        # Padding and layouts of those that are counted by definition are not for TVM's loops to refuse.
+        self._lowered = relax.transform.LegalizeOps(skip_ops=[*DEFINED, OPERATOR])(optimised)
+        self._loops = LoopWork(self._lowered)
+        self._forms: dict[str, dict[str, Any]] = {}
+
+    def flops(self, form: str, values: Sequence[str]) -> Amount | None:
+        """FLOPs of the values of a subgraph, by their names; None where one is not known."""
+        if form not in self._forms:
+            self._forms[form] = self._count(form)
+        counted = [self._forms[form].get(name, 0) for name in values]
+        return None if any(flops is None for flops in counted) else amount(sum(counted))
+
+    def _count(self, form: str) -> dict[str, Any]:
+        before = {variable.name: value for variable, value in bindings_of(self._optimised[form]).items()}
+        counted: dict[str, Any] = {}
+        inside: Any = 0
+        for variable, value in bindings_of(self._lowered[form]).items():
+            inside = inside + self._loops.flops(value)
+            if variable.name not in before:
+                # A step of the operator whose result comes later.
+                continue
+            defined = operator_flops(before[variable.name])
+            flops = inside if defined is None else defined
+            # Values that a pass has made may share a name.
+            known = counted.get(variable.name, 0)
+            unknown = known is None or is_onnx_node(value)
+            counted[variable.name] = None if unknown else known + flops
+            inside = 0
+        return counted
