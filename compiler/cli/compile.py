@@ -163,8 +163,8 @@ def compile(
         with progress.stage("report"):
             write_report(result, report)
     if as_json:
-        written = {} if report is None else {"report": str(report)}
-        click.echo(json.dumps({**_as_json(result, verify), **written}, indent=2))
+        asked = {"target": target, "precision": precision, "report": None if report is None else str(report)}
+        click.echo(json.dumps({**asked, **_as_json(result, verify)}, indent=2))
         return
     console = stdout_console()
     seconds = sum(stage.seconds for stage in result.stages)
@@ -220,6 +220,7 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
     return {
         "artifact": str(result.artifact),
         "artifact_bytes": result.artifact_bytes,
+        "architectures": list(dict.fromkeys(gpu for variant in result.variants for gpu in variant.devices)),
         "stages": [{"name": stage.name, "seconds": round(stage.seconds, 3)} for stage in result.stages],
         "variants": [
             {

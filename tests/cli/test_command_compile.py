@@ -58,6 +58,19 @@ def test_json_alone_on_stdout(run: Run, model: Path, tmp_path: Path) -> None:
     assert len(read_manifest(tmp_path / "out.pdtvm").functions) == 3
 
 
+def test_json_has_the_same_fields_for_all_targets(run: Run, model: Path, tmp_path: Path) -> None:
+    shape = ("--shape", "x=1,3,8,8")
+    page = tmp_path / "page.html"
+    cpu = json.loads(run("compile", model, "-o", tmp_path / "x86.pdtvm", "--json", *shape).out)
+    gpu_options = ("--target", "cuda", "--arch", "sm_90", "--precision", "float16", "--report", page)
+    gpu = json.loads(run("compile", model, "-o", tmp_path / "gpu.pdtvm", "--json", *shape, *gpu_options).out)
+    assert list(cpu) == list(gpu)
+    assert list(cpu["variants"][0]) == list(gpu["variants"][0])
+    names = ("target", "precision", "architectures", "report")
+    assert [cpu[name] for name in names] == ["x86", "float32", [], None]
+    assert [gpu[name] for name in names] == ["cuda", "float16", ["sm_90"], str(page)]
+
+
 BAD: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "empty directory": (
         lambda model: [file.unlink() for file in model.iterdir()],
