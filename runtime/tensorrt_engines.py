@@ -28,9 +28,7 @@ from paddle_tvm.runtime.data_type import PrecisionType
 from paddle_tvm.runtime.errors import ArtifactError, PaddleTvmError, UsageError
 from paddle_tvm.runtime.manifest import Manifest
 from paddle_tvm.runtime.tensorrt_options import EngineOptions, ShapeRange
-
-_PACKAGE = "tensorrt-cu13>=10.13,<11"
-_OLDEST = (10, 0)
+from paddle_tvm.runtime.tensorrt_package import PACKAGE, find_tensorrt
 
 _building = threading.Lock()
 _engines: dict[tuple[object, ...], Any] = {}
@@ -219,21 +217,13 @@ def import_tensorrt(artifact: str) -> Any:
     ArtifactError
         It is not installed, or too old; the message names the package and the version.
     """
-    install = f"pip install '{_PACKAGE}'"
-    instead = "or compile the model for CUDA alone, paddle-tvm compile MODEL -o ARTIFACT --target cuda"
-    try:
-        import tensorrt
-    except ImportError as error:
+    found = find_tensorrt()
+    if found.problem:
         raise ArtifactError(
-            f"{artifact}: has parts for TensorRT 10, which is not installed ({error}): {install}, {instead}"
-        ) from error
-    version = tuple(int(part) for part in str(tensorrt.__version__).split(".")[:2])
-    if version < _OLDEST:
-        raise ArtifactError(
-            f"{artifact}: has parts for TensorRT 10, and {tensorrt.__version__} is installed: {install}, "
-            f"{instead}"
+            f"{artifact}: has parts for TensorRT 10, {found.problem}: pip install '{PACKAGE}', or compile "
+            "the model for CUDA alone, paddle-tvm compile MODEL -o ARTIFACT --target cuda"
         )
-    return tensorrt
+    return found.module
 
 
 def _logger(trt: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.gpus import find_gpus
+from paddle_tvm.runtime.tensorrt_package import PACKAGE, find_tensorrt
 
 State = Literal["ok", "absent", "broken"]
 
@@ -57,7 +58,7 @@ def check_installation() -> list[Finding]:
     compiler_installed = all(_version(name) is not None for name, _ in requirements.get("compiler", []))
     # A package may be in several extras.
     unique = dict.fromkeys(findings)
-    return [*unique, _c_compiler(compiler_installed), *_cpu(compiler_installed), _gpu()]
+    return [*unique, _c_compiler(compiler_installed), *_cpu(compiler_installed), _gpu(), _tensorrt()]
 
 
 def _half_installed(extra: str, needed: list[tuple[str, str]]) -> bool:
@@ -161,6 +162,15 @@ def _gpu() -> Finding:
         return Finding("GPU", "ok", gpus.found)
     advice = "only needed to run what is compiled with --target cuda: install NVIDIA's driver for CUDA 13"
     return Finding("GPU", "absent", gpus.found, advice)
+
+
+def _tensorrt() -> Finding:
+    package = find_tensorrt()
+    if not package.problem:
+        return Finding("TensorRT", "ok", str(package.module.__version__))
+    found = "not installed" if package.module is None else f"{package.module.__version__}, expected 10"
+    advice = f"only needed to run what is compiled with --target tensorrt: pip install '{PACKAGE}'"
+    return Finding("TensorRT", "absent", found, advice)
 
 
 def _cpu(compiler_installed: bool) -> list[Finding]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cli_outcome import Run
 
+from paddle_tvm.compiler.cli import console
 from paddle_tvm.runtime.cpu import cpu_features
+from paddle_tvm.runtime.gpus import find_gpus
+from paddle_tvm.targets.cpu_names import CPUS
 
 
 def test_this_installation_is_sound(run: Run) -> None:
@@ -42,18 +47,55 @@ def test_no_c_compiler_is_a_fault_where_the_compiler_is_installed(
     assert "no-such-compiler" in result.out
 
 
+@pytest.mark.parametrize(
+    ("version", "state", "found"),
+    [
+        (None, "absent", "not installed"),
+        ("8.6.1", "absent", "8.6.1, expected 10"),
+        ("10.13.3.9", "ok", "10.13.3.9"),
+    ],
+)
+def test_tensorrt_is_looked_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch, version: str | None, state: str, found: str
+) -> None:
+    module = None if version is None else SimpleNamespace(__version__=version)
+    # None in the place of a module makes its import fail.
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    result = run("doctor", "--json")
+    assert result.code == 0
+    findings = {finding["what"]: finding for finding in json.loads(result.out)["findings"]}
+    assert (findings["TensorRT"]["state"], findings["TensorRT"]["found"]) == (state, found)
+    assert ("pip install 'tensorrt-cu13>=10.13,<11'" in findings["TensorRT"]["advice"]) == (state == "absent")
+
+
 def test_targets_say_what_runs_here(run: Run) -> None:
-    rows = json.loads(run("targets", "--json").out)
-    assert [row["mcpu"] for row in rows if row["default"]] != []
-    for row in rows:
-        if row["target"] == "x86":
-            assert row["runs_here"] == cpu_features().issuperset(row["features"])
-    (onednn,) = (row for row in rows if row["target"] == "onednn")
-    assert onednn["missing"] is None
+    content = json.loads(run("targets", "--json").out)
+    assert [cpu["mcpu"] for cpu in content["cpus"] if cpu["default"]] != []
+    for cpu in content["cpus"]:
+        assert set(cpu["missing"]) == set(cpu["features"]) - cpu_features()
+    targets = {target["target"]: target for target in content["targets"]}
+    assert targets["onednn"]["not_compiling"] is None
+    assert targets["x86"]["not_running"] is None
+    assert (targets["cuda"]["not_running"] is None) == (not find_gpus().problem)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_targets_come_before_cpus_in_short_lines(
+    run: Run, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setattr(console, "_PLAIN_WIDTH", columns)
+    lines = run("targets").out.splitlines()
+    assert max(map(len, lines)) <= columns
+    first = {line.split()[0]: number for number, line in reversed(list(enumerate(lines))) if line.strip()}
+    order = ("x86", "onednn", "cuda", "tensorrt", "znver5", "x86-64", "sm_80")
+    places = [first[name] for name in order]
+    assert places == sorted(places)
+    # A line for each name: nothing is folded in the tables.
+    assert first["x86-64"] - first["znver5"] == len(CPUS) - 1
 
 
 def test_targets_say_what_is_missing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DNNLROOT", str(tmp_path))
-    assert "unset it to take that of the extra 'onednn'" in " ".join(
-        run("targets").out.replace("│", " ").split()
-    )
+    said = " ".join(run("targets").out.split())
+    assert "onednn does not compile here: " in said
+    assert "unset it to take that of the extra 'onednn'" in said
