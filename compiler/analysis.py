@@ -17,12 +17,16 @@ from paddle_tvm.runtime.manifest import TensorSpec
 
 @dataclass(frozen=True)
 class OperatorUse:
-    """One operator of a model: how often it occurs, and its share of the arithmetic."""
+    """One operator of a model: how often it occurs, and its share of the arithmetic.
+
+    ``kept`` says of one that is not supported that ``--target onnxruntime`` keeps it for ONNX Runtime.
+    """
 
     name: str
     count: int
     flops: int
     supported: bool
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class ModelAnalysis:
 
     @property
     def unsupported(self) -> tuple[OperatorUse, ...]:
-        """Operators that cannot be compiled."""
+        """Operators that our own kernels do not compute; some of them ONNX Runtime may."""
         return tuple(use for use in self.operators if not use.supported)
 
     def as_json(self) -> dict[str, Any]:

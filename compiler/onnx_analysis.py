@@ -11,7 +11,8 @@ import onnx
 
 from paddle_tvm.compiler.analysis import ModelAnalysis, OperatorUse
 from paddle_tvm.compiler.frontends.onnx import missing_onnx_operators
-from paddle_tvm.compiler.frontends.onnx.model import load_onnx
+from paddle_tvm.compiler.frontends.onnx.model import all_nodes, load_onnx
+from paddle_tvm.compiler.frontends.onnx.operators import operator_name
 from paddle_tvm.compiler.frontends.source import ModelSource
 from paddle_tvm.compiler.sample_inputs import complete_shapes
 from paddle_tvm.runtime.manifest import TensorSpec
@@ -42,15 +43,16 @@ def analyse_onnx(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> Mo
             count = _count_flops(node, known)
             uncounted += count is None
             flops[node.op_type] += count or 0
-    missing = missing_onnx_operators(source)
-    counts = Counter(node.op_type for node in graph.node)
+    missing, lost = missing_onnx_operators(source), missing_onnx_operators(source, kept=True)
+    counts = Counter(operator_name(node) for node in all_nodes(graph))
     tensors = [*weights.values(), *_constants(graph)]
     sizes = [(prod(tensor.dims), _item_size(tensor)) for tensor in tensors]
     return ModelAnalysis(
         inputs=inputs,
         outputs=tuple(map(_spec, graph.output)),
         operators=tuple(
-            OperatorUse(name, count, flops[name], name not in missing) for name, count in counts.most_common()
+            OperatorUse(name, count, flops[name], name not in missing, name in missing and name not in lost)
+            for name, count in counts.most_common()
         ),
         parameters=sum(count for count, _ in sizes),
         parameter_bytes=sum(count * size for count, size in sizes),

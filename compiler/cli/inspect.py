@@ -13,6 +13,7 @@ from paddle_tvm.compiler.array_files import check_writable, replacing
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.cli.text_table import (
+    counted,
     format_bytes,
     format_count,
     format_shape,
@@ -24,8 +25,8 @@ from paddle_tvm.runtime.artifact import MANIFEST_FILE
 from paddle_tvm.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from paddle_tvm.compiler.analysis import ModelAnalysis
-    from paddle_tvm.runtime.manifest import Manifest, TensorSpec, Verification
+    from paddle_tvm.compiler.analysis import ModelAnalysis, OperatorUse
+    from paddle_tvm.runtime.manifest import Manifest, TensorSpec, Variant
 
 
 @click.command()
@@ -87,7 +88,7 @@ def _print_analysis(analysis: ModelAnalysis) -> None:
     )
     if analysis.uncounted:
         click.echo(
-            f"            {analysis.uncounted} operations are not counted, because their shapes are not known"
+            f"            {counted(analysis.uncounted, 'operation')} not counted, for want of known shapes"
         )
     _print_ports(analysis.inputs, analysis.outputs)
     click.echo()
@@ -96,16 +97,31 @@ def _print_analysis(analysis: ModelAnalysis) -> None:
             use.name.removeprefix("pd_op."),
             str(use.count),
             format_count(use.flops) if use.flops else "",
-            "" if use.supported else "unsupported",
+            "" if use.supported else "with --target onnxruntime" if use.kept else "unsupported",
         ]
         for use in analysis.operators
     ]
     print_table(["operator", "count", "FLOPs", ""], rows, right=(1, 2))
-    if analysis.unsupported:
-        listed = ", ".join(f"{use.name} ({use.count} times)" for use in analysis.unsupported)
-        click.echo(f"\n{len(analysis.unsupported)} operators are unsupported: {listed}")
-    else:
-        click.echo(f"\nAll {len(analysis.operators)} operators are supported.")
+    lost = [use for use in analysis.unsupported if not use.kept]
+    kept = [use for use in analysis.unsupported if use.kept]
+    if lost:
+        are = "is" if len(lost) == 1 else "are"
+        click.echo(f"\n{counted(len(lost), 'operator')} {are} unsupported: {_listed(lost)}")
+    if kept:
+        have, them = ("has", "it") if len(kept) == 1 else ("have", "them")
+        click.echo(
+            f"\n{counted(len(kept), 'operator')} {have} no kernel of ours, and --target onnxruntime keeps "
+            f"{them} for ONNX Runtime to run: {_listed(kept)}"
+        )
+    if not analysis.unsupported:
+        count = len(analysis.operators)
+        click.echo(
+            "\nThe operator is supported." if count == 1 else f"\nAll {count} operators are supported."
+        )
+
+
+def _listed(uses: Sequence[OperatorUse]) -> str:
+    return ", ".join(f"{use.name} ({counted(use.count, 'time')})" for use in uses)
 
 
 def _print_ports(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
@@ -181,14 +197,14 @@ def _print_variants(manifest: Manifest, chosen: str | None) -> None:
     rows = []
     for variant in manifest.variants:
         missing = missing_features(variant)
-        here = f"no, for want of {len(missing)} features" if missing else "yes"
+        here = f"no, for want of {counted(len(missing), 'feature')}" if missing else "yes"
         if variant.target.mcpu == chosen and len(manifest.variants) > 1:
             here = "yes, and is taken"
         if variant.target.devices:
             problem = find_gpus().problem
             here = f"no: {problem}" if problem else "yes, on a GPU of these or newer"
         name = f"{variant.target.kind} {', '.join(variant.target.devices) or variant.target.mcpu}"
-        rows.append([name, here, _verification_line(variant.verification)])
+        rows.append([name, here, _verification_line(variant)])
     click.echo()
     print_table(["code for", "runs here", "verified"], rows)
     click.echo("\nCPU features that the code needs")
@@ -209,11 +225,13 @@ def _feature_pairs(manifest: Manifest) -> list[tuple[str, str]]:
     return pairs[::-1]
 
 
-def _verification_line(verification: Verification | None) -> str:
+def _verification_line(variant: Variant) -> str:
+    verification = variant.verification
     if verification is None:
-        return "no (compile --verify records it)"
+        where = ", on a machine with a GPU" if variant.target.devices else ""
+        return f"no (compile --verify records it{where})"
     errors = [output.max_rel_error for output in verification.outputs]
     finite = [error for error in errors if error is not None]
     worst = "not finite" if len(finite) < len(errors) else f"{max(finite, default=0.0):.1e}"
     runs = len(verification.shapes)
-    return f"{runs} runs, largest relative error {worst}, tolerance {verification.tolerance:g}"
+    return f"{counted(runs, 'run')}, largest relative error {worst}, tolerance {verification.tolerance:g}"

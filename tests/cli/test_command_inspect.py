@@ -6,13 +6,16 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+import onnx
 import paddle
 import pytest
 from cli_outcome import Run
+from onnx import helper
 from paddle import nn
 from paddle.static import InputSpec
 from saved_layers import save
 
+from paddle_tvm.runtime.artifact import MANIFEST_FILE, encode_manifest, read_manifest
 from paddle_tvm.runtime.manifest import FORMAT_VERSION
 
 
@@ -90,3 +93,45 @@ def test_bad_options(run: Run, model: Path, arguments: list[str], message: str) 
 def test_artifacts_have_no_picture(run: Run, artifact: Path, tmp_path: Path) -> None:
     assert run("inspect", artifact, "--html", tmp_path / "x.html").code == 2
     assert json.loads(run("inspect", artifact, "--json").out)["format_version"] == FORMAT_VERSION
+
+
+def _save_onnx(path: Path, *operators: tuple[str, str]) -> Path:
+    """A chain of operators, each of a domain."""
+    names = ["x", *(f"v{number}" for number in range(1, len(operators))), "y"]
+    nodes = [
+        helper.make_node(operator, [names[number]], [names[number + 1]], domain=domain)
+        for number, (domain, operator) in enumerate(operators)
+    ]
+    ports = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2, 3, 3]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "graph", ports[:1], ports[1:])
+    imports = [helper.make_opsetid("", 18)]
+    imports += [helper.make_opsetid(domain, 1) for domain in {domain for domain, _ in operators} - {""}]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), str(path))
+    return path
+
+
+def test_operators_that_onnxruntime_runs_are_told_from_those_that_nobody_does(
+    run: Run, tmp_path: Path
+) -> None:
+    kept = _save_onnx(tmp_path / "kept.onnx", ("", "Relu"), ("com.microsoft", "QuickGelu"))
+    said = run("inspect", kept).out
+    assert "is unsupported" not in said
+    assert "--target onnxruntime keeps it for ONNX Runtime to run: com.microsoft::QuickGelu (1 time)" in said
+    lost = _save_onnx(tmp_path / "lost.onnx", ("", "Relu"), ("acme", "Thing"), ("acme", "Thing"))
+    said = run("inspect", lost).out
+    assert "1 operator is unsupported: acme::Thing (2 times)" in said
+    assert "onnxruntime" not in said
+    uses = {use["name"]: use for use in json.loads(run("inspect", kept, "--json").out)["operators"]}
+    assert (uses["com.microsoft::QuickGelu"]["supported"], uses["com.microsoft::QuickGelu"]["kept"]) == (
+        False,
+        True,
+    )
+
+
+def test_what_can_record_a_verification_depends_on_the_code(run: Run, artifact: Path) -> None:
+    assert "no (compile --verify records it)" in run("inspect", artifact).out
+    manifest = read_manifest(artifact)
+    (variant,) = manifest.variants
+    on_gpu = variant._replace(target=variant.target._replace(kind="cuda", devices=("sm_90",)))
+    (artifact / MANIFEST_FILE).write_bytes(encode_manifest(manifest._replace(variants=(on_gpu,))))
+    assert "no (compile --verify records it, on a machine with a GPU)" in run("inspect", artifact).out

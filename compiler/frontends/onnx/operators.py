@@ -18,27 +18,31 @@ from paddle_tvm.compiler.frontends.source import ModelSource
 _STANDARD = ("", "ai.onnx")
 
 
-def missing_onnx_operators(source: ModelSource) -> Counter[str]:
+def missing_onnx_operators(source: ModelSource, *, kept: bool = False) -> Counter[str]:
     """Operators that cannot be imported, with how often each occurs.
+
+    ``kept`` says that what ONNX Runtime may run is not missing.
 
     Raises
     ------
     UnsupportedModelError
         The file cannot be read.
     """
-    return missing_operators(load_onnx(source.program))
+    return missing_operators(load_onnx(source.program), kept=kept)
 
 
 def missing_operators(model: OnnxModel, *, kept: bool = False) -> Counter[str]:
-    """As ``missing_onnx_operators``, of a model that is loaded.
-
-    ``kept`` says that what ONNX Runtime may run is not missing.
-    """
+    """As ``missing_onnx_operators``, of a model that is loaded."""
     return Counter(
-        node.op_type if node.domain in _STANDARD else f"{node.domain}::{node.op_type}"
+        operator_name(node)
         for node in all_nodes(model.proto.graph)
         if is_missing(node) and not (kept and may_be_kept(node))
     )
+
+
+def operator_name(node: onnx.NodeProto) -> str:
+    """A node's operator, with its domain where that is not ONNX's own."""
+    return str(node.op_type) if node.domain in _STANDARD else f"{node.domain}::{node.op_type}"
 
 
 def is_missing(node: onnx.NodeProto) -> bool:
