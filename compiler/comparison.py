@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from paddle_tvm.runtime.wording import agreeing
+
 _Array = npt.NDArray[Any]
 
 
@@ -53,9 +55,12 @@ def compare_output(name: str, actual: _Array, expected: _Array, tolerance: float
     relative = error / largest if largest else (0.0 if error == 0 else float("inf"))
     problem = None
     if mismatched:
-        problem = f"{mismatched} of {expected.size} elements differ in being NaN or infinite"
+        differ = agreeing(mismatched, "differs", "differ")
+        problem = f"{mismatched} of {expected.size} elements {differ} in being NaN or infinite"
     elif exact and error:
-        problem = f"{int((ours != theirs).sum())} of {expected.size} elements differ, by up to {error:g}"
+        count = int((ours != theirs).sum())
+        differ = agreeing(count, "differs", "differ")
+        problem = f"{count} of {expected.size} elements {differ}, by up to {error:g}"
     elif not exact and relative > tolerance:
         problem = f"relative error {relative:.3g}, allowed {tolerance:g}"
     return OutputComparison(name, error, relative, mismatched, problem)

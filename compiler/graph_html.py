@@ -12,6 +12,7 @@ from paddle_tvm.compiler.frontends.paddle.program import Program, Value
 from paddle_tvm.compiler.graph_layout import Layout, Node, lay_out
 from paddle_tvm.compiler.graph_nodes import Box, build_boxes
 from paddle_tvm.runtime.manifest import TensorSpec
+from paddle_tvm.runtime.wording import counted
 
 _CHAR = 6.65
 _ROW = 20.0
@@ -109,7 +110,9 @@ def _summary(analysis: ModelAnalysis) -> str:
         ("operations", str(sum(use.count for use in analysis.operators))),
     ]
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
-    unsupported = "".join(f"<li>{escape(use.name)} ({use.count} times)</li>" for use in analysis.unsupported)
+    unsupported = "".join(
+        f"<li>{escape(use.name)} ({counted(use.count, 'time')})</li>" for use in analysis.unsupported
+    )
     warning = (
         f'<section class="warning"><h2>Unsupported</h2><ul>{unsupported}</ul></section>'
         if unsupported

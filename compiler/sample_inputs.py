@@ -11,6 +11,7 @@ from paddle_tvm.compiler.frontends.source import ModelSource
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import TensorSpec
 from paddle_tvm.runtime.shapes import show
+from paddle_tvm.runtime.wording import counted
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 Shapes = dict[str, tuple[int, ...]]
@@ -109,7 +110,7 @@ def complete_shapes(ports: Sequence[TensorSpec], asked: Mapping[str, Sequence[in
 def _paired(port: TensorSpec, shape: Sequence[int]) -> list[tuple[int | str, int]]:
     if len(shape) != len(port.shape):
         raise UsageError(
-            f"input '{port.name}' is given {len(shape)} dimensions {show(shape)}, "
+            f"input '{port.name}' is given {counted(len(shape), 'dimension')} {show(shape)}, "
             f"the model takes {len(port.shape)}: {_listed(port.shape)}"
         )
     return list(zip(port.shape, shape, strict=True))

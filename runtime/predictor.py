@@ -22,6 +22,7 @@ from paddle_tvm.runtime.manifest import Manifest, Variant
 from paddle_tvm.runtime.native_tensor import NativeTensor
 from paddle_tvm.runtime.shapes import select_function
 from paddle_tvm.runtime.tensor import Array, InputTensor, OutputTensor, RunState, Tensor
+from paddle_tvm.runtime.wording import counted
 
 if TYPE_CHECKING:
     from paddle_tvm.runtime.tensorrt_engines import Session
@@ -180,7 +181,7 @@ class Predictor:
         if not isinstance(inputs, (list, tuple)):
             raise UsageError(f"run() takes a list of arrays, got {type(inputs).__name__}")
         if len(inputs) != len(self._inputs):
-            wanted = "1 input" if len(self._inputs) == 1 else f"{len(self._inputs)} inputs"
+            wanted = counted(len(self._inputs), "input")
             raise UsageError(f"expected {wanted} ({_names(self._inputs)}), got {len(inputs)}")
         for handle, data in zip(self._inputs.values(), inputs, strict=True):
             if not isinstance(data, np.ndarray) and hasattr(data, "numpy"):
@@ -228,7 +229,7 @@ class Predictor:
             raise self._failure(str(error)) from error
         if len(results) != len(self._outputs):
             raise ArtifactError(
-                f"expected {len(self._outputs)} outputs from {self._library()}, got {len(results)}"
+                f"expected {counted(len(self._outputs), 'output')} from {self._library()}, got {len(results)}"
             )
         # An output may be an input passed through, whose memory the next copy_from_cpu overwrites.
         for i, result in enumerate(results):

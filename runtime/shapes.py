@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import FunctionSpec, Manifest, Shape, SymbolRange, TensorSpec
+from paddle_tvm.runtime.wording import counted
 
 
 def show(shape: Sequence[int | str]) -> str:
@@ -23,7 +24,7 @@ def check_shape(spec: TensorSpec, symbols: Mapping[str, SymbolRange], shape: tup
     """
     problem = ""
     if len(shape) != len(spec.shape):
-        problem = f"expected {len(spec.shape)} dimensions, got {len(shape)}"
+        problem = f"expected {counted(len(spec.shape), 'dimension')}, got {len(shape)}"
     else:
         for axis, (expected, got) in enumerate(zip(spec.shape, shape, strict=True)):
             if isinstance(expected, int):

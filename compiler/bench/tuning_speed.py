@@ -18,6 +18,7 @@ from tvm import te, topi
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.tuning.tune import TuneOptions, tune_model
+from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.x86 import x86_target
 
 _STOCK_TRIALS = 32
@@ -94,7 +95,9 @@ def main(model: Path, shapes: tuple[str, ...], threads: int, seconds: float) -> 
     options = TuneOptions(threads=threads, seconds=seconds, compile=CompileOptions(shapes=asked or None))
     with TemporaryDirectory(prefix="paddle-tvm-speed-") as folder:
         tune_model(model, Path(folder, "log.jsonl"), options, clock)
-    click.echo(f"paddle-tvm tune: {clock.trials} trials, {clock.rate:.1f} a second, {threads} threads")
+    click.echo(
+        f"paddle-tvm tune: {clock.trials} trials, {clock.rate:.1f} a second, {counted(threads, 'thread')}"
+    )
     stock = stock_rate(threads)
     click.echo(f"MetaSchedule, as it comes: {stock:.2f} a second; ratio {clock.rate / stock:.0f}")
 

@@ -12,6 +12,7 @@ from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.given_options import refuse_given
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.runtime.errors import PaddleTvmError, UsageError, VerificationError
+from paddle_tvm.runtime.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -221,7 +222,7 @@ def _print_result(result: BenchResult, console: Console) -> None:
 
     shapes = " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in result.shapes.items())
     what = "process start to first result" if result.cold else "one run"
-    threads = f"{result.threads} thread{'s' if result.threads > 1 else ''}"
+    threads = counted(result.threads, "thread")
     console.print(f"{what}, {threads}, random {shapes}", soft_wrap=True)
     table = Table()
     table.add_column("engine")

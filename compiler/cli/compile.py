@@ -10,7 +10,7 @@ import click
 
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.shape_option import parse_shapes, shape_option
-from paddle_tvm.compiler.cli.text_table import counted, format_bytes
+from paddle_tvm.compiler.cli.text_table import format_bytes
 from paddle_tvm.compiler.cli.tuned_forms import (
     count_origins,
     describe_origins,
@@ -21,6 +21,7 @@ from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions, Precision
 from paddle_tvm.compiler.output_places import check_output, check_report_path
 from paddle_tvm.compiler.tuning.log import check_log_path
+from paddle_tvm.runtime.wording import agreeing, counted
 from paddle_tvm.targets.cpu_names import check_cpu_names
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def _describe_offloaded(accelerator: str, share: OffloadedShare, rest: str) -> s
     left = sum(share.left.values())
     reason, count = next(iter(share.left.items()))
     part = "" if count == left else f", {count} of them"
-    stays = "stays" if left == 1 else "stay"
+    stays = agreeing(left, "stays", "stay")
     return f"{accelerator} computes {taken}; {left} {stays} {rest}{part} because: {reason}"
 
 

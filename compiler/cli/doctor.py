@@ -7,6 +7,7 @@ import json
 import click
 
 from paddle_tvm.compiler.cli.text_table import print_table
+from paddle_tvm.runtime.wording import counted
 
 
 @click.command()
@@ -27,7 +28,9 @@ def doctor(as_json: bool) -> None:
         rows = [[_MARKS[finding.state], finding.what, finding.found, finding.advice] for finding in findings]
         print_table(["", "what", "found", "to do"], rows)
         click.echo()
-        click.echo("This installation is sound." if not broken else f"{len(broken)} faults: see 'to do'.")
+        click.echo(
+            "This installation is sound." if not broken else f"{counted(len(broken), 'fault')}: see 'to do'."
+        )
     if broken:
         click.get_current_context().exit(2)
 

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.gpus import find_gpus
 from paddle_tvm.runtime.tensorrt_package import PACKAGE, find_tensorrt
+from paddle_tvm.runtime.wording import counted
 
 State = Literal["ok", "absent", "broken"]
 
@@ -180,7 +181,9 @@ def _cpu(compiler_installed: bool) -> list[Finding]:
         return [Finding("CPU", "broken", machine, advice)]
     have = cpu_features()
     vector = [name for name in ("avx2", "fma", "avx512f", "avx512_vnni", "amx_tile") if name in have]
-    findings = [Finding("CPU", "ok", f"{os.cpu_count()} threads; {' '.join(vector) or 'no AVX2'}")]
+    findings = [
+        Finding("CPU", "ok", f"{counted(os.cpu_count() or 1, 'thread')}; {' '.join(vector) or 'no AVX2'}")
+    ]
     if compiler_installed:
         try:
             from paddle_tvm.targets.x86.cpus import detect

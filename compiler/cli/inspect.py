@@ -13,7 +13,6 @@ from paddle_tvm.compiler.array_files import check_writable, replacing
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.cli.text_table import (
-    counted,
     format_bytes,
     format_count,
     format_shape,
@@ -23,6 +22,7 @@ from paddle_tvm.compiler.cli.text_table import (
 from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.runtime.artifact import MANIFEST_FILE
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.wording import agreeing, counted
 
 if TYPE_CHECKING:
     from paddle_tvm.compiler.analysis import ModelAnalysis, OperatorUse
@@ -105,7 +105,7 @@ def _print_analysis(analysis: ModelAnalysis) -> None:
     lost = [use for use in analysis.unsupported if not use.kept]
     kept = [use for use in analysis.unsupported if use.kept]
     if lost:
-        are = "is" if len(lost) == 1 else "are"
+        are = agreeing(len(lost), "is", "are")
         click.echo(f"\n{counted(len(lost), 'operator')} {are} unsupported: {_listed(lost)}")
     if kept:
         have, them = ("has", "it") if len(kept) == 1 else ("have", "them")

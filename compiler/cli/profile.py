@@ -14,9 +14,10 @@ from paddle_tvm.compiler.bench.disturbance import marked
 from paddle_tvm.compiler.cli.extras import require_compiler
 from paddle_tvm.compiler.cli.given_inputs import gather_inputs
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
-from paddle_tvm.compiler.cli.text_table import counted, format_shape
+from paddle_tvm.compiler.cli.text_table import format_shape
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.variants import choose_variant
+from paddle_tvm.runtime.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,7 +78,7 @@ def _print_profile(result: Profile, top: int, console: Console) -> None:
     from rich.table import Table
 
     timing, peak = result.timing, result.peak
-    threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
+    threads = counted(timing.threads, "thread")
     calls = sum(kernel.calls for kernel in result.kernels)
     if result.disturbed:
         console.print(f"[yellow]warning:[/] {result.disturbance_remark}", soft_wrap=True)

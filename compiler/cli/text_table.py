@@ -56,8 +56,3 @@ def format_count(number: float, unit: str = "") -> str:
             return f"{number:.3g} {prefix}{unit}" if prefix else f"{int(number)} {unit}".rstrip()
         number /= 1000
     return f"{number:.3g} T{unit}"
-
-
-def counted(number: int, name: str) -> str:
-    """How many there are of something, such as ``2 kernels``."""
-    return f"{number} {name}{'' if number == 1 else 's'}"

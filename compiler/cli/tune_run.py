@@ -27,6 +27,7 @@ from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.tune import TuneOptions, TuneResult
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.registry import CPU
 from paddle_tvm.targets.workload import known_operators
 from paddle_tvm.targets.x86 import x86_targets
@@ -57,7 +58,9 @@ def tune_and_print(
     (target,) = x86_targets(options.compile.mcpus())
     log = log or default_log(target.target_class, name)
     history = History()
-    subtitle = f"{target.kind} {target.mcpu} · {_threads(options.threads)} · {_shapes(options)} · {log}"
+    subtitle = (
+        f"{target.kind} {target.mcpu} · {counted(options.threads, 'thread')} · {_shapes(options)} · {log}"
+    )
 
     def write_report(result: TuneResult | None) -> None:
         if report is not None:
@@ -136,7 +139,7 @@ def _print(result: TuneResult, model: Path, options: TuneOptions, console: Conso
     for threads, tuned in sorted(result.tuned_seconds.items(), reverse=True):
         default = result.default_seconds[threads]
         console.print(
-            f"one run, {_threads(threads)}: {show_ms(default)} -> {show_ms(tuned)} ms, "
+            f"one run, {counted(threads, 'thread')}: {show_ms(default)} -> {show_ms(tuned)} ms, "
             f"{show_gain(default / tuned)}",
             soft_wrap=True,
         )
@@ -173,7 +176,12 @@ def _table(comparisons: list[Comparison], threads: int, width: int) -> Table:
     counts = sorted({count for one in comparisons for count in one.seconds}, reverse=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("operator", no_wrap=True)
-    for heading in ("of run", "calls", f"ms, {_threads(threads)}", *(f"gain, {count}T" for count in counts)):
+    for heading in (
+        "of run",
+        "calls",
+        f"ms, {counted(threads, 'thread')}",
+        *(f"gain, {count}T" for count in counts),
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
     with_form = width >= _WITH_FORM
     if with_form:
@@ -246,7 +254,7 @@ def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
 
 
 def _environment(options: TuneOptions, log: Path) -> dict[str, str]:
-    limits = [] if options.trials is None else [f"{options.trials} trials"]
+    limits = [] if options.trials is None else [counted(options.trials, "trial")]
     limits += [] if options.seconds is None else [show_time(options.seconds)]
     return {
         "log": str(log),
@@ -269,7 +277,3 @@ def _shapes(options: TuneOptions) -> str:
 
 def _shape_text(shapes: Mapping[str, Sequence[int | str]]) -> str:
     return " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in shapes.items())
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'' if count == 1 else 's'}"

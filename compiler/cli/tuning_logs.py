@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from paddle_tvm.compiler.cli.text_table import counted
 from paddle_tvm.compiler.tuning.log import Checked, Skipped, check_log, check_log_path
 from paddle_tvm.compiler.tuning.merge import merge_logs
 from paddle_tvm.compiler.tuning.records import Header, Winner
 from paddle_tvm.runtime.errors import ArtifactError
+from paddle_tvm.runtime.wording import counted
 
 
 @dataclass

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from paddle_tvm.runtime.wording import agreeing
+
 from .pipeline import TextLine
 from .result import DemoResult, LinePair
 
@@ -54,7 +56,11 @@ def _verdict(result: DemoResult) -> Text:
     count = len(result.lines)
     if not result.equal:
         differing = sum(not pair.equal for pair in result.lines)
-        return Text(f"{differing} of {count} lines differ from Paddle Inference's.", style="bold red")
+        differ = agreeing(differing, "differs", "differ")
+        return Text(
+            f"{differing} of {count} lines {differ} from Paddle Inference's.",
+            style="bold red",
+        )
     verdict = f"Every line ({count} of {count}) equals Paddle Inference's, character for character."
     if result.drawn is not None:
         verdict += f" As drawn: {result.lines_as_drawn} of {len(result.drawn)}."

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from paddle_tvm.runtime.errors import VerificationError
+from paddle_tvm.runtime.wording import agreeing
 
 from .pipeline import TextLine
 
@@ -85,8 +86,9 @@ class DemoResult:
             for number, pair in enumerate(self.lines, start=1)
             if not pair.equal
         ]
+        differ = agreeing(len(differing), "differs", "differ")
         raise VerificationError(
-            f"{len(differing)} of {len(self.lines)} lines differ from Paddle Inference's: "
+            f"{len(differing)} of {len(self.lines)} lines {differ} from Paddle Inference's: "
             f"{'; '.join(differing)}. Run `paddle-tvm verify ARTIFACT --model MODEL` on the demo's artifacts "
             "to find the operator"
         )

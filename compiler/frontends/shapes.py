@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.shapes import show
+from paddle_tvm.runtime.wording import counted
 
 
 def check_shapes(
@@ -31,7 +32,7 @@ def check_shapes(
         asked = [-1] * len(declared)
     if len(asked) != len(declared):
         raise UsageError(
-            f"--shape for input '{name}' has {len(asked)} dimensions {show(tuple(asked))}, "
+            f"--shape for input '{name}' has {counted(len(asked), 'dimension')} {show(tuple(asked))}, "
             f"the model has {len(declared)}: {model_shape}"
         )
     shape: list[int | str] = []

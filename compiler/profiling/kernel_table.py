@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from paddle_tvm.compiler.cli.text_table import counted
 from paddle_tvm.compiler.profiling.expressions import Amount, evaluate
 from paddle_tvm.runtime.errors import ArtifactError
+from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.workload import Choice
 
 TABLE_VERSION = 1

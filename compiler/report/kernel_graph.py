@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from paddle_tvm.compiler.cli.text_table import counted
 from paddle_tvm.compiler.graph_html import curve
 from paddle_tvm.compiler.graph_layout import Layout, Node, lay_out
 from paddle_tvm.compiler.profiling.kernel_table import Edge, KernelCall, count_computed, operator_kinds
 from paddle_tvm.compiler.report.colours import kind_mark, operator_mark
 from paddle_tvm.compiler.report.content import Content
+from paddle_tvm.runtime.wording import counted
 
 _CHAR = 6.65
 _ROW = 19.0

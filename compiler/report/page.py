@@ -9,7 +9,7 @@ from html import escape
 from importlib.resources import files
 
 from paddle_tvm.compiler.bench.disturbance import marked
-from paddle_tvm.compiler.cli.text_table import counted, format_bytes, format_count
+from paddle_tvm.compiler.cli.text_table import format_bytes, format_count
 from paddle_tvm.compiler.graph_nodes import operator_family
 from paddle_tvm.compiler.profiling.kernel_table import Edge, KernelCall
 from paddle_tvm.compiler.report.colours import OUTSIDE, SUBGRAPH, TRANSFORM, colour_key
@@ -20,6 +20,7 @@ from paddle_tvm.compiler.report.operator_rows import fate_filters, operator_rows
 from paddle_tvm.compiler.report.operators import leader
 from paddle_tvm.compiler.report.page_parts import fact, fill
 from paddle_tvm.compiler.report.subgraph_steps import subgraph_section, unknown_numbers
+from paddle_tvm.runtime.wording import counted
 
 _BARS = (
     '<div class="key below"><b>Bars</b><span><i class="share"></i>time, the slowest kernel being full</span>'

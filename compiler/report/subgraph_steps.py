@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from html import escape
 
-from paddle_tvm.compiler.cli.text_table import counted
 from paddle_tvm.compiler.report.content import Content
+from paddle_tvm.runtime.wording import counted
 
 
 def subgraph_section(content: Content) -> str:

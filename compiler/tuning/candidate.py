@@ -18,6 +18,7 @@ import tvm
 from paddle_tvm.compiler.tuning.aligned import aligned_empty, as_tensor
 from paddle_tvm.compiler.tuning.child import Channel, Failed
 from paddle_tvm.compiler.tuning.launcher_library import LoopLauncher
+from paddle_tvm.runtime.wording import agreeing
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.workload import Config, Workload
 
@@ -228,7 +229,11 @@ def difference(output: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> str | None
     """What makes an output another than the one that is wanted, for people; None where nothing does."""
     if output.dtype.kind != "f":
         count = int(np.count_nonzero(output != wanted))
-        return f"{count} of {output.size} values differ from the default form's" if count else None
+        return (
+            f"{count} of {output.size} values {agreeing(count, 'differs', 'differ')} from the default form's"
+            if count
+            else None
+        )
     allowed, error = _TOLERANCE * _largest(wanted), _largest_difference(output, wanted)
     if error <= allowed and isfinite(allowed):
         # Then so is every value.
@@ -238,7 +243,8 @@ def difference(output: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> str | None
         same = (finite & np.isfinite(output)) | (output == wanted) | (np.isnan(output) & np.isnan(wanted))
         if not same.all():
             count = int(np.count_nonzero(~same))
-            return f"{count} of {output.size} values are not NaN or infinite as the default form's are"
+            are = agreeing(count, "is", "are")
+            return f"{count} of {output.size} values {are} not NaN or infinite as the default form's are"
         output, wanted = output[finite], wanted[finite]
         allowed, error = _TOLERANCE * _largest(wanted), _largest_difference(output, wanted)
     if error > allowed:

@@ -12,6 +12,7 @@ from paddle_tvm.compiler.array_files import check_writable, replacing
 from paddle_tvm.compiler.tuning.log import Entry, Skipped, check_log_path, lock_log, read_log
 from paddle_tvm.compiler.tuning.records import Header, Winner, encode
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.wording import counted
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, forc
             )
         if dropped and not force:
             raise UsageError(
-                f"{output} is merged into itself and would lose {dropped} trials, which a search needs; "
-                "merge to another file, or use --force"
+                f"{output} is merged into itself and would lose {counted(dropped, 'trial')}, which a search "
+                "needs; merge to another file, or use --force"
             )
         if not entries:
             raise UsageError(

@@ -28,6 +28,7 @@ from paddle_tvm.compiler.tuning.standings_view import (
 )
 from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Start, Task
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
+from paddle_tvm.runtime.wording import counted
 
 # Seconds between two drawings, which take time from what is measured, and between lines.
 _DRAW_EVERY = 0.5
@@ -75,7 +76,7 @@ class TuningProgress(ABC):
         self.stage(SEARCH)
         share = sum(task.share for task in start.tasks)
         kept = sum(len(task.outcomes) for task in start.tasks)
-        count = f"{len(start.tasks)} task{'' if len(start.tasks) == 1 else 's'}"
+        count = counted(len(start.tasks), "task")
         self.console.print(
             f"  {count}, {100 * share:.0f} % of a run of {show_ms(start.model_seconds)} ms"
             + (f"; the log holds {show_trials(kept)} of theirs" if kept else ""),

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from paddle_tvm.compiler.tuning.standings import Standing, Standings
+from paddle_tvm.runtime.wording import counted
 
 # Heading and width of each column behind the name.
 _COLUMNS = (("share", 7), ("GFLOP/s", 8), ("peak", 6), ("gain", 7), ("trials", 7), ("failed", 7))
@@ -106,7 +107,7 @@ def trials_line(standings: Standings) -> str:
 
 
 def show_trials(trials: int, failed: int = 0) -> str:
-    return f"{trials} trial{'' if trials == 1 else 's'}" + (f", {failed} failed" if failed else "")
+    return counted(trials, "trial") + (f", {failed} failed" if failed else "")
 
 
 def show_ms(seconds: float) -> str:

@@ -27,6 +27,7 @@ from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Start, Task,
 from paddle_tvm.compiler.tuning.tasks import kernels_of_model, tasks_of
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.registry import targets_of
@@ -294,7 +295,7 @@ def _latencies(
     for count, times in seconds.items():
         if times["tuned"] > WORSE * times["default"]:
             listener.note(
-                f"with {count} thread{'s' if count > 1 else ''} the model as a whole is slower with the log: "
+                f"with {counted(count, 'thread')} the model as a whole is slower with the log: "
                 "what was faster alone is not so among the others, or something disturbed this machine. Tune "
                 "again while it does nothing else, or compile without the log"
             )

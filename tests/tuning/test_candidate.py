@@ -48,7 +48,7 @@ def test_other_outputs(output: Sequence[float], wanted: Sequence[float]) -> None
 def test_integers_are_equal_or_not() -> None:
     wanted = np.array([1, 2, 1 << 40])
     assert difference(wanted.copy(), wanted) is None
-    assert difference(np.array([1, 3, 1 << 40]), wanted) == "1 of 3 values differ from the default form's"
+    assert difference(np.array([1, 3, 1 << 40]), wanted) == "1 of 3 values differs from the default form's"
 
 
 @pytest.mark.parametrize(

@@ -415,7 +415,7 @@ def test_what_is_no_log_is_not_appended_to(log: Log, tmp_path: Path) -> None:
 def test_a_merge_into_itself_keeps_trials_unless_forced(log: Log) -> None:
     path = log("a.jsonl", HERE, RECORDS[0], winner(Rows(8, 8), {"tile": 2, "wide": 1}))
     before = path.read_bytes()
-    with pytest.raises(UsageError, match=r"would lose 1 trials.* --force"):
+    with pytest.raises(UsageError, match=r"would lose 1 trial,.* --force"):
         merge_logs([path], path)
     assert path.read_bytes() == before
     assert merge_logs([path], path, force=True).winners == 1

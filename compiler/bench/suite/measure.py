@@ -17,6 +17,7 @@ from paddle_tvm.compiler.bench.suite.result import OURS, TITLES, Form, Memory, R
 from paddle_tvm.compiler.bench.suite.saved_models import model_to_convert, saved_model
 from paddle_tvm.compiler.bench.suite.workloads import Workload
 from paddle_tvm.compiler.bench.warm import bench_warm
+from paddle_tvm.runtime.wording import counted
 
 DYNAMIC = f"{OURS}:dynamic"
 UNTUNED = f"{OURS}:untuned"
@@ -137,7 +138,7 @@ def measure_workload(
     inputs = folder / "inputs.npz"
     save_arrays(inputs, workload.random_inputs(settings.seed))
     for threads in settings.threads:
-        count = f"{threads} thread{'s' if threads > 1 else ''}"
+        count = counted(threads, "thread")
 
         def on_turn(engine: str, count: str = count) -> None:
             watcher.phase(workload, f"{count}, {TITLES.get(engine, engine)}")

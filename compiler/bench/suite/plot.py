@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from paddle_tvm.compiler.bench.disturbance import MARK, marked
 from paddle_tvm.compiler.bench.suite.result import OURS, PEERS, TITLES, Ratios, Row, SuiteResult
+from paddle_tvm.runtime.wording import counted
 
 _COLOURS = {OURS: "#c8102e", "paddle": "#5b7f95", "onnxruntime": "#8a6fb0", "openvino": "#d0993a"}
 _MARKS = {OURS: "o", "paddle": "s", "onnxruntime": "D", "openvino": "^"}
@@ -57,7 +58,7 @@ def _draw_panel(panel: Any, result: SuiteResult, threads: int, names: list[str])
     panel.set_xlim(*_LIMITS)
     panel.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS], fontsize=8)
     panel.xaxis.set_minor_locator(NullLocator())
-    panel.set_title(f"{threads} thread{'s' if threads > 1 else ''}", loc="left", fontsize=10, color=_INK)
+    panel.set_title(counted(threads, "thread"), loc="left", fontsize=10, color=_INK)
     rows = {workload.title: row for workload, row in result.rows() if row.threads == threads}
     ratios = Ratios()
     for row in rows.values():

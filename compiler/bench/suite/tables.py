@@ -18,6 +18,7 @@ from paddle_tvm.compiler.bench.suite.result import (
     WorkloadResult,
     geometric_mean,
 )
+from paddle_tvm.runtime.wording import agreeing, counted
 
 Tone = Literal["", "good", "bad", "wrong", "best"]
 
@@ -82,7 +83,9 @@ def suite_notes(result: SuiteResult) -> list[str]:
                 lines.append(f"{workload.title}: memory of {engine_title(name)}: {memory.failure}")
     if result.interrupted:
         done = sum(workload.complete for workload in result.workloads)
-        lines.append(f"Interrupted: {done} of {result.asked} models are complete.")
+        lines.append(
+            f"Interrupted: {done} of {counted(result.asked, 'model')} {agreeing(done, 'is', 'are')} complete."
+        )
     return lines
 
 
@@ -126,7 +129,7 @@ def _times(result: SuiteResult, threads: int) -> Table:
         rows.append((Cell(workload.title), *times, *map(_ratio, ratios, marks)))
     blank = [Cell("")] * (1 + len(peers))
     rows.append((Cell("geometric mean"), *blank, *(_ratio(c.mean, c.disturbed) for c in columns)))
-    return Table(f"{threads} thread{'s' if threads > 1 else ''}", tuple(header), rows)
+    return Table(counted(threads, "thread"), tuple(header), rows)
 
 
 def _forms(result: SuiteResult, forms: Sequence[str]) -> Table:

@@ -37,6 +37,7 @@ from paddle_tvm.compiler.frontends.symbols import SymbolTable, import_with_equal
 from paddle_tvm.compiler.imported import ImportedModel
 from paddle_tvm.compiler.source_names import NamingBuilder, source_name
 from paddle_tvm.runtime.errors import UnsupportedModelError
+from paddle_tvm.runtime.wording import counted
 
 # A constant result larger than this is left to the compiled graph: 2^26 elements are 256 MB of float32.
 _MAX_CONSTANT_ELEMENTS = 1 << 26
@@ -71,9 +72,11 @@ def import_onnx(
     model = load_onnx(source.program)
     missing = missing_operators(model, kept=keep_nodes)
     if missing:
-        listed = ", ".join(f"{name} ({count} times)" for name, count in missing.most_common())
+        listed = ", ".join(f"{name} ({counted(count, 'time')})" for name, count in missing.most_common())
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         raise UnsupportedModelError(
-            f"{len(missing)} operators of {source.program} are not supported: {listed}. {_way_out(model)}"
+            f"{counted(len(missing), 'operator')} of {source.program} {are} not supported: {listed}. "
+            f"{_way_out(model, them)}"
         )
     declared = input_shapes(model, shapes)
     inferred = infer_shapes(model, declared)
@@ -82,10 +85,10 @@ def import_onnx(
     )
 
 
-def _way_out(model: OnnxModel) -> str:
+def _way_out(model: OnnxModel, them: str) -> str:
     if not missing_operators(model, kept=True):
-        return "ONNX Runtime has them: compile with --target onnxruntime"
-    return "Export the model without them, or from Paddle and without --frontend onnx"
+        return f"ONNX Runtime has {them}: compile with --target onnxruntime"
+    return f"Export the model without {them}, or from Paddle and without --frontend onnx"
 
 
 class _Importer:

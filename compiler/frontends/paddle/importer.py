@@ -31,6 +31,7 @@ from paddle_tvm.compiler.frontends.symbols import SymbolTable, import_with_equal
 from paddle_tvm.compiler.imported import ImportedModel
 from paddle_tvm.compiler.source_names import NamingBuilder, source_name
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
+from paddle_tvm.runtime.wording import counted
 
 # Named like in-place operators, but what they change in place is statistics, or nothing.
 _KEEPS_ITS_INPUTS = frozenset({"pd_op.batch_norm_", "pd_op.sync_batch_norm_", "pd_op.share_data_"})
@@ -73,10 +74,11 @@ def import_program(
     """
     missing = missing_operators(program)
     if missing:
-        listed = ", ".join(f"{name} ({count} times)" for name, count in missing.most_common())
+        listed = ", ".join(f"{name} ({counted(count, 'time')})" for name, count in missing.most_common())
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         raise UnsupportedModelError(
-            f"{len(missing)} operators of the model are not supported: {listed}. "
-            "Try --frontend onnx, or add them (docs/adding-an-operator.md)"
+            f"{counted(len(missing), 'operator')} of the model {are} not supported: {listed}. "
+            f"Try --frontend onnx, or add {them} (docs/adding-an-operator.md)"
         )
     declared = {
         port.name: check_shapes(port.name, port.value.shape or (), (shapes or {}).get(port.name))

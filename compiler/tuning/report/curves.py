@@ -10,6 +10,7 @@ from paddle_tvm.compiler.tuning.report.plot import Axes, area, dots, level, plot
 from paddle_tvm.compiler.tuning.standings_view import show_gain, show_ms, show_share, show_time, show_trials
 from paddle_tvm.compiler.tuning.task import Task
 from paddle_tvm.compiler.tuning.workload_names import name_workload
+from paddle_tvm.runtime.wording import counted
 
 _MOST_COLUMNS, _MOST_ROWS = 8, 5
 # A curve of a gain of nothing should look flat.
@@ -75,7 +76,7 @@ def _card(task: Task, kept: int, content: Content) -> str:
     peak = _of_peak(task, content)
     reached = [] if task.gflops is None else [f"{task.gflops:.0f} GFLOP/s{peak}"]
     said = ", ".join([*reached, show_trials(total, task.failed)])
-    calls = f"{task.calls} call{'s' if task.calls > 1 else ''}"
+    calls = counted(task.calls, "call")
     return (
         f'<div class="card"><div class="head"><b>{escape(name_workload(task.workload))}</b>'
         f"<em>{show_gain(task.gain)}</em></div>"

@@ -14,6 +14,7 @@ from paddle_tvm.compiler.tuning.report.curves import latency_curve, task_cards
 from paddle_tvm.compiler.tuning.report.winners import graph_table, winners_table
 from paddle_tvm.compiler.tuning.standings_view import show_ms, show_time, show_trials
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
+from paddle_tvm.runtime.wording import counted
 
 FAILURES: dict[Status, str] = {
     "wrong": "its output is not that of the default form",
@@ -60,9 +61,14 @@ def _facts(content: Content) -> list[tuple[str, str, str]]:
     if result is not None:
         for threads, tuned in sorted(result.tuned_seconds.items(), reverse=True):
             before = result.default_seconds[threads]
-            counted = f"{threads} thread{'s' if threads > 1 else ''}"
             note = f"{show_ms(before)} ms in default forms, timed in turns"
-            facts.append((f"one run, {counted}", f"{show_ms(tuned)} ms", f"{before / tuned:.2f}x; {note}"))
+            facts.append(
+                (
+                    f"one run, {counted(threads, 'thread')}",
+                    f"{show_ms(tuned)} ms",
+                    f"{before / tuned:.2f}x; {note}",
+                )
+            )
     if history.moments:
         expected = history.moments[-1].expected
         gain = f"{history.model_seconds / expected:.2f}x" if expected else "-"

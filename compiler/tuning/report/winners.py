@@ -8,6 +8,7 @@ from paddle_tvm.compiler.tuning.report.content import Content
 from paddle_tvm.compiler.tuning.standings_view import show_ms
 from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
+from paddle_tvm.runtime.wording import agreeing, counted
 
 
 def winners_table(content: Content) -> str:
@@ -16,8 +17,8 @@ def winners_table(content: Content) -> str:
     if not comparisons:
         return "<p>No form was compared with the default.</p>"
     counts = sorted({count for comparison in comparisons for count in comparison.seconds}, reverse=True)
-    heads = [("operator", False), *((f"gain, {_threads(count)}", True) for count in counts)]
-    heads += [("saves in a run", True), ("calls", True), (f"ms, {_threads(content.threads)}", True)]
+    heads = [("operator", False), *((f"gain, {counted(count, 'thread')}", True) for count in counts)]
+    heads += [("saves in a run", True), ("calls", True), (f"ms, {counted(content.threads, 'thread')}", True)]
     heads += [("GFLOP/s", True), ("of peak", True)]
     heads += [("default form", False), ("winner", False)]
     head = "".join(
@@ -29,9 +30,10 @@ def winners_table(content: Content) -> str:
         for comparison in sorted(comparisons, key=lambda one: -_saved(one, content.threads))
     )
     better = sum(comparison.is_better for comparison in comparisons)
+    tasks, have = counted(len(content.history.tasks), "task"), agreeing(better, "has", "have")
     return (
-        f"<p><b>{better}</b> of {len(content.history.tasks)} tasks have a form that is faster than the "
-        "default. The best of a task and its default were timed in turns; these are the times below.</p>"
+        f"<p><b>{better}</b> of {tasks} {have} a form that is faster than "
+        "the default. The best of a task and its default were timed in turns; these are the times below.</p>"
         f"<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -53,10 +55,11 @@ def graph_table(content: Content) -> str:
             f"<td>{'kept' if trial.won else 'not kept'}</td>",
         ]
         rows.append(f"<tr{'' if trial.won else ' class=same'}>{''.join(cells)}</tr>")
+    timed = f"ms, one run, {counted(content.threads, 'thread')}"
     return (
         "<h2>Layouts and fusions</h2><p>Choices above kernels were tried with the whole model, each in turns "
         "with the best before it.</p><div class=scroll><table><thead><tr><th>choice</th><th>other form</th>"
-        f"<th class=number>gain</th><th class=number>ms, one run, {_threads(content.threads)}</th><th></th>"
+        f"<th class=number>gain</th><th class=number>{timed}</th><th></th>"
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -93,10 +96,6 @@ def _row(comparison: Comparison, counts: list[int], most: float, content: Conten
 def _saved(comparison: Comparison, threads: int) -> float:
     """Seconds that the winner saves in a run of the model."""
     return comparison.task.calls * (comparison.default[threads] - comparison.seconds[threads])
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"
 
 
 def _number(value: float, text: str) -> str:
