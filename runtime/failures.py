@@ -15,6 +15,12 @@ from paddle_tvm.runtime.shapes import show
 SIZES_REFUSED = "sizes refused: "
 """Begins what native code says of sizes that the model cannot take."""
 
+# What ONNX Runtime says when a node of a subgraph fails; before the slash of its name stands the operator.
+_NODE_FAILED = re.compile(
+    r"while running (?P<type>\S+) node\. Name:'(?P<name>[^'/]*)[^']*' Status Message: (?P<reason>.*)", re.S
+)
+_NO_MEMORY = ("std::bad_alloc", "Failed to allocate memory")
+
 _OWN, _WANTED = "a size inside the model", " is to be "
 _COMPARED = re.compile(r"\((?P<got>-?\d+) vs\. (?P<expected>-?\d+)\)")
 _AXIS = re.compile(r"shape\[(\d+)\]")
@@ -51,10 +57,18 @@ def failure(
             f"{path}: the model cannot take {given}: {_explained(found, reason, inputs)}. Give sizes that "
             f"fit; where the model as it was saved takes these, compile it for them: --shape '{option}'"
         )
-    if "std::bad_alloc" in message:
+    if any(text in message for text in _NO_MEMORY):
         return UsageError(
             f"{path}: to run the model on {given} takes more memory than this process can have; give "
             "smaller sizes, or fewer at a time"
+        )
+    failed = _NODE_FAILED.search(message)
+    if failed is not None:
+        # Shapes were checked, and the session was made: values that the operator does not take are left.
+        operator = failed["type"] + (f" ({failed['name']})" if " #" in failed["name"] else "")
+        return UsageError(
+            f"{path}: ONNX Runtime's {operator} refuses {given}: {failed['reason'].strip()}. Give input "
+            "whose values it takes"
         )
     return PaddleTvmError(f"{path}: the model failed on {given}: {message}")
 

@@ -100,6 +100,9 @@ class Step:
         Where that is a tuple: the variables of the parts that are read, by their places.
     kernel
         Where it is a call of a TIR function (``relax.call_tir``): the function.
+    source
+        The operator of the model that its result is of, such as ``gather #12``; empty where none is known, or
+        where several places of the model share the subgraph.
     """
 
     pattern: str
@@ -108,6 +111,7 @@ class Step:
     result: relax.Var
     fields: Mapping[int, relax.Var] = field(default_factory=dict)
     kernel: tirx.PrimFunc | None = None
+    source: str = ""
 
     def all_calls(self) -> list[relax.Call]:
         """The calls in it, first to last."""

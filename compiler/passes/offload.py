@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -90,11 +91,15 @@ class _Offloading:
         merged, computed, refused = self._settle(module)
         subgraphs = _subgraphs(merged)
         symbols: dict[ir.GlobalVar, str] = {}
-        for value in subgraphs.values():
+        places = Counter(value.op for value in subgraphs.values())
+        for variable, value in subgraphs.items():
             if value.op not in symbols:
                 symbol = f"paddle_tvm_{self._accelerator.name}_{len(self.code)}"
                 symbols[value.op] = symbol
-                self.code[symbol] = self._generate(subgraph_of(symbol, merged[value.op], self._module))
+                subgraph = subgraph_of(symbol, merged[value.op], self._module)
+                if places[value.op] == 1:
+                    subgraph = _with_sources(subgraph, computed[variable], module[_MAIN])
+                self.code[symbol] = self._generate(subgraph)
         # Matching and merging lose the names that the results of subgraphs had.
         names = {variable: computed[variable][-1].name for variable in subgraphs}
         inside = {
@@ -265,6 +270,24 @@ def _merge(module: tvm.IRModule, tagged: tvm.IRModule) -> tuple[tvm.IRModule, Gr
     return merged, {
         variable: tuple(sorted(group, key=order.__getitem__)) for variable, group in computed.items()
     }
+
+
+def _with_sources(subgraph: Subgraph, computed: Sequence[relax.Var], function: relax.Function) -> Subgraph:
+    """A subgraph whose steps know their operators of the model.
+
+    Merging loses the names of values and keeps their order, which tells them where each step is one call.
+    """
+    values = bindings_of(function)
+    made = [variable for variable in computed if isinstance(values[variable], relax.Call)]
+    calls = [step.all_calls() for step in subgraph.steps]
+    if [[values[variable].op] for variable in made] != [[call.op for call in inside] for inside in calls]:
+        return subgraph
+    sources = (parse_source_name(variable.name) for variable in made)
+    steps = tuple(
+        step if source is None else replace(step, source=f"{source.operator.rstrip('_')} #{source.number}")
+        for step, source in zip(subgraph.steps, sources, strict=True)
+    )
+    return replace(subgraph, steps=steps)
 
 
 def _subgraphs(merged: tvm.IRModule) -> dict[relax.Var, relax.Call]:

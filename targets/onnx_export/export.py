@@ -56,12 +56,18 @@ class OnnxExport:
         return model
 
 
-def export_subgraph(subgraph: Subgraph) -> OnnxExport:
-    """A subgraph whose steps are calls that ``refusal`` lets pass; equal ones give equal bytes."""
+def export_subgraph(subgraph: Subgraph, *, name_sources: bool = False) -> OnnxExport:
+    """A subgraph whose steps are calls that ``refusal`` lets pass; equal ones give equal bytes.
+
+    With ``name_sources`` nodes are named after operators of the model, for what is said when they fail: then
+    equal ones of other models give other bytes.
+    """
     graph = Graph()
     names = {variable: graph.input(variable.ty) for variable in subgraph.inputs}
     for step in subgraph.steps:
+        graph.source = step.source if name_sources else ""
         _add_step(graph, step, names)
+    graph.source = ""
     for result in subgraph.results:
         graph.output(names[result], result.ty)
     return OnnxExport(graph.model(subgraph.symbol), graph.weights)

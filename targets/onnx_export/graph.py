@@ -32,6 +32,8 @@ class Graph:
 
     def __init__(self) -> None:
         self.weights: dict[str, npt.NDArray[Any]] = {}
+        # The operator of the model whose nodes are added; empty where none is to be named.
+        self.source = ""
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -85,7 +87,7 @@ class Graph:
         names = [f"v{self._values + number}" for number in range(results)]
         self._values += results
         node = helper.make_node(
-            op_type, inputs, names, f"node{len(self._nodes)}", domain=domain, **(attributes or {})
+            op_type, inputs, names, self._node_name(), domain=domain, **(attributes or {})
         )
         self._nodes.append(node)
         return names
@@ -96,7 +98,7 @@ class Graph:
             raise ValueError(f"two versions of {node.domain}: {self._domains[node.domain]} and {version}")
         copied = onnx.NodeProto()
         copied.CopyFrom(node)
-        copied.name = f"node{len(self._nodes)}"
+        copied.name = self._node_name()
         names = [f"v{self._values + number}" if name else "" for number, name in enumerate(node.output)]
         self._values += len(names)
         copied.ClearField("input")
@@ -105,6 +107,10 @@ class Graph:
         copied.output.extend(names)
         self._nodes.append(copied)
         return names
+
+    def _node_name(self) -> str:
+        # Before the slash, whose it is; a name of its own each.
+        return f"{self.source}/{len(self._nodes)}" if self.source else f"node{len(self._nodes)}"
 
     # Sizes --------------------------------------------------------------------------------------------
 

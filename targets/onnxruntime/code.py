@@ -34,7 +34,7 @@ EXPORT int __tvm_ffi_{symbol}(void *, const TVMFFIAny *arguments, int32_t count,
 
 def generate(subgraph: Subgraph) -> Generated:
     """The code of a subgraph. Its constants are the ONNX model, and the weights that are beside it."""
-    exported = export_subgraph(subgraph)
+    exported = export_subgraph(subgraph, name_sources=True)
     model = exported.model
     names = [[info.name for info in model.graph.input], [info.name for info in model.graph.output]]
     steps = [[node.op_type, "", ""] for node in model.graph.node if node.op_type != "Identity"]
