@@ -58,9 +58,8 @@ def tune_and_print(
     (target,) = x86_targets(options.compile.mcpus())
     log = log or default_log(target.target_class, name)
     history = History()
-    subtitle = (
-        f"{target.kind} {target.mcpu} · {counted(options.threads, 'thread')} · {_shapes(options)} · {log}"
-    )
+    threads = counted(options.threads, "thread")
+    subtitle = f"{options.compile.target} {target.mcpu} · {threads} · {_shapes(options)} · {log}"
 
     def write_report(result: TuneResult | None) -> None:
         if report is not None:

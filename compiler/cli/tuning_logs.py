@@ -12,9 +12,12 @@ import click
 
 from paddle_tvm.compiler.tuning.log import Checked, Skipped, check_log, check_log_path
 from paddle_tvm.compiler.tuning.merge import merge_logs
-from paddle_tvm.compiler.tuning.records import Header, Winner
+from paddle_tvm.compiler.tuning.records import Header, Record, Winner
 from paddle_tvm.runtime.errors import ArtifactError
 from paddle_tvm.runtime.wording import counted
+
+# What a log may hold, as it is counted.
+_KINDS = ("winner", "kept default", "trial")
 
 
 @dataclass
@@ -32,8 +35,7 @@ class _Report:
         elif found.problem is not None:
             self.stale.append((found.entry.line, found.problem))
         else:
-            kind = "winner" if isinstance(found.entry.record, Winner) else "trial"
-            self.usable.setdefault(found.entry.header, Counter())[kind] += 1
+            self.usable.setdefault(found.entry.header, Counter())[_kind(found.entry.record)] += 1
 
     def count(self, kind: str) -> int:
         return sum(counts[kind] for counts in self.usable.values())
@@ -42,14 +44,26 @@ class _Report:
         return {
             "log": str(self.log),
             "winners": self.count("winner"),
+            "defaults": self.count("kept default"),
             "trials": self.count("trial"),
             "measured": [
-                {**header.to_json(), "winners": counts["winner"], "trials": counts["trial"]}
+                {
+                    **header.to_json(),
+                    "winners": counts["winner"],
+                    "defaults": counts["kept default"],
+                    "trials": counts["trial"],
+                }
                 for header, counts in self.usable.items()
             ],
             "stale": [{"line": line, "reason": reason} for line, reason in self.stale],
             "bad": [{"line": line, "reason": reason} for line, reason in self.bad],
         }
+
+
+def _kind(record: Record) -> str:
+    if not isinstance(record, Winner):
+        return "trial"
+    return "kept default" if record.keeps_default else "winner"
 
 
 def check_tuning_logs(logs: Sequence[Path], as_json: bool) -> None:
@@ -91,6 +105,7 @@ def merge_tuning_logs(logs: Sequence[Path], output: Path, force: bool, as_json: 
                 {
                     "log": str(output),
                     "winners": merged.winners,
+                    "defaults": merged.defaults,
                     "skipped": [
                         {"log": str(line.path), "line": line.line, "reason": line.reason}
                         for line in merged.skipped
@@ -100,16 +115,17 @@ def merge_tuning_logs(logs: Sequence[Path], output: Path, force: bool, as_json: 
             )
         )
         return
-    click.echo(f"{output}: {counted(merged.winners, 'winner')} of {counted(len(logs), 'log')}")
+    held = f"{counted(merged.winners, 'winner')} and {counted(merged.defaults, 'kept default')}"
+    click.echo(f"{output}: {held} of {counted(len(logs), 'log')}")
     for line in merged.skipped:
         click.echo(f"warning: {line.path}:{line.line} was left out: {line.reason}", err=True)
 
 
 def _print(report: _Report) -> None:
-    held = f"{counted(report.count('winner'), 'winner')}, {counted(report.count('trial'), 'trial')}"
+    held = ", ".join(counted(report.count(kind), kind) for kind in _KINDS)
     click.echo(f"{report.log}: {held} that can be applied")
     for header, counts in report.usable.items():
-        held = f"{counted(counts['winner'], 'winner')}, {counted(counts['trial'], 'trial')}"
+        held = ", ".join(counted(counts[kind], kind) for kind in _KINDS)
         core = header.microarchitecture or "microarchitecture not recorded"
         click.echo(
             f"  {held} for {header.target}: {header.cpu} ({core}), "

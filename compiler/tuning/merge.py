@@ -17,9 +17,13 @@ from paddle_tvm.runtime.wording import counted
 
 @dataclass(frozen=True)
 class Merged:
-    """How many records a merge has written, and the lines of its inputs that it could not read."""
+    """How many records a merge has written, and the lines of its inputs that it could not read.
+
+    ``defaults`` are winners' records that say that nothing was faster than the default.
+    """
 
     winners: int
+    defaults: int
     trials: int
     skipped: tuple[Skipped, ...]
 
@@ -81,7 +85,8 @@ def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, forc
                 f"{', '.join(map(str, logs))}: no winner, so there is nothing to merge; `tune --trials 0` on "
                 "the model compares what a search has found"
             )
-        lines = sorted(_best(entries) | _trials(entries))
+        best = _best(entries)
+        lines = sorted(best.keys() | _trials(entries))
         with replacing(output) as file:
             under = None
             for header, _, line in lines:
@@ -92,8 +97,8 @@ def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, forc
             file.flush()
             with suppress(OSError):
                 os.fsync(file.fileno())
-    winners = sum(place == 0 for _, place, _ in lines)
-    return Merged(winners, len(lines) - winners, tuple(skipped))
+    defaults = sum(winner.keeps_default for winner in best.values())
+    return Merged(len(best) - defaults, defaults, len(lines) - len(best), tuple(skipped))
 
 
 def best_first(header: Header, winner: Winner) -> tuple[float, float, bytes]:
@@ -105,15 +110,21 @@ def best_first(header: Header, winner: Winner) -> tuple[float, float, bytes]:
 _Line = tuple[bytes, int, bytes]
 
 
-def _best(entries: Sequence[Entry]) -> set[_Line]:
-    best: dict[tuple[str, str | None, int, str], tuple[tuple[float, float, bytes], _Line]] = {}
+def _best(entries: Sequence[Entry]) -> dict[_Line, Winner]:
+    best: dict[tuple[str, str | None, int, str], Entry] = {}
     for entry in entries:
         header, winner = entry.header, entry.record
         if isinstance(winner, Winner):
             key = (header.target, header.microarchitecture, header.threads, winner.workload.key)
-            found = (best_first(header, winner), (encode(header), 0, encode(winner)))
-            best[key] = min(best[key], found) if key in best else found
-    return {line for _, line in best.values()}
+            known = best.setdefault(key, entry)
+            assert isinstance(known.record, Winner)
+            if best_first(header, winner) < best_first(known.header, known.record):
+                best[key] = entry
+    return {
+        (encode(entry.header), 0, encode(entry.record)): entry.record
+        for entry in best.values()
+        if isinstance(entry.record, Winner)
+    }
 
 
 def _trials(entries: Sequence[Entry]) -> set[_Line]:

@@ -126,6 +126,11 @@ class Winner:
     default_config: Config
     default: Seconds
 
+    @property
+    def keeps_default(self) -> bool:
+        """Whether nothing was faster than the default."""
+        return self.config == self.default_config
+
     def gain(self, threads: int) -> float:
         """How many times as fast as the default it is."""
         return self.default[threads] / self.seconds[threads]

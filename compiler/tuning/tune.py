@@ -19,6 +19,12 @@ from paddle_tvm.compiler.tuning.known_trials import known_trials
 from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, check_appendable
 from paddle_tvm.compiler.tuning.measure import Measurer
 from paddle_tvm.compiler.tuning.model_run import ModelRun
+from paddle_tvm.compiler.tuning.offload_search import (
+    Budget,
+    decide_offloading,
+    first_trial_seconds,
+    left_to_kernels,
+)
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
 from paddle_tvm.compiler.tuning.records import Header, Trial, header_here
 from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
@@ -133,12 +139,23 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     with scratch_directory("paddle-tvm-tune") as folder:
         run = ModelRun(Path(model), options.compile, options.sizes, options.seed, folder / "first")
         listener.stage("compile")
+        compiling = monotonic()
         graph_choices = run.compile_default()
         default = run.default
         # Who computes what comes first: the kernels that there are depend on it.
         offered = [workload for workload in graph_choices if isinstance(workload, Offloading)]
-        decided = _decide_offloading(run, log, offered, options, known, writer, listener, begin)
-        own = _left_to_kernels(offered, target, log, options)
+        asked_first = [workload for workload in offered if _is_wanted(workload, options)]
+        subgraphs = (
+            alternatives(asked_first, [], known) if options.rpc is None and options.trials != 0 else []
+        )
+        budget = Budget(
+            None if options.seconds is None else begin + options.seconds,
+            options.trials,
+            first_trial_seconds(monotonic() - compiling),
+        )
+        counts = thread_counts(options.threads)
+        decided = decide_offloading(run, log, subgraphs, counts, writer, listener, budget)
+        own = left_to_kernels(offered, target, log, options.threads)
         if own:
             options = replace(options, compile=replace(options.compile, fixed_forms=own))
             target = replace(target, choices=TunedChoices(target, fixed=own))
@@ -169,10 +186,10 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         ]
         above = alternatives(asked, found, known) if options.rpc is None else []
         search = _Search(tasks, known, known_forms, options, writer, listener, profile, begin)
+        search.trials = budget.made
         search.reserve(min(_GRAPH_SECONDS * len(above), _GRAPH_SHARE * (options.seconds or 0.0)))
         with _measurer(target, options) as measurer:
             search.run(measurer)
-            counts = thread_counts(options.threads)
             comparisons = tuple(compare_with_defaults(tasks, measurer, counts, writer, listener))
         search.reserve(0.0)
         if above and search.left():
@@ -242,43 +259,6 @@ def _is_asked(task: Task, options: TuneOptions) -> bool:
 
 def _is_wanted(workload: Workload, options: TuneOptions) -> bool:
     return not options.ops or workload.operator in options.ops
-
-
-def _decide_offloading(
-    run: ModelRun,
-    log: Path,
-    offered: Sequence[Offloading],
-    options: TuneOptions,
-    known: Mapping[Workload, Sequence[Outcome]],
-    writer: LogWriter,
-    listener: TuningListener,
-    begin: float,
-) -> list[GraphTrial]:
-    """Measure whether our own kernels are faster than an accelerator, for each of its subgraphs."""
-    asked = [workload for workload in offered if _is_wanted(workload, options)]
-    tried = alternatives(asked, [], known)
-    if not tried or options.rpc is not None or options.trials == 0:
-        return []
-    listener.stage("try who computes each subgraph", len(tried))
-    seconds = options.seconds
-    return search_graph(
-        run,
-        log,
-        tried,
-        thread_counts(options.threads),
-        writer,
-        listener,
-        lambda: seconds is None or monotonic() - begin < seconds,
-    )
-
-
-def _left_to_kernels(
-    offered: Sequence[Offloading], target: X86Target, log: Path, options: TuneOptions
-) -> dict[str, Config]:
-    """The subgraphs that our own kernels compute, by the log, as forms that are given."""
-    choices = TunedChoices(target, (log,), (), options.threads)
-    forms = {workload.key: choices.of(workload).config for workload in offered}
-    return {key: config for key, config in forms.items() if not config["taken"]}
 
 
 def _latencies(

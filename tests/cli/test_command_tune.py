@@ -134,6 +134,15 @@ def test_the_result_says_what_became_faster_and_what_to_do_next(
     assert "Tuning of" in report.read_text()
 
 
+def test_the_page_names_the_target_that_was_asked_for(
+    run: Run, tuner: Tuner, saved_model: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.html"
+    arguments = ("-o", tmp_path / "log.jsonl", "--target", "onednn", "--mcpu", "haswell", "--report", report)
+    assert run("tune", saved_model, *arguments).code == 0
+    assert '<p class="subtitle">onednn haswell ' in report.read_text()
+
+
 def test_the_next_command_compiles_as_the_model_was_tuned(
     run: Run, tuner: Tuner, saved_model: Path, tmp_path: Path
 ) -> None:
@@ -265,20 +274,24 @@ def test_check_tells_what_can_be_applied_from_what_cannot(run: Run, tmp_path: Pa
     log = tmp_path / "log.jsonl"
     trial = Trial(CONV, Outcome(CONV.default(), "ok", (1e-3,)))
     no_form = Trial(DYNAMIC, Outcome({"points": 99}, "ok", (1e-3,)))
-    LogWriter(log, HEADER).append([_winner(), trial, no_form])
+    kept = Winner(DYNAMIC, DYNAMIC.default(), {2: 1e-3}, DYNAMIC.default(), {2: 1e-3})
+    LogWriter(log, HEADER).append([_winner(), kept, trial, no_form])
     with log.open("ab") as file:
         file.write(b'{"record":"trial"\n')
     result = run("tune", "--check", log)
     assert result.code == 5
     lines = result.out.splitlines()
-    assert lines[0] == f"{log}: 1 winner, 1 trial that can be applied"
-    assert "1 winner, 1 trial for x86-avx512: Some CPU (znver4), 2 threads, 2026-11-22" in lines[1]
-    assert lines[2].startswith("  line 4 is stale: this version has no such form")
-    assert lines[3].startswith("  line 5 is damaged: not JSON")
+    assert lines[0] == f"{log}: 1 winner, 1 kept default, 1 trial that can be applied"
+    assert (
+        "1 winner, 1 kept default, 1 trial for x86-avx512: Some CPU (znver4), 2 threads, 2026-11-22"
+        in lines[1]
+    )
+    assert lines[2].startswith("  line 5 is stale: this version has no such form")
+    assert lines[3].startswith("  line 6 is damaged: not JSON")
     assert "2 lines cannot be applied" in result.err
     (content,) = json.loads(run("tune", "--check", log, "--json").out)
-    assert (content["winners"], content["trials"]) == (1, 1)
-    assert [entry["line"] for entry in content["stale"] + content["bad"]] == [4, 5]
+    assert (content["winners"], content["defaults"], content["trials"]) == (1, 1, 1)
+    assert [entry["line"] for entry in content["stale"] + content["bad"]] == [5, 6]
     assert content["measured"][0]["cpu"] == "Some CPU"
     assert content["measured"][0]["microarchitecture"] == "znver4"
 
@@ -289,7 +302,7 @@ def test_check_of_sound_logs(run: Run, tmp_path: Path) -> None:
         LogWriter(log, HEADER).append([_winner()])
     result = run("tune", "--check", *logs)
     assert (result.code, result.err) == (0, "")
-    assert result.out.count("1 winner, 0 trials that can be applied") == 2
+    assert result.out.count("1 winner, 0 kept defaults, 0 trials that can be applied") == 2
 
 
 def test_merge_keeps_the_best(run: Run, tmp_path: Path) -> None:
@@ -301,7 +314,7 @@ def test_merge_keeps_the_best(run: Run, tmp_path: Path) -> None:
     merge = ("tune", "--merge", tmp_path / "one.jsonl", tmp_path / "two.jsonl", "-o", output)
     result = run(*merge)
     assert result.code == 0, result.err
-    assert result.out.strip() == f"{output}: 1 winner of 2 logs"
+    assert result.out.strip() == f"{output}: 1 winner and 0 kept defaults of 2 logs"
     assert "two.jsonl:3 was left out: not JSON" in result.err
     assert json.loads(output.read_text().splitlines()[1])["seconds"]["2"] == pytest.approx(1e-3 / 3)
     refused = run(*merge)

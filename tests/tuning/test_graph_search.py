@@ -15,10 +15,12 @@ from tuning_records import header
 from paddle_tvm import compiler
 from paddle_tvm.compiler.driver import compile_model
 from paddle_tvm.compiler.options import CompileOptions
+from paddle_tvm.compiler.tuning import offload_search
 from paddle_tvm.compiler.tuning.graph_search import alternatives, search_graph
 from paddle_tvm.compiler.tuning.history import History
 from paddle_tvm.compiler.tuning.log import Entry, LogWriter, read_log
 from paddle_tvm.compiler.tuning.model_run import ModelRun
+from paddle_tvm.compiler.tuning.offload_search import Budget, decide_offloading
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Winner
 from paddle_tvm.compiler.tuning.task import Task
@@ -181,6 +183,30 @@ def test_what_makes_the_whole_model_faster_is_kept(
     assert sum(isinstance(record, Winner) for record in records) == sum(won)
     assert len(records) == 2 + sum(won)
     assert len(history.notes) == 2 - len(won)
+
+
+def test_trials_of_subgraphs_count_in_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(offload_search, "monotonic", lambda: now[0])
+    # The first is expected to take 20 seconds, and takes 30; a second one like it would end after 150.
+    budget = Budget(end=150.0, trials=None, seconds=20.0)
+    assert budget.take()
+    now[0] += 30
+    assert not budget.take()
+    assert budget.made == 1
+    assert not Budget(end=110.0, trials=None, seconds=20.0).take()
+    counted = Budget(end=None, trials=2, seconds=20.0)
+    assert [counted.take() for _ in range(3)] == [True, True, False]
+
+
+def test_subgraphs_that_the_budget_leaves_out_are_told(tmp_path: Path) -> None:
+    run = cast(ModelRun, Run(tmp_path, {NEITHER: BEFORE, FIRST: BEFORE}))
+    log, history = tmp_path / "log.jsonl", History()
+    writer = LogWriter(log, header())
+    tried = [NARROW, ALONE]
+    budget = Budget(end=None, trials=1, seconds=0.0)
+    assert len(decide_offloading(run, log, tried, (2, 1), writer, history, budget)) == 1
+    assert "1 of 2 subgraphs" in history.notes[-1]
 
 
 def test_it_ends_with_the_budget(tmp_path: Path) -> None:
