@@ -21,12 +21,11 @@ from paddle_tvm.compiler.passes.lift_weights import lift_weights
 from paddle_tvm.compiler.passes.merge_forms import merge_forms
 from paddle_tvm.compiler.profiling.describe import describe_kernels
 from paddle_tvm.compiler.profiling.kernel_table import OffloadedShare
-from paddle_tvm.compiler.profiling.peak import available_threads
 from paddle_tvm.compiler.tuning.choices import ForeignForms, TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.log import Skipped
 from paddle_tvm.compiler.tuning.workload_names import name_workload
 from paddle_tvm.compiler.verify import VerificationResult, verify_artifact
-from paddle_tvm.runtime.cpu import cpu_features
+from paddle_tvm.runtime.cpu import cpu_features, default_threads
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.gpus import find_gpus
 from paddle_tvm.runtime.manifest import (
@@ -226,7 +225,7 @@ def _choices(target: Target, options: CompileOptions) -> TunedChoices:
         target,
         options.logs(),
         shipped_logs(target) if options.shipped_logs else (),
-        available_threads(),
+        default_threads(),
         options.fixed_forms,
     )
 

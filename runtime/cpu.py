@@ -1,9 +1,12 @@
-"""CPU features of this machine."""
+"""What CPUs this machine has."""
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
+
+_CPUS = Path("/sys/devices/system/cpu")
 
 
 @lru_cache(maxsize=1)
@@ -15,3 +18,19 @@ def cpu_features() -> frozenset[str]:
             if line.startswith("flags"):
                 return frozenset(line.partition(":")[2].split())
     return frozenset()
+
+
+def default_threads() -> int:
+    """How many threads compute a model where nobody says: one for each physical core.
+
+    Of the CPUs that the process may use, hyperthreads of a core count once, for they share its multipliers.
+    Where the system tells nothing of cores, each CPU counts.
+    """
+    return len({_siblings(cpu) for cpu in os.sched_getaffinity(0)})
+
+
+def _siblings(cpu: int) -> str:
+    try:
+        return (_CPUS / f"cpu{cpu}/topology/thread_siblings_list").read_text().strip()
+    except OSError:
+        return str(cpu)

@@ -5,7 +5,6 @@ Run it with ``python -m paddle_tvm.compiler.bench.tuning_speed MODEL --shape x=1
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -18,6 +17,7 @@ from tvm import te, topi
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.tuning.tune import TuneOptions, tune_model
+from paddle_tvm.runtime.cpu import default_threads
 from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.x86 import x86_target
 
@@ -86,7 +86,7 @@ def stock_rate(threads: int) -> float:
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path, exists=False))
 @shape_option("Shape of an input.")
-@click.option("--threads", type=click.IntRange(1), default=len(os.sched_getaffinity(0)), show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=default_threads(), show_default=True)
 @click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True)
 def main(model: Path, shapes: tuple[str, ...], threads: int, seconds: float) -> None:
     """Try forms of MODEL's kernels for a while, then let MetaSchedule try some of a convolution."""

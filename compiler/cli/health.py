@@ -11,7 +11,7 @@ import sys
 from importlib import metadata
 from typing import Literal, NamedTuple
 
-from paddle_tvm.runtime.cpu import cpu_features
+from paddle_tvm.runtime.cpu import cpu_features, default_threads
 from paddle_tvm.runtime.gpus import find_gpus
 from paddle_tvm.runtime.tensorrt_package import PACKAGE, find_tensorrt
 from paddle_tvm.runtime.wording import counted
@@ -182,7 +182,7 @@ def _cpu(compiler_installed: bool) -> list[Finding]:
     have = cpu_features()
     vector = [name for name in ("avx2", "fma", "avx512f", "avx512_vnni", "amx_tile") if name in have]
     findings = [
-        Finding("CPU", "ok", f"{counted(os.cpu_count() or 1, 'thread')}; {' '.join(vector) or 'no AVX2'}")
+        Finding("CPU", "ok", f"{counted(default_threads(), 'core')}; {' '.join(vector) or 'no AVX2'}")
     ]
     if compiler_installed:
         try:

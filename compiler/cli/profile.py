@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     help="A .npy file for an input, or a .npz with several.",
 )
 @shape_option("Shape of a random input; by default a small one that is shown.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads; by default all there are.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="CPU threads; by default as many as there are physical cores.",
+)
 @click.option("--mcpu", metavar="NAME", help="Which of the CPUs that ARTIFACT has code for to run.")
 @click.option("--rounds", type=click.IntRange(min=1), default=30, show_default=True, help="Runs timed.")
 @click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Kernels shown.")

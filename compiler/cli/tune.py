@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -25,6 +24,7 @@ from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.output_places import check_is_page
 from paddle_tvm.compiler.tuning.log import check_log_path
+from paddle_tvm.runtime.cpu import default_threads
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.cpu_names import check_cpu_names
 
@@ -75,7 +75,11 @@ _NOT_FOR_TUNING = ("force",)
     metavar="SHARE",
     help="Leave kernels alone that take less of a run.",
 )
-@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads; by default all there are.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="CPU threads; by default as many as there are physical cores.",
+)
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of search and inputs."
 )
@@ -174,7 +178,7 @@ def tune(
     from paddle_tvm.compiler.tuning.tune import TuneOptions
 
     options = TuneOptions(
-        threads=threads or len(os.sched_getaffinity(0)),
+        threads=threads or default_threads(),
         trials=trials,
         seconds=seconds,
         ops=operators,

@@ -23,6 +23,7 @@ from paddle_tvm.compiler.profiling.kernel_table import (
 )
 from paddle_tvm.compiler.profiling.peak import Peak, available_threads, compile_peak, measure_peak
 from paddle_tvm.compiler.profiling.timing import Timing, time_kernels
+from paddle_tvm.runtime.cpu import default_threads
 from paddle_tvm.runtime.errors import ArtifactError, UsageError
 from paddle_tvm.runtime.loader import LoadedModel, load
 
@@ -130,7 +131,7 @@ def profile_artifact(
     arrays
         Inputs by name.
     threads
-        CPU threads; as many as the process may use, by default.
+        CPU threads; one for each physical core that the process may use, by default.
     rounds
         Runs to take medians of.
     mcpu
@@ -150,7 +151,7 @@ def profile_artifact(
             "shows them by the same names"
         )
     table = read_table(artifact, model)
-    threads = threads or available_threads()
+    threads = threads or default_threads()
     # More threads than CPUs reach no more, and disturb each other while they are measured.
     cores = min(threads, available_threads())
     compile_peak(cores)
