@@ -154,3 +154,23 @@ def test_one_name_with_two_values_is_a_usage_error(make_graph):
     path = make_graph(nodes, {"x": ("float32", ["n"]), "z": ("float32", ["n"])}, Y)
     with pytest.raises(UsageError, match="'n' two values, 2 and 3"):
         import_onnx(find_model(path), {"x": (2,), "z": (3,)})
+
+
+@pytest.mark.parametrize("kind", ["BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E5M2", "INT4", "UINT4"])
+@pytest.mark.parametrize("keep_nodes", [False, True])
+def test_casts_to_types_that_numpy_lacks_are_refused(make_graph, kind, keep_nodes):
+    """ONNX puts a larger type in their place, and would not round."""
+    to = getattr(onnx.TensorProto, kind)
+    cast = helper.make_node("Cast", ["x"], ["c"], to=to)
+    back = helper.make_node("Cast", ["c"], ["y"], to=onnx.TensorProto.FLOAT)
+    path = make_graph([cast, back], X, Y, opset=21)
+    with pytest.raises(UnsupportedModelError, match=rf"Cast .*result 'c'\): rounds to {kind}, a type"):
+        import_onnx(find_model(path), keep_nodes=keep_nodes)
+
+
+def test_quantisation_to_four_bits_is_refused(make_graph):
+    weights = {"scale": np.array(0.5, "float32")}
+    quantised = helper.make_node("QuantizeLinear", ["x", "scale"], ["q"], output_dtype=onnx.TensorProto.INT4)
+    back = helper.make_node("DequantizeLinear", ["q", "scale"], ["y"])
+    path = make_graph([quantised, back], X, Y, weights, opset=21)
+    refused(path, "QuantizeLinear .*rounds to INT4")

@@ -21,7 +21,13 @@ from paddle_tvm.compiler.frontends.onnx.context import NodeContext, describe
 from paddle_tvm.compiler.frontends.onnx.inference import Inferred, infer_shapes
 from paddle_tvm.compiler.frontends.onnx.inputs import input_shapes
 from paddle_tvm.compiler.frontends.onnx.kept_nodes import keep_node, may_be_kept
-from paddle_tvm.compiler.frontends.onnx.model import OnnxModel, all_nodes, load_onnx, read_tensor
+from paddle_tvm.compiler.frontends.onnx.model import (
+    OnnxModel,
+    all_nodes,
+    load_onnx,
+    read_tensor,
+    replaced_type,
+)
 from paddle_tvm.compiler.frontends.onnx.operators import is_missing, missing_operators
 from paddle_tvm.compiler.frontends.onnx.registry import find_converter, find_fold
 from paddle_tvm.compiler.frontends.onnx.tvm_converters import convert_with_tvm
@@ -39,6 +45,8 @@ from paddle_tvm.compiler.source_names import NamingBuilder, source_name
 from paddle_tvm.runtime.errors import UnsupportedModelError
 from paddle_tvm.runtime.wording import counted
 
+# Operators that make values of a type from those of another.
+_ROUNDING = frozenset({"Cast", "CastLike", "QuantizeLinear"})
 # A constant result larger than this is left to the compiled graph: 2^26 elements are 256 MB of float32.
 _MAX_CONSTANT_ELEMENTS = 1 << 26
 
@@ -162,6 +170,7 @@ class _Importer:
     def _import_node(self, node: onnx.NodeProto) -> None:
         self.builder.source = source_name(node.op_type, self.imported_nodes)
         self.imported_nodes += 1
+        self._refuse_rounding(node)
         operands = [self.values[name] if name else None for name in node.input]
         results = self._fold_constants(node, operands)
         if results is None:
@@ -179,6 +188,19 @@ class _Importer:
             if name in self.read:
                 self._check(node, name, value)
                 self.values[name] = value
+
+    def _refuse_rounding(self, node: onnx.NodeProto) -> None:
+        """Refuse a node that rounds to a type which NumPy, and with it the compiled graph, does not have."""
+        if node.op_type not in _ROUNDING or node.domain not in ("", "ai.onnx"):
+            return
+        elements = [attribute.i for attribute in node.attribute if attribute.name == "to"]
+        elements += [self.inferred[name].element for name in node.output if name in self.inferred]
+        replaced = next(filter(None, map(replaced_type, elements)), None)
+        if replaced is not None:
+            raise UnsupportedModelError(
+                f"{describe(node)}: rounds to {replaced}, a type that no target has: export the model in "
+                "float32, float16 or int8"
+            )
 
     def _fold_constants(
         self, node: onnx.NodeProto, operands: Sequence[TensorValue | None]

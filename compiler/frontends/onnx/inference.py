@@ -17,10 +17,14 @@ _LARGEST_SHAPE_TENSOR = 64
 
 @dataclass(frozen=True)
 class Inferred:
-    """What ONNX says of a tensor; a dimension that it cannot tell is None, a symbol is a string."""
+    """What ONNX says of a tensor; a dimension that it cannot tell is None, a symbol is a string.
+
+    ``element`` is the number of its element type, for which ``dtype`` may be a larger one of NumPy's.
+    """
 
     dtype: str
     shape: tuple[int | str | None, ...]
+    element: int
 
 
 def infer_shapes(model: OnnxModel, shapes: Mapping[str, Sequence[int | str]]) -> dict[str, Inferred]:
@@ -88,6 +92,7 @@ def _inferred(tensor: onnx.TypeProto.Tensor) -> Inferred:
             int(dim.dim_value) if dim.HasField("dim_value") else (dim.dim_param or None)
             for dim in tensor.shape.dim
         ),
+        tensor.elem_type,
     )
 
 

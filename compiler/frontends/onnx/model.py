@@ -102,23 +102,29 @@ def read_tensor(path: Path, tensor: Any) -> KnownArray:
             f"{path}: weight '{tensor.name}' of shape {list(tensor.dims)} cannot be read, "
             f"the file or its external data is damaged: {error}"
         ) from error
-    checked_dtype(path, tensor.name, tensor.data_type)
+    # Weights of four bits are the same numbers in eight.
+    narrow = tensor.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
+    checked_dtype(path, tensor.name, tensor.data_type, exact=narrow)
     return array
 
 
-def checked_dtype(path: Path, name: str, elem_type: int) -> str:
-    """The NumPy name of an ONNX element type, where it is one that can be compiled."""
+def replaced_type(elem_type: int) -> str | None:
+    """The name of an element type in whose place ONNX puts the next larger one of NumPy's; else None."""
+    name = str(onnx.TensorProto.DataType.Name(elem_type))
+    return name if name.startswith(("BFLOAT16", "FLOAT8", "FLOAT4", "INT4", "UINT4")) else None
+
+
+def checked_dtype(path: Path, name: str, elem_type: int, *, exact: bool = False) -> str:
+    """The NumPy name of an ONNX element type, where it is one that can be compiled.
+
+    ``exact`` says that NumPy's type in its place holds the same values, and nothing rounds to it any more.
+    """
     try:
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(elem_type))
         onnx_name = onnx.TensorProto.DataType.Name(elem_type)
     except (KeyError, ValueError):
         dtype, onnx_name = "", str(elem_type)
-    # ONNX maps types that NumPy lacks to the next larger one.
-    if (
-        dtype not in _DTYPES
-        or onnx_name in ("BFLOAT16", "STRING")
-        or onnx_name.startswith(("FLOAT8", "FLOAT4"))
-    ):
+    if dtype not in _DTYPES or onnx_name == "STRING" or (replaced_type(elem_type) and not exact):
         raise UnsupportedModelError(
             f"{path}: tensor '{name}' has the element type {onnx_name}; supported are "
             + ", ".join(sorted(_DTYPES))
