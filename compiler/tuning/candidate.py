@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tvm
 
 from paddle_tvm.compiler.tuning.aligned import aligned_empty, as_tensor
-from paddle_tvm.compiler.tuning.child import Channel, Failed
+from paddle_tvm.compiler.tuning.child import Failed
 from paddle_tvm.compiler.tuning.launcher_library import LoopLauncher
 from paddle_tvm.runtime.wording import agreeing
 from paddle_tvm.targets.base import Target
@@ -70,7 +70,14 @@ class Timed(Protocol):
 
 def build(kernel: Kernel, config: Config, target: Target) -> Any:
     """The TVM module of a form; its function is ``main``."""
-    module = tvm.IRModule({"main": kernel.primfunc(config, target)})
+    return build_together({"main": kernel.primfunc(config, target)}, target)
+
+
+def build_together(functions: Mapping[str, Any], target: Target) -> Any:
+    """The TVM module of scheduled TIR functions, by the names that they are to have."""
+    module = tvm.IRModule(
+        {name: function.with_attr("global_symbol", name) for name, function in functions.items()}
+    )
     # Half of the code would be checks of the arguments.
     with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
         return tvm.tirx.build(module, target=target.tvm_target, pipeline=target.tir_pipeline)
@@ -94,8 +101,10 @@ class Candidate:
 
     Parameters
     ----------
-    kernel, config, target
-        What to build.
+    call
+        The form, built.
+    kernel, config
+        What it is a form of, and which.
     seed
         Of the inputs.
     launcher
@@ -103,12 +112,10 @@ class Candidate:
     """
 
     def __init__(
-        self, kernel: Kernel, config: Config, target: Target, seed: int, launcher: LoopLauncher
+        self, call: Callable[..., Any], kernel: Kernel, config: Config, seed: int, launcher: LoopLauncher
     ) -> None:
         self._launcher = launcher
-        self._library = build(kernel, config, target)
-        # The machine code is made here.
-        self._call = self._library["main"]
+        self._call = call
         self._output = unwritten(kernel)
         inputs, copies = kernel.inputs(config, seed), kernel.copies(config, seed)
         # For each argument the tensors that calls have in turns.
@@ -177,17 +184,6 @@ def steady(time_round: Callable[[], float], best: float) -> list[float]:
         if len(times) >= _ROUNDS and times[_ROUNDS - 1] <= (1 + _AGREE) * times[0]:
             break
     return times[:_ROUNDS]
-
-
-def serve(make: Callable[[], Timed], reference: int, channel: Channel) -> None:
-    """Make a candidate, say so, and do what it is told through the channel.
-
-    ``reference`` is a file, for the output of the default form.
-    """
-    candidate = make()
-    channel.send({"built": True})
-    while (command := channel.receive()) is not None:
-        channel.send({"seconds": perform(candidate, command, reference)})
 
 
 def perform(candidate: Timed, command: list[Any], reference: int) -> list[float]:

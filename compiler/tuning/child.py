@@ -109,6 +109,19 @@ class Child:
     def fileno(self) -> int:
         return self.channel.fileno()
 
+    def tell(self, message: Any) -> None:
+        """Send a message.
+
+        Raises
+        ------
+        Failed
+            The child has ended.
+        """
+        try:
+            self.channel.send(message)
+        except OSError:
+            raise self._why_it_ended() from None
+
     def ask(self, message: Any, what: str, limit_s: float) -> Any:
         """Send a message and wait for the answer; ``what`` is what it is asked to do, for people.
 
@@ -117,10 +130,7 @@ class Child:
         Failed
             There is none in time.
         """
-        try:
-            self.channel.send(message)
-        except OSError:
-            raise self._why_it_ended() from None
+        self.tell(message)
         if not wait([self.fileno()], limit_s):
             raise self.late(what, limit_s)
         return self.answer()
@@ -205,11 +215,17 @@ def _limit(more_bytes: int) -> None:
 def _run(task: Callable[[Channel], None], channel: Channel) -> None:
     try:
         task(channel)
-    except Failed as failure:
-        channel.send({"failed": [failure.status, failure.detail]})
     except BaseException as error:
-        memory = isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)
-        channel.send({"failed": ["memory" if memory else "error", describe(error)]})
+        failure = failure_of(error)
+        channel.send({"failed": [failure.status, failure.detail]})
+
+
+def failure_of(error: BaseException) -> Failed:
+    """How code failed that raised an error."""
+    if isinstance(error, Failed):
+        return error
+    memory = isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)
+    return Failed("memory" if memory else "error", describe(error))
 
 
 def describe(error: BaseException) -> str:

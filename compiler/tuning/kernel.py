@@ -14,12 +14,14 @@ import tvm
 import tvm_ffi
 from tvm import relax, s_tir, tirx
 from tvm.sym import Analyzer
+from tvm_ffi.serialization import from_json_graph_str
 
 from paddle_tvm.compiler.lowering import LoweredStages
 from paddle_tvm.compiler.profiling.fusion_trace import bindings_of
 from paddle_tvm.compiler.profiling.work import tensor_bytes
 from paddle_tvm.compiler.tuning.aligned import AlignedCopies, aligned
 from paddle_tvm.targets.base import Target
+from paddle_tvm.targets.unchecked_schedule import UncheckedSchedule
 from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload, Workload
 
 _WEIGHT = 1
@@ -110,7 +112,8 @@ class TunableKernel:
 
     @cached_property
     def _module(self) -> tvm.IRModule:
-        return tvm.ir.load_json(self.graph)
+        # `tvm.ir.load_json` would first look for what older versions wrote, which takes longer than loading.
+        return from_json_graph_str(self.graph)
 
     @cached_property
     def _output(self) -> tuple[tuple[int, ...], str]:
@@ -340,7 +343,7 @@ def _reform(module: tvm.IRModule, workload: Workload, config: Config) -> tvm.IRM
 
 def _annotated(function: tirx.PrimFunc, notes: Mapping[str, Any]) -> tirx.PrimFunc:
     """The function with other annotations on the block that computes the workload."""
-    schedule = s_tir.Schedule(tvm.IRModule({"main": function.without_attr("global_symbol")}))
+    schedule = UncheckedSchedule(tvm.IRModule({"main": function.without_attr("global_symbol")}))
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
         present = schedule.get(block).annotations
         if WORKLOAD in present:

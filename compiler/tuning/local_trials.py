@@ -1,27 +1,34 @@
-"""Times forms of kernels on this machine, a child for each."""
+"""Times forms of kernels on this machine, in children."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from math import ceil
 from multiprocessing.connection import Connection, wait
 
-from paddle_tvm.compiler.tuning.candidate import Candidate, serve
+from paddle_tvm.compiler.tuning.builder import Builder, Form
 from paddle_tvm.compiler.tuning.child import Child, Failed
 from paddle_tvm.compiler.tuning.known_kernels import KnownKernel, KnownKernels
 from paddle_tvm.compiler.tuning.launcher_library import LoopLauncher
+from paddle_tvm.compiler.tuning.local_tasks import serve_forms
 from paddle_tvm.compiler.tuning.messages import Answer, CompareRequest, MeasureRequest, Setup
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.targets.workload import Config
 
 # So many candidates are built before they are timed, one after the other.
 BATCH = 16
+# Most that a child builds at once: a module costs LLVM nearly as much as a form in it.
+_TOGETHER = 4
 
 
 class LocalTrials:
-    """Forks children that build forms, several at once, and then has one after the other time its form.
+    """Forks children that build forms, several at once, and then has one form after the other timed.
+
+    A form that fails in a child that had others, or lost its child to another, is tried again in one of its
+    own: what its outcome says is its own doing.
 
     Parameters
     ----------
@@ -40,18 +47,22 @@ class LocalTrials:
     def measure(self, request: MeasureRequest) -> Iterator[Answer]:
         """Time forms; they are given up early where they are slow."""
         known = self._kernels[request.kernel]
-        numbers = list(request.configs)
         threads = self._setup.threads
-        while numbers:
-            batch, numbers = numbers[:BATCH], numbers[BATCH:]
+        waiting, again = list(request.configs), list[int]()
+        while waiting or again:
+            together, queue = (_TOGETHER, waiting) if waiting else (1, again)
+            batch, queue[:BATCH] = queue[:BATCH], []
             configs = [request.configs[number] for number in batch]
-            with self._built(known, configs) as candidates:
-                for number, config, candidate in zip(batch, configs, candidates, strict=True):
+            with self._built(known, configs, together) as forms:
+                for number, config, form in zip(batch, configs, forms, strict=True):
                     try:
-                        seconds = self._run(candidate, ["measure", threads, known.best])
+                        seconds = self._run(form, ["measure", threads, known.best])
                         outcome = Outcome(config, "ok", tuple(seconds))
                         known.best = min(known.best, outcome.median)
                     except Failed as failure:
+                        if failure.status != "error" and isinstance(form, Form) and not form.builder.is_alone:
+                            again.append(number)
+                            continue
                         outcome = Outcome(config, failure.status, detail=failure.detail)
                     yield Answer(number, threads, outcome)
 
@@ -59,13 +70,13 @@ class LocalTrials:
         """Time forms in turns."""
         known = self._kernels[request.kernel]
         configs = list(request.configs.values())
-        with self._built(known, configs) as candidates:
+        with self._built(known, configs, 1) as forms:
             failures = dict[int, Failed]()
 
             def run(place: int, command: Sequence[object]) -> list[float]:
                 if place not in failures:
                     try:
-                        return self._run(candidates[place], command)
+                        return self._run(forms[place], command)
                     except Failed as failure:
                         failures[place] = failure
                 return []
@@ -88,81 +99,94 @@ class LocalTrials:
                     yield Answer(number, threads, outcome)
 
     @contextmanager
-    def _built(self, known: KnownKernel, configs: Sequence[Config]) -> Iterator[list[Child | Failed]]:
+    def _built(
+        self, known: KnownKernel, configs: Sequence[Config], together: int
+    ) -> Iterator[Sequence[Form | Failed]]:
         """Build forms, and have the default one write its output where that is missing.
 
-        Gives their children, or why there is none; ends the children in the end.
+        Gives them in their order, or why there is none; ends the children in the end.
         """
         default = known.kernel.workload.default()
         missing = not known.has_reference
         extra = missing and default not in configs
-        built = self._build(known, [default, *configs] if extra else configs)
-        candidates = built[1:] if extra else built
+        wanted = [default, *configs] if extra else list(configs)
+        # In a child of its own, for all others depend on it.
+        own = [wanted.index(default)] if missing else []
+        builders: list[Builder] = []
         try:
+            forms = self._build(known, wanted, own, together, builders)
+            asked: Sequence[Form | Failed] = forms[1:] if extra else forms
             if missing:
                 try:
-                    self._run(built[0 if extra else configs.index(default)], ["write", self._setup.threads])
+                    self._run(forms[own[0]], ["write", self._setup.threads])
                     known.has_reference = True
                 except Failed as failure:
                     none = known.no_reference(failure)
-                    candidates = [failure if config == default else none for config in configs]
-            yield candidates
+                    asked = [failure if config == default else none for config in configs]
+            yield asked
         finally:
-            children = [child for child in built if isinstance(child, Child)]
             # All at once, because it takes the system a while to take a process apart.
-            for child in children:
-                child.kill()
-            for child in children:
-                child.end()
+            for builder in builders:
+                builder.child.kill()
+            for builder in builders:
+                builder.child.end()
 
-    def _build(self, known: KnownKernel, configs: Sequence[Config]) -> list[Child | Failed]:
-        """Build forms, several at a time; in their order a child that is ready, or why there is none."""
-        setup = self._setup
+    def _build(
+        self,
+        known: KnownKernel,
+        configs: list[Config],
+        own: list[int],
+        together: int,
+        builders: list[Builder],
+    ) -> list[Form]:
+        """Build forms, several at a time; adds the children to ``builders``.
+
+        Parameters
+        ----------
+        known, configs
+            The kernel and its forms.
+        own
+            The places of those that are to have a child of their own.
+        together
+            How many forms a child builds at once, at most.
+        """
         # Before any is forked: memory that children have is copied when it is written.
         for config in configs:
             self._kernels.prepare(known.kernel, config, copies=True)
-        built: dict[int, Child | Failed] = {}
-        waiting = list(range(len(configs)))
-        building: dict[Child, tuple[int, float]] = {}
-        while waiting or building:
-            while waiting and len(building) < setup.build_jobs:
-                place = waiting.pop(0)
-                child = self._start(known, configs[place])
-                building[child] = (place, time.monotonic() + setup.build_limit_s)
-            first = min(deadline for _, deadline in building.values())
-            files = [self._tuner.fileno(), *(child.fileno() for child in building)]
-            ready = wait(files, max(0.0, first - time.monotonic()))
+        others = [place for place in range(len(configs)) if place not in own]
+        # No child is to wait for one that has the last of a few large groups.
+        size = min(together, max(1, ceil(len(others) / (2 * self._setup.build_jobs))))
+        groups = [[place] for place in own]
+        groups += [others[begin : begin + size] for begin in range(0, len(others), size)]
+        forms: dict[int, Form] = {}
+        building, idle = list[Builder](), list[Builder]()
+        while groups or building:
+            while groups and len(building) < self._setup.build_jobs:
+                group = groups.pop(0)
+                builder = idle.pop() if idle and len(group) > 1 else self._start(known, configs)
+                if builder not in builders:
+                    builders.append(builder)
+                builder.begin(group)
+                forms |= {place: Form(builder, place) for place in group}
+                building.append(builder)
+            files = [self._tuner.fileno(), *(one.child.fileno() for one in building if not one.has_ended)]
+            ready = wait(files, min(0.0 if one.has_ended else one.left_s for one in building))
             if self._tuner.fileno() in ready:
                 sys.exit(0)
-            for child, (place, deadline) in list(building.items()):
-                try:
-                    if child.fileno() in ready:
-                        child.answer()
-                    elif time.monotonic() >= deadline:
-                        raise child.late("build", setup.build_limit_s)
-                    else:
-                        continue
-                    built[place] = child
-                except Failed as failure:
-                    built[place] = failure
-                del building[child]
-        return [built[place] for place in range(len(configs))]
+            for builder in list(building):
+                if builder.has_ended or builder.finish(builder.child.fileno() in ready):
+                    building.remove(builder)
+                    if not builder.has_ended and not builder.is_alone:
+                        idle.append(builder)
+        return [forms[place] for place in range(len(configs))]
 
-    def _start(self, known: KnownKernel, config: Config) -> Child:
+    def _start(self, known: KnownKernel, configs: list[Config]) -> Builder:
         setup = self._setup
+        task = partial(serve_forms, setup, self._launcher, known, configs)
+        child = Child(task, setup.memory_limit_bytes, setup.threads, (self._tuner.fileno(),))
+        return Builder(child, setup.build_limit_s)
 
-        def make() -> Candidate:
-            return Candidate(known.kernel, config, setup.target, setup.seed, self._launcher)
-
-        return Child(
-            lambda channel: serve(make, known.reference, channel),
-            setup.memory_limit_bytes,
-            setup.threads,
-            (self._tuner.fileno(),),
-        )
-
-    def _run(self, candidate: Child | Failed, command: Sequence[object]) -> list[float]:
-        if isinstance(candidate, Failed):
-            raise candidate
-        answer = candidate.ask(command, "run", self._setup.run_limit_s)
-        return [float(seconds) for seconds in answer["seconds"]]
+    def _run(self, form: Form | Failed, command: Sequence[object]) -> list[float]:
+        if isinstance(form, Failed):
+            raise form
+        return form.run(command, self._setup.run_limit_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tvm
-from tvm import s_tir, tirx
+from tvm import tirx
 from tvm.s_tir.schedule import ScheduleError
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 
@@ -19,6 +19,7 @@ from paddle_tvm.targets.cuda.schedules.rows import is_row_reduction, schedule_ro
 from paddle_tvm.targets.cuda.schedules.stages import Group, groups_of, stages_of
 from paddle_tvm.targets.cuda.schedules.threads import sequence
 from paddle_tvm.targets.cuda.schedules.written import bind_written
+from paddle_tvm.targets.unchecked_schedule import UncheckedSchedule
 
 SCHEDULED = "tirx.is_scheduled"
 
@@ -60,7 +61,7 @@ def schedule_function(function: tirx.PrimFunc) -> tirx.PrimFunc:
 def _inlined(function: tirx.PrimFunc) -> tirx.PrimFunc:
     """Compute stages where they are used, if they are used once and not by a contraction."""
     plain = function.with_attr("global_symbol", "main")
-    schedule = s_tir.Schedule(tvm.IRModule({"main": plain}))
+    schedule = UncheckedSchedule(tvm.IRModule({"main": plain}))
     if is_empty(schedule):
         return function
     for block in root_blocks(schedule)[:-1]:

@@ -9,6 +9,7 @@ import tvm
 from tvm import s_tir, tirx
 
 from paddle_tvm.targets.blocks import is_empty, root_blocks
+from paddle_tvm.targets.unchecked_schedule import UncheckedSchedule
 from paddle_tvm.targets.x86.dimensions import name_dimensions
 from paddle_tvm.targets.x86.resize import RESIZE
 from paddle_tvm.targets.x86.schedules.gemm import schedule_gemm
@@ -68,7 +69,7 @@ def _find_rule(schedule: s_tir.Schedule) -> tuple[str | None, Any]:
 def schedule_function(function: tirx.PrimFunc) -> tirx.PrimFunc:
     """One TIR function, parallel and vectorised."""
     plain = name_dimensions(function).with_attr("global_symbol", "main")
-    schedule = s_tir.Schedule(tvm.IRModule({"main": plain}))
+    schedule = UncheckedSchedule(tvm.IRModule({"main": plain}))
     if is_empty(schedule):
         # Nothing runs, and TVM's primitives refuse loops of no iteration.
         pass
