@@ -104,7 +104,7 @@ class _Server:
 class Measurer:
     """Builds forms of kernels and times them on this machine.
 
-    Each form has a process of its own: it may crash, hang, take all memory or compute something else, and
+    Forms have processes of their own: one may crash, hang, take all memory or compute something else, and
     that is what its outcome says. Nothing is built while something is timed. It is a context manager; what
     it starts is gone afterwards, also when this process is killed.
 
@@ -119,9 +119,10 @@ class Measurer:
     build_jobs
         How many forms are built at once; as many as there are CPUs by default.
     build_limit_s, run_limit_s
-        After how many seconds a form is given up: until it is built, and until it is checked and timed.
+        After how many seconds forms are given up: until those are built that a process builds at once, and
+        until one is checked and timed.
     memory_limit_bytes
-        How much memory a form may take to be built and run.
+        How much memory a process may take to build forms and run them.
     machines
         Which machines time; None: this one.
 
