@@ -345,7 +345,7 @@ class _Search:
         """Search until a budget is used up, or nothing promises a gain any more."""
         options, peak = self._options, self._profile.peak.gflops
         self._listener.begin(
-            Start(self._tasks, self._profile.total_us / 1e6, peak, options.seconds, options.trials)
+            Start(self._tasks, self._profile.total_us / 1e6, peak or 0.0, options.seconds, options.trials)
         )
         scheduler = TaskScheduler(self._tasks, self._searches, peak)
         while (left := self.left()) and (turn := scheduler.next()) is not None:
