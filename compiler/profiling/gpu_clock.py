@@ -19,6 +19,13 @@ _MARGIN, _LEAST_S = 1.5, 100e-6
 _MOST_FILLS = 2000
 
 
+def fill(stream: Stream, address: int, byte: int, size: int) -> None:
+    """Begin to fill memory of a GPU with a byte."""
+    function = stream.device.runtime.library.cudaMemsetAsync
+    function.argtypes, function.restype = (c_void_p, c_int, c_size_t, c_void_p), c_int
+    stream.device.runtime.check(function(address, byte, size, stream.handle), "filling memory")
+
+
 class Mark:
     """A place in a stream, whose time the GPU writes down when it gets there: a ``cudaEvent_t``."""
 
@@ -56,7 +63,6 @@ class GpuClock:
             ("cudaEventDestroy", (c_void_p,)),
             ("cudaEventRecord", (c_void_p, c_void_p)),
             ("cudaEventElapsedTime", (POINTER(c_float), c_void_p, c_void_p)),
-            ("cudaMemsetAsync", (c_void_p, c_int, c_size_t, c_void_p)),
         ):
             function = getattr(self.functions, name)
             function.argtypes, function.restype = parameters, c_int
@@ -84,11 +90,12 @@ class GpuClock:
         put()
         self._preparing = max(_LEAST_S, perf_counter() - begin)
 
-    def time(self, put: Callable[[], Any]) -> float:
-        """Seconds of what a function puts on the stream."""
+    def time(self, put: Callable[[], Any], before: Callable[[], Any] = lambda: None) -> float:
+        """Seconds of what a function puts on the stream, after what another one does."""
         first, last = Mark(self), Mark(self)
 
         def marked() -> None:
+            before()
             self.mark(first)
             put()
             self.mark(last)
@@ -98,8 +105,7 @@ class GpuClock:
         return self.seconds(first, last)
 
     def _fill(self) -> None:
-        code = self.functions.cudaMemsetAsync(self._filled.address, 0, _FILLED_BYTES, self._stream.handle)
-        self.check(code, "filling memory")
+        fill(self._stream, self._filled.address, 0, _FILLED_BYTES)
 
     def _time_fill(self) -> float:
         first, last = Mark(self), Mark(self)

@@ -15,7 +15,7 @@ from types import TracebackType
 from paddle_tvm.compiler.tuning.candidate import Kernel
 from paddle_tvm.compiler.tuning.launcher_library import compile_launcher
 from paddle_tvm.compiler.tuning.local_trials import BATCH
-from paddle_tvm.compiler.tuning.messages import Answer, CompareRequest, Machines, MeasureRequest, Setup
+from paddle_tvm.compiler.tuning.messages import Answer, CompareRequest, Gpu, Machines, MeasureRequest, Setup
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.workload import Config
@@ -124,6 +124,8 @@ class Measurer:
         How much memory a form may take to be built and run.
     machines
         Which machines time; None: this one.
+    gpu
+        Which GPU of this machine times; None: its CPU.
 
     Raises
     ------
@@ -141,6 +143,7 @@ class Measurer:
         run_limit_s: float = 10.0,
         memory_limit_bytes: int = 4 << 30,
         machines: Machines | None = None,
+        gpu: Gpu | None = None,
     ) -> None:
         self._setup = Setup(
             target,
@@ -152,6 +155,7 @@ class Measurer:
             memory_limit_bytes,
             compile_launcher(),
             machines,
+            gpu,
         )
         self._server: _Server | None = _Server(self._setup)
 

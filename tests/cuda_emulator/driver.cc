@@ -76,6 +76,8 @@ int cuInit(unsigned) { return 0; }
 int cuDriverGetVersion(int *version) { *version = 13000; return 0; }
 int cudaGetDeviceCount(int *count);
 int cuDeviceGetCount(int *count) { return cudaGetDeviceCount(count); }
+int cudaDeviceGetAttribute(int *value, int attribute, int);
+int cuDeviceGetAttribute(int *value, int attribute, int device) { return cudaDeviceGetAttribute(value, attribute, device); }
 int cuGetErrorName(int, const char **text) { *text = "CUDA_ERROR_EMULATED"; return 0; }
 int cuGetErrorString(int, const char **text) { *text = "the emulator refused"; return 0; }
 int cuDeviceGetName(char *name, int length, int) { snprintf(name, length, "Emulated"); return 0; }

@@ -12,7 +12,7 @@ from paddle_tvm.compiler.tuning.outcome import Outcome, Status
 from paddle_tvm.compiler.tuning.report.content import Content
 from paddle_tvm.compiler.tuning.report.curves import latency_curve, task_cards
 from paddle_tvm.compiler.tuning.report.winners import graph_table, winners_table
-from paddle_tvm.compiler.tuning.standings_view import show_ms, show_time, show_trials
+from paddle_tvm.compiler.tuning.standings_view import show_ms, show_time, show_timed_on, show_trials
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 
 FAILURES: dict[Status, str] = {
@@ -60,7 +60,7 @@ def _facts(content: Content) -> list[tuple[str, str, str]]:
     if result is not None:
         for threads, tuned in sorted(result.tuned_seconds.items(), reverse=True):
             before = result.default_seconds[threads]
-            counted = f"{threads} thread{'s' if threads > 1 else ''}"
+            counted = show_timed_on(threads, content.on_gpu)
             note = f"{show_ms(before)} ms in default forms, timed in turns"
             facts.append((f"one run, {counted}", f"{show_ms(tuned)} ms", f"{before / tuned:.2f}x; {note}"))
     if history.moments:

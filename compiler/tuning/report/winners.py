@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from paddle_tvm.compiler.tuning.report.content import Content
-from paddle_tvm.compiler.tuning.standings_view import show_ms
+from paddle_tvm.compiler.tuning.standings_view import show_ms, show_timed_on
 from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 
@@ -16,8 +16,15 @@ def winners_table(content: Content) -> str:
     if not comparisons:
         return "<p>No form was compared with the default.</p>"
     counts = sorted({count for comparison in comparisons for count in comparison.seconds}, reverse=True)
-    heads = [("operator", False), *((f"gain, {_threads(count)}", True) for count in counts)]
-    heads += [("saves in a run", True), ("calls", True), (f"ms, {_threads(content.threads)}", True)]
+    heads = [
+        ("operator", False),
+        *((f"gain, {show_timed_on(count, content.on_gpu)}", True) for count in counts),
+    ]
+    heads += [
+        ("saves in a run", True),
+        ("calls", True),
+        (f"ms, {show_timed_on(content.threads, content.on_gpu)}", True),
+    ]
     heads += [("GFLOP/s", True), ("of peak", True)]
     heads += [("default form", False), ("winner", False)]
     head = "".join(
@@ -56,7 +63,8 @@ def graph_table(content: Content) -> str:
     return (
         "<h2>Layouts and fusions</h2><p>Choices above kernels were tried with the whole model, each in turns "
         "with the best before it.</p><div class=scroll><table><thead><tr><th>choice</th><th>other form</th>"
-        f"<th class=number>gain</th><th class=number>ms, one run, {_threads(content.threads)}</th><th></th>"
+        "<th class=number>gain</th><th class=number>ms, one run, "
+        f"{show_timed_on(content.threads, content.on_gpu)}</th><th></th>"
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -93,10 +101,6 @@ def _row(comparison: Comparison, counts: list[int], most: float, content: Conten
 def _saved(comparison: Comparison, threads: int) -> float:
     """Seconds that the winner saves in a run of the model."""
     return comparison.task.calls * (comparison.default[threads] - comparison.seconds[threads])
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"
 
 
 def _number(value: float, text: str) -> str:
