@@ -21,7 +21,7 @@ from paddle_tvm.compiler.passes.lift_weights import lift_weights
 from paddle_tvm.compiler.passes.merge_forms import merge_forms
 from paddle_tvm.compiler.profiling.describe import describe_kernels
 from paddle_tvm.compiler.profiling.kernel_table import OffloadedShare
-from paddle_tvm.compiler.tuning.choices import ForeignForms, TunedChoices, shipped_logs
+from paddle_tvm.compiler.tuning.choices import ForeignForms, TunedChoices, UnusedLog, shipped_logs
 from paddle_tvm.compiler.tuning.log import Skipped
 from paddle_tvm.compiler.tuning.workload_names import name_workload
 from paddle_tvm.compiler.verify import VerificationResult, verify_artifact
@@ -78,7 +78,8 @@ class CompiledVariant:
 class CompileResult:
     """What a compilation made; a machine takes the first of ``variants`` that it can run.
 
-    ``skipped_records`` are the lines of tuning logs that could not be used; ``foreign_forms`` names the logs
+    ``skipped_records`` are the lines of tuning logs that could not be used; ``unused_logs`` are those of the
+    user's logs that have winners for none of the variants; ``foreign_forms`` names the logs
     that gave forms of another family of cores than was compiled for.
     """
 
@@ -88,6 +89,7 @@ class CompileResult:
     artifact_bytes: int
     skipped_records: tuple[Skipped, ...]
     foreign_forms: tuple[ForeignForms, ...]
+    unused_logs: tuple[UnusedLog, ...] = ()
 
     @property
     def kernels(self) -> int:
@@ -217,6 +219,12 @@ def compile_model(
         # Several targets read the same logs.
         skipped_records=tuple(dict.fromkeys(line for choices in logged for line in choices.skipped)),
         foreign_forms=tuple(forms for choices in logged for forms in choices.foreign_forms),
+        # What no variant has a use for.
+        unused_logs=tuple(
+            unused
+            for unused in logged[0].unused_logs
+            if all(unused.log in {other.log for other in choices.unused_logs} for choices in logged)
+        ),
     )
 
 

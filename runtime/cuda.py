@@ -41,6 +41,7 @@ class _Runtime:
     """``libcudart.so``, as far as it is called here."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
         self._error_text = library.cudaGetErrorString
         self._error_text.argtypes, self._error_text.restype = (c_int,), ctypes.c_char_p
         for name, parameters in (
@@ -105,13 +106,14 @@ class Device:
     @property
     def capability(self) -> tuple[int, int]:
         """Its architecture: (9, 0) runs code for ``sm_90``."""
-        values = []
-        for attribute in (_MAJOR, _MINOR):
-            value = c_int()
-            code = self.runtime.cudaDeviceGetAttribute(byref(value), attribute, self.number)
-            self.runtime.check(code, "asking for a GPU's architecture")
-            values.append(value.value)
-        return values[0], values[1]
+        return self.attribute(_MAJOR), self.attribute(_MINOR)
+
+    def attribute(self, number: int) -> int:
+        """What CUDA says of it, by the number that ``cudaDeviceAttr`` gives an attribute."""
+        value = c_int()
+        code = self.runtime.cudaDeviceGetAttribute(byref(value), number, self.number)
+        self.runtime.check(code, f"asking for attribute {number} of a GPU")
+        return value.value
 
     def use(self) -> None:
         """Let calls of this thread go to the device."""

@@ -15,11 +15,20 @@ _LEAST_CUDA = 13000
 """What the runtime in artifacts needs, CUDA 13.0, as the driver writes versions."""
 
 
+# Attributes of cuDeviceGetAttribute.
+_MAJOR, _MINOR = 75, 76
+
+
 class Gpus(NamedTuple):
-    """What there is; ``problem`` says why it cannot be used, and is empty where it can."""
+    """What there is; ``problem`` says why it cannot be used, and is empty where it can.
+
+    ``name`` and ``capability`` are those of the first one: (9, 0) runs code for ``sm_90``.
+    """
 
     found: str
     problem: str
+    name: str = ""
+    capability: tuple[int, int] = (0, 0)
 
 
 def require_gpu(path: str | os.PathLike[str], manifest: Manifest) -> None:
@@ -57,5 +66,10 @@ def find_gpus() -> Gpus:
     name = ctypes.create_string_buffer(100)
     driver.cuDeviceGetName(name, len(name), 0)
     cuda = f"{version.value // 1000}.{version.value % 1000 // 10}"
-    found = f"{count.value} x {name.value.decode(errors='replace')}, driver for CUDA {cuda}"
-    return Gpus(found, "" if version.value >= _LEAST_CUDA else f"{found}; it has to be one for CUDA 13")
+    first = name.value.decode(errors="replace")
+    found = f"{count.value} x {first}, driver for CUDA {cuda}"
+    problem = "" if version.value >= _LEAST_CUDA else f"{found}; it has to be one for CUDA 13"
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    for value, attribute in ((major, _MAJOR), (minor, _MINOR)):
+        driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, 0)
+    return Gpus(found, problem, first, (major.value, minor.value))

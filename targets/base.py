@@ -33,7 +33,10 @@ class Target(Protocol):
 
     @property
     def microarchitecture(self) -> str:
-        """The CPU that forms of kernels are chosen for, by LLVM's name; the code may run on others too."""
+        """The CPU that forms of kernels are chosen for, by LLVM's name; the code may run on others too.
+
+        Of a GPU its architecture, of several the oldest.
+        """
 
     @property
     def features(self) -> tuple[str, ...]:

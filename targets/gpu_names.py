@@ -20,6 +20,15 @@ ARCHITECTURES = {
 DEFAULT_ARCHITECTURES = ("sm_80", "sm_90")
 
 
+def gpu_class(architectures: Sequence[str]) -> str:
+    """Among which GPUs tuning records hold for code for these architectures.
+
+    Those of one architecture. Code for several has one form of each kernel for all of them, of which no
+    measurement on one says anything.
+    """
+    return f"cuda-{'+'.join(architectures)}"
+
+
 def check_architectures(names: Sequence[str]) -> tuple[str, ...]:
     """The architectures to compile for, oldest first; none stands for ``DEFAULT_ARCHITECTURES``.
 

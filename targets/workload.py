@@ -90,6 +90,10 @@ class Workload(ABC):
         """Those of the form that needs the fewest; None where a size is not known."""
         return self.flops()
 
+    def traits(self, config: Config) -> Mapping[str, float]:
+        """Numbers of a form that a cost model is told beside its parameters and the workload's sizes."""
+        return {}
+
     @abstractmethod
     def notes(self, config: Config) -> Mapping[str, Any]:
         """Annotations of the kernel's main block that tell the schedule its form; WORKLOAD is among them."""
@@ -114,6 +118,35 @@ class PackedWorkload(Workload):
     @abstractmethod
     def pack(self, config: Config, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A weight in the order in which a form reads it."""
+
+
+class EmittedWorkload(Workload):
+    """A workload some of whose forms are several functions, one after the other."""
+
+    @abstractmethod
+    def is_one_function(self, config: Config) -> bool:
+        """Whether a form is one function, which ``notes`` tell from those of other such forms."""
+
+    @abstractmethod
+    def emit(self, builder: Any, function: Any, call: Any, config: Config) -> Any:
+        """Compute it in a form.
+
+        Parameters
+        ----------
+        builder
+            The ``relax.BlockBuilder`` that gets the functions.
+        function
+            The TIR function that computes it in a form of one function.
+        call
+            The ``relax.call_tir`` of that.
+        config
+            The form.
+
+        Returns
+        -------
+        relax.Expr
+            What stands for the call.
+        """
 
 
 @dataclass(frozen=True)

@@ -26,3 +26,12 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """A GPU that the CPU plays, for the whole process."""
     with emulated(tmp_path_factory.mktemp("emulator")) as device:
         yield device
+
+
+@pytest.fixture
+def gpu_machine(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """The same GPU for the processes that this one starts, too, each of which has one of its own."""
+    toolkit = emulator.toolkit()
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(emulator.folder))
+    monkeypatch.setattr("paddle_tvm.targets.cuda.target.find_toolkit", lambda: toolkit)
+    return emulator

@@ -10,12 +10,18 @@ import ctypes
 import re
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-_FOLDER = Path(__file__).parent / "cuda_emulator"
+if TYPE_CHECKING:
+    from paddle_tvm.targets.cuda.toolkit import Toolkit
+
+_TESTS = Path(__file__).parent
+_FOLDER = _TESTS / "cuda_emulator"
 _KERNEL = re.compile(r'^extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\((.*?)\) \{', re.M)
 _CUDART = "libcudart.so.13"
 
@@ -50,6 +56,18 @@ class Emulator:
         """Memory of the GPU that is allocated."""
         return int(self._library.emulator_count(3))
 
+    def toolkit(self) -> Toolkit:
+        """A compiler for other processes than this one, in which nothing is patched."""
+        from paddle_tvm.targets.cuda.toolkit import Toolkit
+
+        nvcc = self.folder / "nvcc"
+        nvcc.write_text(
+            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(_TESTS)!r})\n"
+            "import emulated_cuda\nemulated_cuda.play_nvcc()\n"
+        )
+        nvcc.chmod(0o755)
+        return Toolkit(nvcc, self.folder / _CUDART)
+
     def compile(self, source: str, *_: object) -> bytes:
         """CUDA source as the image that the driver takes."""
         self.sources.append(source)
@@ -82,6 +100,12 @@ def build_driver(folder: Path) -> None:
         folder / "libcuda.so.1",
         ["-Wl,-soname,libcuda.so.1", "-Wl,--no-as-needed", "-Wl,-rpath,$ORIGIN"],
     )
+
+
+def play_nvcc() -> None:
+    """Do what is asked of nvcc: compile ``kernels.cu`` of this folder to ``kernels.out``."""
+    image = compile_source(Path("kernels.cu").read_text(), Path())
+    Path("kernels.out").write_bytes(image)
 
 
 def compile_source(source: str, folder: Path) -> bytes:

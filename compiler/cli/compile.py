@@ -15,6 +15,7 @@ from paddle_tvm.compiler.cli.tuned_forms import (
     count_origins,
     describe_origins,
     note_foreign_forms,
+    note_unused_logs,
     warn_of_skipped,
 )
 from paddle_tvm.compiler.frontends.source import find_model
@@ -158,6 +159,7 @@ def compile(
     )
     warn_of_skipped(result.skipped_records)
     note_foreign_forms(result.foreign_forms)
+    note_unused_logs(result.unused_logs)
     if report is not None:
         from paddle_tvm.compiler.report import write_report
 
@@ -253,5 +255,13 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
                 "compiled_for": forms.compiled_for,
             }
             for forms in result.foreign_forms
+        ],
+        "unused_logs": [
+            {
+                "log": str(unused.log),
+                "measured_for": list(unused.measured_for),
+                "compiled_for": unused.compiled_for,
+            }
+            for unused in result.unused_logs
         ],
     }

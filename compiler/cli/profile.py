@@ -16,6 +16,8 @@ from paddle_tvm.compiler.cli.given_inputs import gather_inputs
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.cli.text_table import format_shape
 from paddle_tvm.runtime.artifact import read_manifest
+from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.gpus import require_gpu
 from paddle_tvm.runtime.variants import choose_variant
 from paddle_tvm.runtime.wording import counted
 
@@ -62,6 +64,9 @@ def profile(
     require_compiler("profile")
     manifest = read_manifest(artifact)
     choose_variant(artifact, manifest, mcpu)
+    if threads is not None and any(variant.target.devices for variant in manifest.variants):
+        raise UsageError(f"--threads goes with code for CPUs, and {artifact} is compiled for GPUs")
+    require_gpu(artifact, manifest)
     arrays, random_names = gather_inputs(artifact, manifest, input_files, asked, seed)
     # Only now, for TVM takes a second.
     from paddle_tvm.compiler.cli.console import stdout_console
@@ -81,22 +86,19 @@ def _print_profile(result: Profile, top: int, console: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    timing, peak = result.timing, result.peak
-    threads = counted(timing.threads, "thread")
+    from paddle_tvm.compiler.profiling.gpu_peak import GpuPeak
+
+    timing = result.timing
     calls = sum(kernel.calls for kernel in result.kernels)
     if result.disturbed:
         console.print(f"[yellow]warning:[/] {result.disturbance_remark}", soft_wrap=True)
     console.print(
-        f"one run {marked(f'{timing.run_ms:.3f} ms', result.disturbed)} on {threads}, code for "
-        f"{result.mcpu}, median of {timing.rounds}; {counted(len(result.kernels), 'kernel')}, called "
+        f"one run {marked(f'{timing.run_ms:.3f} ms', result.disturbed)} on {result.ran_on}, code for "
+        f"{result.made_for}, median of {timing.rounds}; {counted(len(result.kernels), 'kernel')}, called "
         f"{counted(calls, 'time')}",
         soft_wrap=True,
     )
-    console.print(
-        f"this machine reaches {marked(f'{peak.gflops:.0f} GFLOP/s', result.disturbed)}, "
-        f"{peak.l2_gbps:.0f} GB/s from L2, {peak.memory_gbps:.0f} GB/s from memory",
-        soft_wrap=True,
-    )
+    console.print(_peak(result), soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     of_peak = marked("of peak", result.disturbed)
     for heading in ("ms", "of run", "calls", "GFLOP/s", of_peak, "GB/s"):
@@ -111,7 +113,9 @@ def _print_profile(result: Profile, top: int, console: Console) -> None:
         count = str(sum(kernel.calls for kernel in rest))
         more = f"{len(rest)} more, which --top {len(result.kernels)} shows"
         table.add_row(*_sum_row(spent, result), count, "", "", "", more)
-    outside = "outside kernels: calls, memory, checks of shapes, waking threads"
+    outside = "outside kernels: calls, memory, checks of shapes, waking " + (
+        "the GPU" if isinstance(result.peak, GpuPeak) else "threads"
+    )
     # What the kernels leave of the run is where time that others took shows up.
     left = [marked(number, result.disturbed) for number in _sum_row(result.outside_us, result)]
     table.add_row(*left, "", "", "", "", outside)
@@ -124,6 +128,28 @@ def _print_profile(result: Profile, top: int, console: Console) -> None:
             soft_wrap=True,
         )
     console.print(f"timing costs {timing.overhead_us:.1f} us a call, which is taken off", soft_wrap=True)
+    if isinstance(result.peak, GpuPeak):
+        console.print(
+            "kernels were started one by one; the run has those of fixed sizes recorded as a graph",
+            soft_wrap=True,
+        )
+
+
+def _peak(result: Profile) -> str:
+    """What the machine can do at most, and how that is known."""
+    from paddle_tvm.compiler.profiling.gpu_peak import GpuPeak
+
+    peak = result.peak
+    if isinstance(peak, GpuPeak):
+        known = [
+            "GFLOP/s not known" if peak.gflops is None else f"{peak.gflops:.0f} GFLOP/s in {peak.precision}",
+            "GB/s not known" if peak.memory_gbps is None else f"{peak.memory_gbps:.0f} GB/s from memory",
+        ]
+        return f"its peak by its clocks, not measured: {', '.join(known)}"
+    return (
+        f"this machine reaches {marked(f'{peak.gflops:.0f} GFLOP/s', result.disturbed)}, "
+        f"{peak.l2_gbps:.0f} GB/s from L2, {peak.memory_gbps:.0f} GB/s from memory"
+    )
 
 
 def _sum_row(microseconds: float, result: Profile) -> list[str]:
@@ -140,6 +166,7 @@ def _row(kernel: KernelProfile, result: Profile) -> list[str]:
     from paddle_tvm.compiler.tuning.workload_names import name_key
 
     work = kernel.work
+    share = result.peak_share(work)
     made = f"{operators_of(kernel)}, {_results(kernel, result)}"
     schedule = ""
     if kernel.schedule is not None:
@@ -150,7 +177,7 @@ def _row(kernel: KernelProfile, result: Profile) -> list[str]:
         _percent(result.share(work.microseconds)),
         str(kernel.calls),
         "-" if not work.gflops else f"{work.gflops:.1f}",
-        "-" if not work.gflops else _percent(result.peak_share(work) or 0.0),
+        "-" if not work.gflops or share is None else _percent(share),
         "-" if not work.gbps else f"{work.gbps:.1f}",
         f"{made}\n[dim]{schedule}[/]",
     ]
@@ -191,6 +218,8 @@ def profile_as_json(result: Profile) -> dict[str, object]:
     timing = result.timing
     return {
         "mcpu": result.mcpu,
+        "devices": list(result.devices),
+        "ran_on": result.ran_on,
         "form": timing.form,
         "shapes": {name: list(shape) for name, shape in result.shapes.items()},
         "threads": timing.threads,
@@ -201,12 +230,7 @@ def profile_as_json(result: Profile) -> dict[str, object]:
         "disturbance": result.disturbance,
         "disturbed": result.disturbed,
         "instrument_us_per_call": timing.overhead_us,
-        "peak": {
-            "mcpu": result.peak.mcpu,
-            "gflops": result.peak.gflops,
-            "l2_gbps": result.peak.l2_gbps,
-            "memory_gbps": result.peak.memory_gbps,
-        },
+        "peak": asdict(result.peak),
         "kernels": [_kernel_as_json(kernel, result) for kernel in result.kernels],
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
@@ -21,17 +21,20 @@ from paddle_tvm.compiler.cli.tune_values import (
     place_log,
 )
 from paddle_tvm.compiler.frontends.source import find_model
-from paddle_tvm.compiler.options import CompileOptions
+from paddle_tvm.compiler.options import CompileOptions, Precision
 from paddle_tvm.compiler.output_places import check_is_page
+from paddle_tvm.compiler.tuning.gpu_here import gpu_here
 from paddle_tvm.compiler.tuning.log import check_log_path
 from paddle_tvm.runtime.cpu import default_threads
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.cpu_names import check_cpu_names
+from paddle_tvm.targets.registry import GPU
 
 # What a run without --check and --merge takes, and each of these.
 _FOR_CHECK = ("paths", "check", "as_json")
 _FOR_MERGE = ("paths", "merge", "output", "force", "as_json")
 _NOT_FOR_TUNING = ("force",)
+_NOT_FOR_GPUS = ("threads", "rpc", "key")
 
 
 @click.command()
@@ -54,6 +57,19 @@ _NOT_FOR_TUNING = ("force",)
 )
 @click.option("--target", default="x86", show_default=True, help="See `paddle-tvm targets`.")
 @click.option("--mcpu", metavar="NAME", help="CPU to tune for; by default this machine's.")
+@click.option(
+    "--arch",
+    "architecture",
+    metavar="sm_NN",
+    help="With --target cuda: the architecture of this machine's GPU, which is the default.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default="float32",
+    show_default=True,
+    help="As for `compile`; other than float32 with --target cuda alone.",
+)
 @click.option(
     "--frontend",
     type=click.Choice(["paddle", "onnx"]),
@@ -113,6 +129,8 @@ def tune(
     measure_shapes: tuple[str, ...],
     target: str,
     mcpu: str | None,
+    architecture: str | None,
+    precision: Precision,
     frontend: Literal["paddle", "onnx"],
     trials: int | None,
     time_budget: str | None,
@@ -131,6 +149,8 @@ def tune(
     as_json: bool,
 ) -> None:
     """Find faster forms of the kernels of MODEL on this machine, and keep them in a log for `compile`.
+
+    They are those for its CPU, or with --target cuda those for its GPU.
 
     MODEL is a directory, a path prefix, or a file of a saved model: .json (PIR), .pdmodel or .onnx. After
     Ctrl-C, or however it ends, the same command goes on from what the log holds. With --check and --merge,
@@ -158,10 +178,15 @@ def tune(
         target=target,
         mcpu=mcpu,
         shapes=sets[0] if sets else None,
+        precision=precision,
         frontend=frontend,
         tuning_logs=tuning_logs,
         shipped_logs=not no_tuning_logs,
+        architectures=() if architecture is None else (architecture,),
     )
+    if target == GPU:
+        refuse_given(context, _NOT_FOR_GPUS, f"for CPUs; --target {GPU} measures on this machine's GPU")
+        gpu_here(asked.architectures)
     for log in tuning_logs:
         check_log_path(log)
     source = find_model(paths[0])

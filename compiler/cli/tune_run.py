@@ -20,17 +20,25 @@ from paddle_tvm.compiler.cli.tune_values import default_log
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.tuning import tune as tuning
 from paddle_tvm.compiler.tuning.history import Both, History
+from paddle_tvm.compiler.tuning.measured_target import measured_target
 from paddle_tvm.compiler.tuning.progress import tuning_progress
 from paddle_tvm.compiler.tuning.report import Content, write_tuning_report
-from paddle_tvm.compiler.tuning.standings_view import show_gain, show_ms, show_share, show_time, show_trials
+from paddle_tvm.compiler.tuning.standings_view import (
+    show_gain,
+    show_ms,
+    show_share,
+    show_time,
+    show_timed_on,
+    show_trials,
+)
 from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.tune import TuneOptions, TuneResult
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.runtime.gpus import find_gpus
 from paddle_tvm.runtime.wording import counted
-from paddle_tvm.targets.registry import CPU
+from paddle_tvm.targets.registry import CPU, GPU
 from paddle_tvm.targets.workload import known_operators
-from paddle_tvm.targets.x86 import x86_targets
 
 # Columns from which on a table has room for the forms that won.
 _WITH_FORM = 110
@@ -55,15 +63,19 @@ def tune_and_print(
         Whether to print the result as JSON.
     """
     _check_operators(options.ops)
-    (target,) = x86_targets(options.compile.mcpus())
+    target = measured_target(options.compile)
+    on_gpu = bool(target.devices)
+    options = options.measured_on(target)
     log = log or default_log(target.target_class, name)
     history = History()
-    threads = counted(options.threads, "thread")
-    subtitle = f"{options.compile.target} {target.mcpu} · {threads} · {_shapes(options)} · {log}"
+    machine = f"{options.compile.target} {target.microarchitecture if on_gpu else target.mcpu}"
+    how = options.compile.precision if on_gpu else show_timed_on(options.threads, on_gpu)
+    subtitle = f"{machine} · {how} · {_shapes(options)} · {log}"
 
     def write_report(result: TuneResult | None) -> None:
         if report is not None:
-            content = Content(name, subtitle, options.threads, history, result, _environment(options, log))
+            environment = _environment(options, log)
+            content = Content(name, subtitle, options.threads, history, result, environment, on_gpu)
             write_tuning_report(content, report)
 
     try:
@@ -112,7 +124,7 @@ def _print(result: TuneResult, model: Path, options: TuneOptions, console: Conso
         (one for one in result.comparisons if one.is_better), key=lambda one: -_saved(one, options.threads)
     )
     if better:
-        console.print(_table(better, options.threads, console.width))
+        console.print(_table(better, options, console.width))
     if not result.tasks:
         console.print(
             "no kernel was searched: none that has several forms takes "
@@ -137,9 +149,9 @@ def _print(result: TuneResult, model: Path, options: TuneOptions, console: Conso
     )
     for threads, tuned in sorted(result.tuned_seconds.items(), reverse=True):
         default = result.default_seconds[threads]
+        timed_on = show_timed_on(threads, _on_gpu(options))
         console.print(
-            f"one run, {counted(threads, 'thread')}: {show_ms(default)} -> {show_ms(tuned)} ms, "
-            f"{show_gain(default / tuned)}",
+            f"one run, {timed_on}: {show_ms(default)} -> {show_ms(tuned)} ms, {show_gain(default / tuned)}",
             soft_wrap=True,
         )
     console.print(Text(f"log: {result.log}"), soft_wrap=True)
@@ -165,22 +177,23 @@ def _compile_command(model: Path, log: Path, options: CompileOptions) -> str:
         words += ["--mcpu", mcpu]
     if options.frontend != "paddle":
         words += ["--frontend", options.frontend]
+    if options.architectures:
+        words += ["--arch", ",".join(options.architectures)]
+    if options.precision != "float32":
+        words += ["--precision", options.precision]
     if isinstance(options.shapes, Mapping):
         for name, shape in options.shapes.items():
             words += ["--shape", f"{name}={','.join(map(str, shape))}"]
     return shlex.join([*words, "--tuning-log", str(log)])
 
 
-def _table(comparisons: list[Comparison], threads: int, width: int) -> Table:
+def _table(comparisons: list[Comparison], options: TuneOptions, width: int) -> Table:
+    threads, on_gpu = options.threads, _on_gpu(options)
     counts = sorted({count for one in comparisons for count in one.seconds}, reverse=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("operator", no_wrap=True)
-    for heading in (
-        "of run",
-        "calls",
-        f"ms, {counted(threads, 'thread')}",
-        *(f"gain, {count}T" for count in counts),
-    ):
+    gains_with = ["gain"] if on_gpu else [f"gain, {count}T" for count in counts]
+    for heading in ("of run", "calls", f"ms, {show_timed_on(threads, on_gpu)}", *gains_with):
         table.add_column(heading, justify="right", no_wrap=True)
     with_form = width >= _WITH_FORM
     if with_form:
@@ -264,6 +277,7 @@ def _environment(options: TuneOptions, log: Path) -> dict[str, str]:
         "least share of a run": show_share(options.min_share, 1),
         "at most": " or ".join(limits) or "until nothing promises a gain",
         "measured on": "this machine" if options.rpc is None else "{}:{}, key {}".format(*options.rpc),
+        **({"gpu": find_gpus().found} if _on_gpu(options) else {}),
         **describe_machine(),
     }
 
@@ -276,3 +290,7 @@ def _shapes(options: TuneOptions) -> str:
 
 def _shape_text(shapes: Mapping[str, Sequence[int | str]]) -> str:
     return " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in shapes.items())
+
+
+def _on_gpu(options: TuneOptions) -> bool:
+    return options.compile.target == GPU

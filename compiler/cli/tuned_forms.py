@@ -12,7 +12,7 @@ import click
 from paddle_tvm.targets.workload import Choice, Origin
 
 if TYPE_CHECKING:
-    from paddle_tvm.compiler.tuning.choices import ForeignForms
+    from paddle_tvm.compiler.tuning.choices import ForeignForms, UnusedLog
     from paddle_tvm.compiler.tuning.log import Skipped
 
 
@@ -49,5 +49,17 @@ def note_foreign_forms(found: Sequence[ForeignForms]) -> None:
         click.echo(
             f"note: {forms.log} was measured on {measured}, and this is compiled for {forms.compiled_for}, "
             "whose cores are of another family: what is fastest there may be slow here",
+            err=True,
+        )
+
+
+def note_unused_logs(found: Sequence[UnusedLog]) -> None:
+    """A line on stderr for each log that has no winner for what was compiled."""
+    for unused in found:
+        measured = ", ".join(unused.measured_for)
+        one = "" if "+" not in unused.compiled_for else "; records of GPUs hold for code for one --arch alone"
+        click.echo(
+            f"note: nothing of {unused.log} is used: it was measured for {measured}, and this is compiled "
+            f"for {unused.compiled_for}{one}",
             err=True,
         )

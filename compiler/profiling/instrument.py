@@ -12,7 +12,7 @@ from ctypes import CFUNCTYPE, POINTER, byref, c_int32, c_void_p
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
-from paddle_tvm.runtime.ffi import Function, Module, Value, bind, raised
+from paddle_tvm.runtime.ffi import Function, Module, Value, bind, raised, set_error
 
 _SAFE_CALL = CFUNCTYPE(c_int32, c_void_p, POINTER(Value), c_int32, POINTER(Value))
 _create_function = bind("TVMFFIFunctionCreate", c_void_p, _SAFE_CALL, c_void_p, POINTER(c_void_p))
@@ -30,6 +30,29 @@ class TimedCall(NamedTuple):
     nanoseconds: int
 
 
+class Hook:
+    """Has a virtual machine call a function of ours before and after each call; it lives as long as that.
+
+    Parameters
+    ----------
+    vm
+        The virtual machine.
+    function
+        Gets the name of what is called before it is, and None after it was.
+    """
+
+    def __init__(self, vm: Module, function: Callable[[str | None], None]) -> None:
+        def hook(handle: Any, arguments: Any, count: int, result: Any) -> int:
+            try:
+                function(_text(arguments[_NAME]) if arguments[_BEFORE].value else None)
+            except Exception as error:
+                set_error("RuntimeError", str(error))
+                return -1
+            return 0
+
+        self._kept = _attach(vm, hook)
+
+
 class Instrument:
     """Times the calls of one virtual machine; it has to live as long as that."""
 
@@ -37,12 +60,7 @@ class Instrument:
         self._calls: list[TimedCall] = []
         # Begun calls: name, time spent in calls of theirs, begin.
         self._open: list[list[Any]] = []
-        self._callback = _SAFE_CALL(self._make_hook())
-        created = c_void_p()
-        if _create_function(None, self._callback, None, byref(created)):
-            raise raised()
-        self._function = Function(created.value or 0)
-        vm["set_instrument"](self._function)
+        self._kept = _attach(vm, self._make_hook())
 
     def take(self) -> list[TimedCall]:
         """The calls since the last time, in the order in which they ended."""
@@ -71,6 +89,17 @@ class Instrument:
             return 0
 
         return hook
+
+
+def _attach(vm: Module, hook: Callable[..., int]) -> object:
+    """Make a function a virtual machine's instrument; returns what has to live as long as that."""
+    callback = _SAFE_CALL(hook)
+    created = c_void_p()
+    if _create_function(None, callback, None, byref(created)):
+        raise raised()
+    function = Function(created.value or 0)
+    vm["set_instrument"](function)
+    return callback, function
 
 
 def _text(value: Any) -> str:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from paddle_tvm.compiler.bench.disturbance import Others, is_disturbed
 from paddle_tvm.compiler.profiling.expressions import evaluate
+from paddle_tvm.compiler.profiling.gpu_peak import GpuPeak, stated_peak
+from paddle_tvm.compiler.profiling.gpu_timing import time_gpu_kernels
 from paddle_tvm.compiler.profiling.kernel_table import (
     Form,
     KernelCall,
@@ -24,7 +26,7 @@ from paddle_tvm.compiler.profiling.kernel_table import (
 from paddle_tvm.compiler.profiling.peak import Peak, available_threads, compile_peak, measure_peak
 from paddle_tvm.compiler.profiling.timing import Timing, time_kernels
 from paddle_tvm.runtime.cpu import default_threads
-from paddle_tvm.runtime.errors import ArtifactError, UsageError
+from paddle_tvm.runtime.errors import ArtifactError
 from paddle_tvm.runtime.loader import LoadedModel, load
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -67,15 +69,17 @@ class KernelProfile:
 class Profile:
     """A run of an artifact, kernel by kernel, the slowest first.
 
-    ``places`` has the work of each call of the form, in the order of ``form.calls``; None where it was not
-    called, as for views. ``disturbance`` is how many cores other processes kept busy meanwhile.
+    ``devices`` are the GPUs that the code is for, by architecture; none where it is for CPUs. ``places`` has
+    the work of each call of the form, in the order of ``form.calls``; None where it was not called, as for
+    views. ``disturbance`` is how many cores other processes kept busy meanwhile.
     """
 
     mcpu: str
+    devices: tuple[str, ...]
     shapes: Mapping[str, tuple[int, ...]]
     sizes: Mapping[str, int]
     timing: Timing
-    peak: Peak
+    peak: Peak | GpuPeak
     form: Form
     kernels: tuple[KernelProfile, ...]
     places: tuple[Work | None, ...]
@@ -89,11 +93,29 @@ class Profile:
     @property
     def disturbance_remark(self) -> str:
         """What a disturbed profile is worth."""
+        if isinstance(self.peak, GpuPeak):
+            return (
+                f"other processes kept {self.disturbance:.1f} cores busy meanwhile: the GPU may have waited "
+                "for the CPU, so that the run took too long; repeat it on a quiet machine"
+            )
         return (
             f"other processes kept {self.disturbance:.1f} cores busy meanwhile: times may be too long, "
             "the machine's peak too low, and shares of it wrong either way; what is outside kernels holds "
             "the time of those processes too; repeat it on a quiet machine"
         )
+
+    @property
+    def made_for(self) -> str:
+        """The CPU, or the GPUs."""
+        return ", ".join(self.devices) or self.mcpu
+
+    @property
+    def ran_on(self) -> str:
+        """The threads, or the GPU."""
+        if isinstance(self.peak, GpuPeak):
+            return self.peak.device
+        threads = self.timing.threads
+        return f"{threads} thread{'s' if threads > 1 else ''}"
 
     @property
     def kernels_us(self) -> float:
@@ -107,7 +129,7 @@ class Profile:
 
     @property
     def outside_us(self) -> float:
-        """What of the run is in no kernel: calls, memory, checks of shapes, waking threads."""
+        """What of the run is in no kernel: calls, memory, checks of shapes, waking threads or the GPU."""
         return self.total_us - self.kernels_us
 
     def share(self, microseconds: float) -> float:
@@ -115,8 +137,8 @@ class Profile:
         return microseconds / self.total_us if self.total_us else 0.0
 
     def peak_share(self, work: Work) -> float | None:
-        """Multiply-adds that a work reached, as a share of the machine's peak."""
-        return None if work.gflops is None else work.gflops / self.peak.gflops
+        """Multiply-adds that a work reached, as a share of the peak; None where one is not known."""
+        return None if work.gflops is None or not self.peak.gflops else work.gflops / self.peak.gflops
 
 
 def profile_artifact(
@@ -131,7 +153,8 @@ def profile_artifact(
     arrays
         Inputs by name.
     threads
-        CPU threads; one for each physical core that the process may use, by default.
+        CPU threads; one for each physical core that the process may use, by default. Kernels of GPUs are
+        started by one.
     rounds
         Runs to take medians of.
     mcpu
@@ -141,16 +164,16 @@ def profile_artifact(
     ------
     ArtifactError
         The artifact is damaged or not for this machine, or does not describe its kernels.
-    UsageError
-        It runs on a GPU.
     """
     model = load(artifact, mcpu=mcpu)
-    if model.device is not None:
-        raise UsageError(
-            f"{artifact}: kernels on a GPU are not timed from here: nsys profile paddle-tvm run {artifact} "
-            "shows them by the same names"
-        )
     table = read_table(artifact, model)
+    shapes = {spec.name: tuple(arrays[spec.name].shape) for spec in model.manifest.inputs}
+    if model.device is not None:
+        others = Others(process_time)
+        timing = time_gpu_kernels(model, arrays, rounds)
+        disturbance = others.cores()
+        stated = stated_peak(model.device, model.manifest.precision)
+        return _join(model, table, shapes, timing, stated, disturbance)
     threads = threads or default_threads()
     # More threads than CPUs reach no more, and disturb each other while they are measured.
     cores = min(threads, available_threads())
@@ -160,9 +183,7 @@ def profile_artifact(
     measure_peak(cores)
     timing = time_kernels(model, arrays, threads, rounds)
     peak = measure_peak(cores)
-    disturbance = others.cores()
-    shapes = {spec.name: tuple(arrays[spec.name].shape) for spec in model.manifest.inputs}
-    return _join(model, table, shapes, timing, peak, disturbance)
+    return _join(model, table, shapes, timing, peak, others.cores())
 
 
 def read_table(artifact: Path, model: LoadedModel) -> KernelTable:
@@ -197,7 +218,7 @@ def _join(
     table: KernelTable,
     shapes: Mapping[str, tuple[int, ...]],
     timing: Timing,
-    peak: Peak,
+    peak: Peak | GpuPeak,
     disturbance: float,
 ) -> Profile:
     form = table.forms[timing.form]
@@ -229,6 +250,7 @@ def _join(
     kernels.sort(key=lambda kernel: -kernel.work.microseconds)
     return Profile(
         mcpu=model.variant.target.mcpu,
+        devices=model.variant.target.devices,
         shapes=shapes,
         sizes=sizes,
         timing=timing,

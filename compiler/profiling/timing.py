@@ -19,13 +19,13 @@ from paddle_tvm.runtime.ffi import Call
 from paddle_tvm.runtime.loader import LoadedModel
 from paddle_tvm.runtime.shapes import select_function
 
-_BUILTIN = "vm.builtin."
+BUILTIN = "vm.builtin."
 # A builtin that does nothing: what the instrument measures of it is the instrument itself.
 _EMPTY = "vm.builtin.null_value"
 
-_WARM_UP = 3
-# Rounds stop here, however many were asked for.
-_MOST_SECONDS = 8.0
+WARM_UP = 3
+MOST_SECONDS = 8.0
+"""Rounds stop here, however many were asked for."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ def time_kernels(
     plain_vm, timed_vm = model.new_vm(threads), model.new_vm(threads)
     instrument = Instrument(timed_vm)
     plain, timed = Call(plain_vm[form.name], arguments), Call(timed_vm[form.name], arguments)
-    for _ in range(_WARM_UP):
+    for _ in range(WARM_UP):
         run(plain)
         run(timed)
     instrument.take()
     whole: list[float] = []
     spent: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
-    end = perf_counter() + _MOST_SECONDS
+    end = perf_counter() + MOST_SECONDS
     while len(whole) < rounds and (perf_counter() < end or not whole):
         begin = perf_counter()
         run(plain)
@@ -104,7 +104,7 @@ def time_kernels(
 def _overhead(spent: Mapping[tuple[str, int], Sequence[int]]) -> float:
     empty = [time for (name, _), times in spent.items() if name == _EMPTY for time in times]
     if not empty:
-        empty = [min(times) for (name, _), times in spent.items() if name.startswith(_BUILTIN)] or [0]
+        empty = [min(times) for (name, _), times in spent.items() if name.startswith(BUILTIN)] or [0]
         return min(empty) / 1e3
     return median(empty) / 1e3
 

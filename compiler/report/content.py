@@ -118,8 +118,9 @@ def gather(result: CompileResult) -> Content:
             profile = profile_artifact(
                 Path(result.artifact), arrays, rounds=_ROUNDS, mcpu=variant.target.mcpu
             )
-            model = load(result.artifact, mcpu=variant.target.mcpu)
-            subgraphs = describe_subgraphs(model, profile.timing.threads)
+            if not variant.target.devices:
+                model = load(result.artifact, mcpu=variant.target.mcpu)
+                subgraphs = describe_subgraphs(model, profile.timing.threads)
         except PaddleTvmError as error:
             reason = str(error)
     return Content(

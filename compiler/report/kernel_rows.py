@@ -65,7 +65,8 @@ def _rows(content: Content) -> list[_Row]:
 
 
 def _peak_share(row: _Row, content: Content) -> float:
-    return 0.0 if content.profile is None else row.gflops / content.profile.peak.gflops
+    peak = None if content.profile is None else content.profile.peak.gflops
+    return row.gflops / peak if peak else 0.0
 
 
 def _row(row: _Row, longest: float, most: float, formed: bool, content: Content) -> str:
@@ -112,7 +113,7 @@ def _measured(row: _Row, longest: float, most: float, content: Content) -> list[
         _number(row.microseconds, f"{row.microseconds / 1e3:.3f}"),
         _bar(share, f"{100 * share:.1f} %", "share", row.microseconds / max(longest, 1e-9)),
         _number(gflops, f"{gflops:.1f}" if gflops else "-"),
-        _bar(peak, f"{100 * peak:.0f} %" if gflops else "-", "peak", peak / most),
+        _bar(peak, f"{100 * peak:.0f} %" if peak else "-", "peak", peak / most),
         _number(gbps, f"{gbps:.1f}" if gbps else "-"),
     ]
 

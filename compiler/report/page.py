@@ -12,6 +12,7 @@ from paddle_tvm.compiler.bench.disturbance import marked
 from paddle_tvm.compiler.cli.text_table import format_bytes, format_count
 from paddle_tvm.compiler.graph_nodes import operator_family
 from paddle_tvm.compiler.profiling.kernel_table import Edge, KernelCall
+from paddle_tvm.compiler.profiling.profile import Profile
 from paddle_tvm.compiler.report.colours import OUTSIDE, SUBGRAPH, TRANSFORM, colour_key
 from paddle_tvm.compiler.report.content import Content
 from paddle_tvm.compiler.report.kernel_graph import draw_kernels, is_transform
@@ -86,13 +87,11 @@ def _facts(content: Content) -> str:
     partial = "at least " if None in work else ""
     facts = []
     if profile is not None:
-        timing, peak = profile.timing, profile.peak.gflops
+        timing = profile.timing
         rate = flops / timing.run_ms / 1e6
-        most = marked(f"{peak:.0f}", profile.disturbed)
-        reached = f"{100 * rate / peak:.0f} % of the {most} that this machine reaches"
-        threads = counted(timing.threads, "thread")
         run = marked(f"{timing.run_ms:.2f} ms", profile.disturbed)
-        facts.append(("one run", run, f"{threads}, median of {timing.rounds}"))
+        reached = _of_peak(rate, profile)
+        facts.append(("one run", run, f"{profile.ran_on}, median of {timing.rounds}"))
         facts.append(("rate", partial + marked(f"{rate:.0f} GFLOP/s", profile.disturbed), reached))
     transforms = sum(is_transform(content, call) for call in form.calls)
     schedules = content.table.schedules
@@ -114,6 +113,15 @@ def _facts(content: Content) -> str:
         ("compiled in", f"{seconds:.1f} s", f"paddle-tvm {manifest.producer.paddle_tvm}"),
     ]
     return "".join(fact(name, value, note) for name, value, note in facts)
+
+
+def _of_peak(rate: float, profile: Profile) -> str:
+    peak = profile.peak.gflops
+    if not peak:
+        return "the GPU's peak is not known"
+    most = marked(f"{peak:.0f}", profile.disturbed)
+    whose = "it should reach by its clocks" if profile.devices else "this machine reaches"
+    return f"{100 * rate / peak:.0f} % of the {most} that {whose}"
 
 
 def _time_bar(content: Content) -> str:

@@ -36,8 +36,10 @@ _AGREE = 0.1
 _MOST_ROUNDS = 9
 # Slower than the fastest form so far by this, a form needs no exact time.
 _HOPELESS = 1.5
-# Largest error, relative to the largest value of the default form's output.
-_TOLERANCE = 1e-4
+# Largest error, relative to the largest value of the default form's output; with fewer bits, two steps of the
+# largest value: forms add up in another order, so that one may round to the next number, and so may what is
+# computed of it.
+_TOLERANCE, _STEPS = 1e-4, 2
 
 
 class Kernel(Protocol):
@@ -230,7 +232,11 @@ def difference(output: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> str | None
             if count
             else None
         )
-    allowed, error = _TOLERANCE * _largest(wanted), _largest_difference(output, wanted)
+    tolerance = max(_TOLERANCE, _STEPS * float(np.finfo(output.dtype).eps))
+    if output.dtype.itemsize < np.dtype(np.float32).itemsize:
+        # Differences may be beyond their range.
+        output, wanted = output.astype(np.float32), wanted.astype(np.float32)
+    allowed, error = tolerance * _largest(wanted), _largest_difference(output, wanted)
     if error <= allowed and isfinite(allowed):
         # Then so is every value.
         return None
@@ -242,7 +248,7 @@ def difference(output: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> str | None
             are = agreeing(count, "is", "are")
             return f"{count} of {output.size} values {are} not NaN or infinite as the default form's are"
         output, wanted = output[finite], wanted[finite]
-        allowed, error = _TOLERANCE * _largest(wanted), _largest_difference(output, wanted)
+        allowed, error = tolerance * _largest(wanted), _largest_difference(output, wanted)
     if error > allowed:
         return f"error {error:.3g} against the default form; {allowed:.3g} is allowed"
     return None

@@ -41,6 +41,15 @@ class ForeignForms:
 
 
 @dataclass(frozen=True)
+class UnusedLog:
+    """A log of the user's whose winners are all of other target classes than the one that is compiled for."""
+
+    log: Path
+    measured_for: tuple[str, ...]
+    compiled_for: str
+
+
+@dataclass(frozen=True)
 class _Known:
     """A winner, and in which order it is asked among those of its workload."""
 
@@ -90,6 +99,8 @@ class TunedChoices:
         The choice for every workload that was asked for, by its key.
     skipped
         Lines of the logs that gave no record.
+    unused_logs
+        The user's logs that have winners, and none for the target's class.
 
     Raises
     ------
@@ -111,10 +122,15 @@ class TunedChoices:
         self._used: dict[str, _Known] = {}
         skipped: list[Skipped] = []
         known: defaultdict[Workload, list[_Known]] = defaultdict(list)
+        unused: list[UnusedLog] = []
         for brought, paths in ((False, logs), (True, shipped)):
             for path in paths:
-                for winner in _winners(path, target, brought, threads, skipped):
+                classes: set[str] = set()
+                for winner in _winners(path, target, brought, threads, skipped, classes):
                     known[winner.winner.workload].append(winner)
+                if classes and target.target_class not in classes and not brought:
+                    unused.append(UnusedLog(path, tuple(sorted(classes)), target.target_class))
+        self.unused_logs = tuple(unused)
         self.skipped = tuple(skipped)
         self._known: Mapping[Workload, Sequence[_Known]] = {
             workload: sorted(winners, key=lambda winner: winner.rank) for workload, winners in known.items()
@@ -184,14 +200,23 @@ class TunedChoices:
 
 
 def _winners(
-    path: Path, target: Target, brought: bool, threads: int | None, skipped: list[Skipped]
+    path: Path,
+    target: Target,
+    brought: bool,
+    threads: int | None,
+    skipped: list[Skipped],
+    classes: set[str],
 ) -> Iterator[_Known]:
+    """The winners of a log for a target; ``classes`` gets the target classes of all."""
     for entry in read_log(path):
         if isinstance(entry, Skipped):
             skipped.append(entry)
             continue
         winner, measured = entry.record, entry.header.threads
-        if entry.header.target != target.target_class or not isinstance(winner, Winner):
+        if not isinstance(winner, Winner):
+            continue
+        classes.add(entry.header.target)
+        if entry.header.target != target.target_class:
             continue
         foreign = not same_family(entry.header.microarchitecture, target.microarchitecture)
         if foreign and brought:

@@ -35,14 +35,14 @@ def form_features(workload: Workload, configs: Sequence[Config]) -> list[Feature
     """What tells forms apart.
 
     Every parameter; each relative to the default's; the products of two, which are what a register tile
-    holds, the tiles of a chunk, and the like; and, of the sizes that a tile divides, how many parts a
-    parameter makes and how much of the last part is computed in vain.
+    holds, the tiles of a chunk, and the like; of the sizes that a tile divides, how many parts a parameter
+    makes and how much of the last part is computed in vain; and what the workload itself says of it.
     """
     default = workload.default()
     sizes = {name: getattr(workload, name) for name in _DIVIDED if hasattr(workload, name)}
     sizes["positions"] = _positions(workload)
     known = {name: size for name, size in sizes.items() if size is not None}
-    return [_form(config, default, known) for config in configs]
+    return [{**_form(config, default, known), **workload.traits(config)} for config in configs]
 
 
 def matrix(rows: Sequence[Features], names: Sequence[str]) -> npt.NDArray[np.float32]:

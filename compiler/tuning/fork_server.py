@@ -15,6 +15,7 @@ import tvm
 from tvm import te
 
 from paddle_tvm.compiler.tuning.child import die_with_parent
+from paddle_tvm.compiler.tuning.gpu_trials import GpuTrials
 from paddle_tvm.compiler.tuning.local_trials import LocalTrials
 from paddle_tvm.compiler.tuning.messages import CompareRequest, MeasureRequest, Setup
 from paddle_tvm.compiler.tuning.remote_trials import RemoteTrials
@@ -29,12 +30,15 @@ def main(file: int, tuner: int) -> None:
     line = Connection(file)
     try:
         setup: Setup = line.recv()
-        trials: LocalTrials | RemoteTrials
-        if setup.machines is None:
-            trials = LocalTrials(line, setup)
-        else:
+        trials: LocalTrials | RemoteTrials | GpuTrials
+        if setup.gpu is not None:
+            trials = GpuTrials(line, setup, setup.gpu)
+        elif setup.machines is not None:
             trials = RemoteTrials(line, setup, setup.machines)
-        _warm_up(setup.target)
+        else:
+            trials = LocalTrials(line, setup)
+        if setup.gpu is None:
+            _warm_up(setup.target)
         threads = os.listdir("/proc/self/task")
         if len(threads) > 1:
             raise RuntimeError(f"has {len(threads)} threads, so it cannot fork: a library has started them")
@@ -48,7 +52,7 @@ def main(file: int, tuner: int) -> None:
 
 
 def _serve(
-    trials: LocalTrials | RemoteTrials, line: Connection, request: MeasureRequest | CompareRequest
+    trials: LocalTrials | RemoteTrials | GpuTrials, line: Connection, request: MeasureRequest | CompareRequest
 ) -> None:
     try:
         answers = trials.measure(request) if isinstance(request, MeasureRequest) else trials.compare(request)

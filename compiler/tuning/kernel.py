@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import ceil
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +68,7 @@ class TunableKernel:
         tvm.error.TVMError
             The form cannot be built.
         """
-        fused = relax.transform.FuseTIR()(_reform(self._module, self.workload, config))["main"]
+        fused = relax.transform.FuseTIR()(reform(self.parsed, self.workload, config))["main"]
         scheduled = target.schedule(tvm.IRModule({"main": fused.without_attr("global_symbol")}))["main"]
         return scheduled.with_attr("global_symbol", "main")
 
@@ -94,12 +94,11 @@ class TunableKernel:
         In a model the weights of other kernels have passed through the caches before a kernel reads its own
         again. There are so many copies that as much passes through them.
         """
-        total = min(_MOST_BYTES, self.model_bytes)
         inputs = self.inputs(config, seed)
         copies = {}
         for number in self.weights:
             array = inputs[number]
-            count = min(_MOST_COPIES, ceil(total / max(1, array.nbytes)))
+            count = copy_count(self.model_bytes, array.nbytes)
             key = (self.workload, number, seed, array.shape)
             copies[number] = [array] if count <= 1 else _weight_copies.get(key, array, count)
         return copies
@@ -111,14 +110,15 @@ class TunableKernel:
     # What follows is the same for all forms: a process that forks others to build them makes it once.
 
     @cached_property
-    def _module(self) -> tvm.IRModule:
+    def parsed(self) -> tvm.IRModule:
+        """``graph``."""
         # `tvm.ir.load_json` would first look for what older versions wrote, which takes longer than loading.
         return from_json_graph_str(self.graph)
 
     @cached_property
     def _output(self) -> tuple[tuple[int, ...], str]:
-        result = self._module["main"].ret_ty
-        return tuple(self._size(dim) for dim in result.shape), str(result.dtype)
+        result = self.parsed["main"].ret_ty
+        return tuple(self.size(dim) for dim in result.shape), str(result.dtype)
 
     @cached_property
     def _drawn(self) -> dict[int, tuple[int | None, list[npt.NDArray[Any]]]]:
@@ -134,8 +134,8 @@ class TunableKernel:
         arrays = []
         packed = None
         workload = self.workload
-        weight = _weight_parameter(self._module, workload) if isinstance(workload, PackedWorkload) else None
-        for number, parameter in enumerate(self._module["main"].params):
+        weight = _weight_parameter(self.parsed, workload) if isinstance(workload, PackedWorkload) else None
+        for number, parameter in enumerate(self.parsed["main"].params):
             generator = np.random.default_rng((seed, number))
             if isinstance(workload, PackedWorkload) and parameter.same_as(weight):
                 shape = workload.weight_shape
@@ -144,7 +144,7 @@ class TunableKernel:
                 # Sums over the window then have about the size of an input.
                 arrays.append(values / np.float32(np.sqrt(np.prod(shape[1:]))))
                 continue
-            shape = tuple(self._size(dim) for dim in parameter.ty.shape)
+            shape = tuple(self.size(dim) for dim in parameter.ty.shape)
             dtype = np.dtype(str(parameter.ty.dtype))
             if dtype.kind == "f":
                 arrays.append(generator.standard_normal(shape, np.float32).astype(dtype))
@@ -155,13 +155,20 @@ class TunableKernel:
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def _size(self, dim: Any) -> int:
+    def size(self, dim: Any) -> int:
+        """The value of a dimension of it."""
         if isinstance(dim, tirx.IntImm):
             return int(dim.value)
         known = tvm_ffi.structural_map(
             dim, (tirx.Var, lambda variable: tirx.IntImm("int64", self.sizes[variable.name]))
         )
         return int(Analyzer().simplify(known).value)
+
+
+def copy_count(model_bytes: int, weight_bytes: int) -> int:
+    """How many copies of a weight make as much pass through the caches as in a model with such weights."""
+    total = min(_MOST_BYTES, model_bytes)
+    return max(1, min(_MOST_COPIES, ceil(total / max(1, weight_bytes))))
 
 
 def workload_of(function: tirx.PrimFunc) -> Workload | None:
@@ -176,7 +183,10 @@ def workload_of(function: tirx.PrimFunc) -> Workload | None:
     return Workload.from_key(found[0]) if found else None
 
 
-def find_kernels(stages: LoweredStages, sizes: Mapping[str, int]) -> dict[str, TunableKernel]:
+_Kernel = TypeVar("_Kernel", bound="TunableKernel")
+
+
+def find_kernels(stages: LoweredStages, sizes: Mapping[str, int], kind: type[_Kernel]) -> dict[str, _Kernel]:
     """The kernels of a lowered module whose form can be chosen, by name.
 
     Parameters
@@ -185,6 +195,8 @@ def find_kernels(stages: LoweredStages, sizes: Mapping[str, int]) -> dict[str, T
         The module as it is lowered.
     sizes
         Values for the symbols in shapes. Kernels with other symbols, which depend on data, are left out.
+    kind
+        What to make of each.
     """
     kernels = {}
     weights, model_bytes = _weights(stages.groups)
@@ -197,7 +209,7 @@ def find_kernels(stages: LoweredStages, sizes: Mapping[str, int]) -> dict[str, T
         symbols |= {symbol.name for symbol in relax.analysis.defined_symbolic_vars(module["main"])}
         if symbols <= set(sizes):
             own = {name: sizes[name] for name in sorted(symbols)}
-            kernels[variable.name_hint] = TunableKernel(
+            kernels[variable.name_hint] = kind(
                 variable.name_hint,
                 workload,
                 tvm.ir.save_json(module),
@@ -269,7 +281,7 @@ def _cut_out(module: tvm.IRModule, name: str) -> tvm.IRModule:
     return tvm.IRModule(functions)
 
 
-def _main_call(module: tvm.IRModule, workload: Workload) -> relax.Call:
+def main_call(module: tvm.IRModule, workload: Workload) -> relax.Call:
     """The call of the TIR function that computes the workload."""
     calls: list[relax.Call] = []
 
@@ -285,13 +297,13 @@ def _main_call(module: tvm.IRModule, workload: Workload) -> relax.Call:
 
 def _weight_parameter(module: tvm.IRModule, workload: PackedWorkload) -> relax.Var:
     """The parameter of a group that is packed at compile time."""
-    return _main_call(module, workload).args[1].fields[_WEIGHT]
+    return main_call(module, workload).args[1].fields[_WEIGHT]
 
 
-def _reform(module: tvm.IRModule, workload: Workload, config: Config) -> tvm.IRModule:
+def reform(module: tvm.IRModule, workload: Workload, config: Config) -> tvm.IRModule:
     """The module with its kernel in another form."""
     function = module["main"]
-    replaced = _main_call(module, workload)
+    replaced = main_call(module, workload)
     known: dict[relax.Var, relax.Expr] = {
         parameter: relax.Var(parameter.name, parameter.ty) for parameter in function.params
     }

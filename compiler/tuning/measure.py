@@ -15,7 +15,7 @@ from types import TracebackType
 from paddle_tvm.compiler.tuning.candidate import Kernel
 from paddle_tvm.compiler.tuning.launcher_library import compile_launcher
 from paddle_tvm.compiler.tuning.local_trials import BATCH
-from paddle_tvm.compiler.tuning.messages import Answer, CompareRequest, Machines, MeasureRequest, Setup
+from paddle_tvm.compiler.tuning.messages import Answer, CompareRequest, Gpu, Machines, MeasureRequest, Setup
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.workload import Config
@@ -125,6 +125,8 @@ class Measurer:
         How much memory a process may take to build forms and run them.
     machines
         Which machines time; None: this one.
+    gpu
+        Which GPU of this machine times; None: its CPU.
 
     Raises
     ------
@@ -142,6 +144,7 @@ class Measurer:
         run_limit_s: float = 10.0,
         memory_limit_bytes: int = 4 << 30,
         machines: Machines | None = None,
+        gpu: Gpu | None = None,
     ) -> None:
         self._setup = Setup(
             target,
@@ -153,6 +156,7 @@ class Measurer:
             memory_limit_bytes,
             compile_launcher(),
             machines,
+            gpu,
         )
         self._server: _Server | None = _Server(self._setup)
 

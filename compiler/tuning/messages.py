@@ -23,10 +23,24 @@ class Machines:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """The GPU that times, by CUDA's number.
+
+    ``artifact`` is the model, compiled for it, which brings the libraries; ``folder`` is for files that the
+    processes of a measurement pass on, and it is deleted by whom it belongs to.
+    """
+
+    number: int
+    artifact: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class Setup:
     """How to measure; see ``measure.Measurer``.
 
-    ``launcher`` is the file of the compiled launcher; ``machines`` is None where this one times.
+    ``launcher`` is the file of the compiled launcher; ``machines`` is None where this one times, and ``gpu``
+    where its CPU does.
     """
 
     target: Target
@@ -38,6 +52,7 @@ class Setup:
     memory_limit_bytes: int
     launcher: int
     machines: Machines | None = None
+    gpu: Gpu | None = None
 
 
 @dataclass(frozen=True)

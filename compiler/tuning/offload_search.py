@@ -12,9 +12,9 @@ from paddle_tvm.compiler.tuning.log import LogWriter
 from paddle_tvm.compiler.tuning.model_run import ModelRun
 from paddle_tvm.compiler.tuning.task import GraphTrial, TuningListener
 from paddle_tvm.runtime.wording import counted
+from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.workload import Config
-from paddle_tvm.targets.x86 import X86Target
 
 # Timing two artifacts in turns, about, with one number of threads and with another.
 _TIMING_SECONDS = 10.0
@@ -86,7 +86,7 @@ def first_trial_seconds(compile_seconds: float) -> float:
 
 
 def left_to_kernels(
-    offered: Sequence[Offloading], target: X86Target, log: Path, threads: int
+    offered: Sequence[Offloading], target: Target, log: Path, threads: int
 ) -> Mapping[str, Config]:
     """The subgraphs that our own kernels compute, by the log, as forms that are given."""
     choices = TunedChoices(target, (log,), (), threads)

@@ -11,10 +11,12 @@ from typing import Any, get_args
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
 from paddle_tvm.compiler.tuning.records import SCHEMA, Header, Record, Seconds, Trial, Winner
 from paddle_tvm.targets.cpu_names import TARGET_CLASSES
+from paddle_tvm.targets.gpu_names import ARCHITECTURES, gpu_class
 from paddle_tvm.targets.workload import Config, UnknownWorkloadError, Workload, workload_from_json
 
 _THREADS = re.compile("[1-9][0-9]{0,5}")
 _MOST_SECONDS = 1e9
+_CLASSES = {*TARGET_CLASSES.values(), *(gpu_class([architecture]) for architecture in ARCHITECTURES)}
 
 
 class BadRecordError(ValueError):
@@ -93,7 +95,8 @@ class _Fields:
         return times
 
     def workload(self) -> Workload:
-        # Registers the workloads of the target. Only now, because it imports TVM.
+        # Registers the workloads of the targets. Only now, because it imports TVM.
+        import paddle_tvm.targets.cuda.workloads
         import paddle_tvm.targets.x86.workloads  # noqa: F401
 
         try:
@@ -136,7 +139,7 @@ def _header(fields: _Fields) -> Header:
         tvm=fields.text("tvm"),
         schema=schema,
     )
-    if header.target not in TARGET_CLASSES.values():
+    if header.target not in _CLASSES:
         raise StaleRecordError(f"the target class {header.target!r:.80} is not known")
     return header
 

@@ -36,9 +36,9 @@ class Header:
     target
         The target class; records hold for no other.
     cpu
-        The CPU's name.
+        The CPU's name, or the GPU's.
     microarchitecture
-        LLVM's name of the CPU; None in headers of schema 1, which do not say.
+        LLVM's name of the CPU, or the GPU's architecture; None in headers of schema 1, which do not say.
     features
         CPU features that the measured code could use.
     threads
@@ -77,14 +77,20 @@ class Header:
 
 
 def header_here(target: Target, threads: int) -> Header:
-    """The header of a run that begins now, on this machine."""
+    """The header of a run that begins now, with the CPU of this machine."""
     # Only now, because it imports TVM.
     from paddle_tvm.targets.x86.cpus import microarchitecture_here
 
+    name = cpu_info().get("model name", "unknown")
+    return header_of(target, name, microarchitecture_here(), threads)
+
+
+def header_of(target: Target, machine: str, microarchitecture: str, threads: int) -> Header:
+    """The header of a run that begins now, with a CPU or a GPU of this name."""
     return Header(
         target=target.target_class,
-        cpu=cpu_info().get("model name", "unknown"),
-        microarchitecture=microarchitecture_here(),
+        cpu=machine,
+        microarchitecture=microarchitecture,
         features=target.features,
         threads=threads,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),

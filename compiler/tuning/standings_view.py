@@ -27,6 +27,11 @@ NOTEWORTHY = 1.02
 """Gains from here on are shown as such."""
 
 
+def show_timed_on(threads: int, on_gpu: bool) -> str:
+    """What times are of: of so many threads, or of the GPU."""
+    return "on the GPU" if on_gpu else counted(threads, "thread")
+
+
 @dataclass(frozen=True)
 class Steps:
     """How far a stage other than the search is; ``elapsed`` are seconds since it began."""

@@ -12,6 +12,8 @@ from paddle_tvm.compiler.lowering import lower_in_stages, optimise
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.passes.merge_forms import merge_forms
 from paddle_tvm.compiler.profiling.profile import Profile
+from paddle_tvm.compiler.tuning.gpu_program import GpuTunableKernel
+from paddle_tvm.compiler.tuning.gpu_tasks import UndividedForms
 from paddle_tvm.compiler.tuning.kernel import TunableKernel, find_kernels
 from paddle_tvm.compiler.tuning.task import Task
 from paddle_tvm.targets.base import Target
@@ -20,8 +22,11 @@ from paddle_tvm.targets.workload import Workload
 
 def kernels_of_model(
     model: Path, options: CompileOptions, target: Target, sizes: Mapping[str, int]
-) -> dict[str, TunableKernel]:
+) -> Mapping[str, TunableKernel]:
     """The kernels of a model whose form can be chosen, by the names that compiling gives them.
+
+    Those for GPUs are of forms that are one function, from which all others can be made: where the default is
+    not, compiling gives other names.
 
     Parameters
     ----------
@@ -36,7 +41,10 @@ def kernels_of_model(
     """
     forms = import_forms(find_model(model), options)
     module = optimise(merge_forms({name: form.module for name, form in forms.items()}))
-    return find_kernels(lower_in_stages(module, target), sizes)
+    if target.devices:
+        undivided = target.with_choices(UndividedForms(target.choices))
+        return find_kernels(lower_in_stages(module, undivided), sizes, GpuTunableKernel)
+    return find_kernels(lower_in_stages(module, target), sizes, TunableKernel)
 
 
 def tasks_of(kernels: Mapping[str, TunableKernel], profile: Profile) -> list[Task]:

@@ -14,10 +14,14 @@ from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.cost_model import CostModel
 from paddle_tvm.compiler.tuning.finalists import WORSE, compare_with_defaults
+from paddle_tvm.compiler.tuning.gpu_here import NUMBER
+from paddle_tvm.compiler.tuning.gpu_tasks import gpu_tasks_of
 from paddle_tvm.compiler.tuning.graph_search import alternatives, search_graph
 from paddle_tvm.compiler.tuning.known_trials import known_trials
 from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, check_appendable
 from paddle_tvm.compiler.tuning.measure import Measurer
+from paddle_tvm.compiler.tuning.measured_target import header_for, measured_target
+from paddle_tvm.compiler.tuning.messages import Gpu
 from paddle_tvm.compiler.tuning.model_run import ModelRun
 from paddle_tvm.compiler.tuning.offload_search import (
     Budget,
@@ -26,22 +30,20 @@ from paddle_tvm.compiler.tuning.offload_search import (
     left_to_kernels,
 )
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
-from paddle_tvm.compiler.tuning.records import Header, Trial, header_here
+from paddle_tvm.compiler.tuning.records import Trial
 from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
 from paddle_tvm.compiler.tuning.search import KernelSearch
 from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Start, Task, TuningListener
 from paddle_tvm.compiler.tuning.tasks import kernels_of_model, tasks_of
-from paddle_tvm.runtime.cpu import cpu_features
-from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.offload import Offloading
-from paddle_tvm.targets.registry import targets_of
 from paddle_tvm.targets.workload import Choices, Config, GraphWorkload, Workload
-from paddle_tvm.targets.x86 import X86Target
 
 # What a trial with the whole model takes, about, and the most of the time that such trials get together.
 _GRAPH_SECONDS, _GRAPH_SHARE = 20.0, 0.3
+# After which a form for GPUs is given up: until nvcc has compiled it, and until it has done something.
+_NVCC_SECONDS, _GPU_SECONDS = 120.0, 30.0
 # Forms that are proposed at once.
 _BATCH = 16
 
@@ -79,6 +81,13 @@ class TuneOptions:
     compile: CompileOptions = field(default_factory=CompileOptions)
     sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     rpc: tuple[str, int, str] | None = None
+
+    def measured_on(self, target: Target) -> TuneOptions:
+        """The same, with what the machine that measures leaves no choice of."""
+        if not target.devices:
+            return self
+        # One thread starts kernels; how many there are beside it has no part in their time.
+        return replace(self, threads=1, compile=replace(self.compile, architectures=target.devices))
 
 
 @dataclass(frozen=True)
@@ -127,8 +136,9 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         The model cannot be compiled.
     """
     begin = monotonic()
-    target = _target(options)
-    header = _header(target, options)
+    target = measured_target(options.compile)
+    options = options.measured_on(target)
+    header = header_for(target, options.threads, options.rpc)
     if log.exists():
         check_appendable(log)
     writer = LogWriter(log, header)
@@ -158,7 +168,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         own = left_to_kernels(offered, target, log, options.threads)
         if own:
             options = replace(options, compile=replace(options.compile, fixed_forms=own))
-            target = replace(target, choices=TunedChoices(target, fixed=own))
+            target = target.with_choices(TunedChoices(target, fixed=own))
             run = ModelRun(Path(model), options.compile, options.sizes, options.seed, folder / "own")
             listener.stage("compile")
             graph_choices = run.compile_default()
@@ -168,7 +178,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
             listener.note(profile.disturbance_remark)
         listener.stage("find kernels")
         kernels = kernels_of_model(run.model, options.compile, target, profile.sizes)
-        found = tasks_of(kernels, profile)
+        found = (gpu_tasks_of if target.devices else tasks_of)(kernels, profile)
         tasks = [task for task in found if _is_asked(task, options)]
         for task in tasks:
             for outcome in known.get(task.workload, []):
@@ -188,7 +198,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         search = _Search(tasks, known, known_forms, options, writer, listener, profile, begin)
         search.trials = budget.made
         search.reserve(min(_GRAPH_SECONDS * len(above), _GRAPH_SHARE * (options.seconds or 0.0)))
-        with _measurer(target, options) as measurer:
+        with _measurer(target, options, run.default, folder) as measurer:
             search.run(measurer)
             comparisons = tuple(compare_with_defaults(tasks, measurer, counts, writer, listener))
         search.reserve(0.0)
@@ -213,39 +223,17 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     )
 
 
-def _target(options: TuneOptions) -> X86Target:
-    targets = targets_of(options.compile.target, options.compile.mcpus())
-    if not isinstance(targets[0], X86Target):
-        raise UsageError(
-            f"tune measures forms on CPUs: --target {options.compile.target} takes those of its analytic "
-            "model"
+def _measurer(target: Target, options: TuneOptions, artifact: Path, folder: Path) -> Measurer:
+    if target.devices:
+        gpu = Gpu(NUMBER, str(artifact), str(folder))
+        return Measurer(
+            target,
+            options.threads,
+            options.seed,
+            build_limit_s=_NVCC_SECONDS,
+            run_limit_s=_GPU_SECONDS,
+            gpu=gpu,
         )
-    if len(targets) > 1:
-        raise UsageError(
-            f"--mcpu names {len(targets)} CPUs: forms are measured for one at a time; run tune once for each"
-        )
-    if targets[0].accelerator is not None:
-        # What it needs is looked for before anything is written.
-        _ = targets[0].accelerator.runtime
-    missing = sorted(set(targets[0].features) - cpu_features())
-    if missing:
-        raise UsageError(
-            f"code for --mcpu {targets[0].mcpu} does not run here: this machine lacks {', '.join(missing)}; "
-            "tune on such a machine, for a profile of the model, made here, says what is worth searching"
-        )
-    return targets[0]
-
-
-def _header(target: Target, options: TuneOptions) -> Header:
-    header = header_here(target, options.threads)
-    if options.rpc is None:
-        return header
-    # Other machines than this one measure, of the kind that the model is compiled for.
-    key = options.rpc[2]
-    return replace(header, cpu=f"machines of key {key}", microarchitecture=target.microarchitecture)
-
-
-def _measurer(target: Target, options: TuneOptions) -> Measurer:
     if options.rpc is None:
         return Measurer(target, options.threads, options.seed)
     from paddle_tvm.compiler.tuning.rpc import RpcMeasurer
@@ -326,7 +314,7 @@ class _Search:
         """Search until a budget is used up, or nothing promises a gain any more."""
         options, peak = self._options, self._profile.peak.gflops
         self._listener.begin(
-            Start(self._tasks, self._profile.total_us / 1e6, peak, options.seconds, options.trials)
+            Start(self._tasks, self._profile.total_us / 1e6, peak or 0.0, options.seconds, options.trials)
         )
         scheduler = TaskScheduler(self._tasks, self._searches, peak)
         while (left := self.left()) and (turn := scheduler.next()) is not None:

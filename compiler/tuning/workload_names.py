@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from functools import singledispatch
 
+from paddle_tvm.targets.cuda.workloads import CudaProduct
 from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.workload import Config, UnknownWorkloadError, Workload
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
@@ -46,6 +47,13 @@ def _(workload: Depthwise) -> str:
 def _(workload: MatMul) -> str:
     batch = "" if workload.matrices == 1 else f"{_size(workload.matrices)} of "
     return f"matmul {batch}{_sizes((workload.rows, workload.depth, workload.columns))}"
+
+
+@name_workload.register
+def _(workload: CudaProduct) -> str:
+    batch = "" if workload.batch == 1 else f"{_size(workload.batch)} of "
+    sizes = _sizes((workload.rows, workload.depth, workload.columns))
+    return f"product {batch}{sizes} {workload.engine}"
 
 
 @name_workload.register

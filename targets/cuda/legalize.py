@@ -8,29 +8,18 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from tvm import ir, relax, te, tirx, topi
+from tvm import ir, relax, tirx, topi
 
 from paddle_tvm.runtime.errors import UnsupportedModelError
-from paddle_tvm.targets.cuda.contraction import (
-    Contraction,
-    View,
-    Windows,
-    convolution,
-    matrix_product,
-    transposed_convolution,
-)
+from paddle_tvm.targets.cuda.contraction import Windows
 from paddle_tvm.targets.cuda.layer_norm import legalize_layer_norm
 from paddle_tvm.targets.cuda.pooling import legalize_max_pool
+from paddle_tvm.targets.cuda.product import Convolution, MatrixProduct, Product, TransposedConvolution
 from paddle_tvm.targets.cuda.tile import Engine
 from paddle_tvm.targets.cuda.workloads import CudaProduct
 from paddle_tvm.targets.expressions import constant, constant_array, extent
 from paddle_tvm.targets.workload import Choices
 from paddle_tvm.targets.zero_operand import legalize_zero_operand
-
-# TVM's fusion takes what comes after a function of this kind into it ("out elementwise fusable"), and leaves
-# others alone ("opaque").
-_FUSES_WHAT_FOLLOWS = {"op_pattern": 4}
-_OPAQUE = {"op_pattern": 8}
 
 # Groups with fewer channels than this are no matrix products worth the name.
 _FEWEST = 8
@@ -75,15 +64,9 @@ class Lowering:
             return _as_tvm_does(builder, call)
         spatial = [letter for letter in order if letter not in "OI"]
         windows = _windows(call.attrs, [sizes[letter] for letter in spatial])
-        return self._lowered(
-            builder,
-            call,
-            f"conv{len(spatial)}d",
-            lambda x, w, shape: convolution(x, w, windows, layout, groups),
-            data,
-            _rows(builder, weight, order, ["O", *spatial, "I"]),
-            call.ty.shape,
-        )
+        product = Product(f"conv{len(spatial)}d", Convolution(windows, layout, groups), str(call.ty.dtype))
+        rows = _rows(builder, weight, order, ["O", *spatial, "I"])
+        return self._lowered(builder, product, data, rows, call.ty.shape)
 
     def transposed_convolution(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         """A ``relax.nn.conv1d_transpose`` to ``conv3d_transpose``."""
@@ -101,15 +84,9 @@ class Lowering:
             if groups == 1
             else _rows_of_groups(constant_array(weight), order, axes, groups)
         )
-        return self._lowered(
-            builder,
-            call,
-            f"conv{len(spatial)}d_transpose",
-            lambda x, w, shape: transposed_convolution(x, w, windows, layout, groups, shape),
-            data,
-            rows,
-            call.ty.shape,
-        )
+        geometry = TransposedConvolution(windows, layout, groups)
+        product = Product(f"conv{len(spatial)}d_transpose", geometry, str(call.ty.dtype))
+        return self._lowered(builder, product, data, rows, call.ty.shape)
 
     def matmul(self, builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         """A ``relax.matmul`` of any ranks."""
@@ -140,87 +117,31 @@ class Lowering:
             tuple(range(len(operand.ty.shape))) if axes is None else tuple(axes)
             for operand, axes in ((left, left_axes), (right, right_axes))
         ]
-        product = self._lowered(
-            builder,
-            call,
-            "matmul",
-            lambda x, w, sizes: matrix_product(View(x, views[0]), View(w, views[1]), sizes),
-            left,
-            right,
-            shape,
-        )
-        return _reshaped(builder, builder.emit(product), call.ty.shape) if any(vectors) else product
+        product = Product("matmul", MatrixProduct(*views), str(call.ty.dtype))
+        result = self._lowered(builder, product, left, right, shape)
+        return _reshaped(builder, builder.emit(result), call.ty.shape) if any(vectors) else result
 
     def _lowered(
         self,
         builder: relax.BlockBuilder,
-        call: relax.Call,
-        name: str,
-        describe: Callable[[te.Tensor, te.Tensor, Sequence[Any]], Contraction],
+        product: Product,
         left: relax.Expr,
         right: relax.Expr,
         shape: Sequence[Any],
     ) -> relax.Expr:
-        """A contraction in the form that is chosen, as one fusable function or as two."""
-        out_dtype = str(call.ty.dtype)
-        # The shape goes in as an argument: TVM renames the symbols of what goes in, and only of that.
+        """A product in the form that is chosen."""
         sizes = [tirx.IntImm("int64", dim) if isinstance(dim, int) else dim for dim in map(extent, shape)]
         engine: Engine = "f16" if str(left.ty.dtype) == "float16" else self.engine
-        outline = describe(_placeholder(left), _placeholder(right), list(shape))
+        outline = product.outline(left, right, shape)
         if outline.groups > 1 and min(outline.depth, outline.size("n") or _FEWEST) < _FEWEST:
-            return builder.call_te(
-                lambda x, w, sized: describe(x, w, sized).plain_sums(out_dtype),
-                left,
-                right,
-                sizes,
-                primfunc_name_hint=name,
-                primfunc_attrs=_FUSES_WHAT_FOLLOWS,
-            )
+            return product.emit_plain(builder, left, right, sizes)
         known = [*(outline.size(letter) for letter in "bmn"), extent(outline.depth)]
         batch, rows, columns, depth = (size if isinstance(size, int) else None for size in known)
         if batch is not None:
             batch *= outline.groups
         workload = CudaProduct(batch, rows, columns, depth, engine, outline.left, outline.right)
         config = self.choices.of(workload).config
-        notes = workload.notes(config)
-        if config["splits"] == 1:
-            return builder.call_te(
-                lambda x, w, sized: describe(x, w, sized).sums(out_dtype, notes),
-                left,
-                right,
-                sizes,
-                primfunc_name_hint=name,
-                primfunc_attrs=_FUSES_WHAT_FOLLOWS,
-            )
-        parts = builder.emit(
-            builder.call_te(
-                lambda x, w, sized: describe(x, w, sized).partial_sums(config["splits"], notes),
-                left,
-                right,
-                sizes,
-                primfunc_name_hint=name,
-                primfunc_attrs=_OPAQUE,
-            )
-        )
-        return builder.call_te(
-            lambda x: _added(x, out_dtype),
-            parts,
-            primfunc_name_hint=f"{name}_parts",
-            primfunc_attrs=_FUSES_WHAT_FOLLOWS,
-        )
-
-
-def _added(parts: te.Tensor, out_dtype: str) -> te.Tensor:
-    """Sums over the first dimension."""
-    part = te.reduce_axis((0, parts.shape[0]), "part")
-    total = te.compute(
-        tuple(parts.shape[1:]), lambda *place: te.sum(parts[(part, *place)], axis=part), name="parts"
-    )
-    return total if out_dtype == "float32" else topi.cast(total, out_dtype)
-
-
-def _placeholder(expr: relax.Expr) -> te.Tensor:
-    return te.placeholder(list(expr.ty.shape), str(expr.ty.dtype))
+        return product.emit(builder, left, right, sizes, config, workload.notes(config))
 
 
 def _is_float(*operands: relax.Expr) -> bool:

@@ -20,7 +20,7 @@ from paddle_tvm.targets.cuda.tile import Engine
 from paddle_tvm.targets.cuda.toolkit import Toolkit, cuda_runtime_library, find_toolkit, generating
 from paddle_tvm.targets.cuda.transposes import absorb_transposes
 from paddle_tvm.targets.cuda.workspaces import pass_workspaces
-from paddle_tvm.targets.gpu_names import check_architectures
+from paddle_tvm.targets.gpu_names import check_architectures, gpu_class
 from paddle_tvm.targets.offload import Accelerator
 from paddle_tvm.targets.workload import Choices, Defaults
 
@@ -43,9 +43,7 @@ class CudaTarget:
     accelerator: Accelerator | None = field(default=None, compare=False)
 
     mcpu: ClassVar[str] = _HOST
-    microarchitecture: ClassVar[str] = _HOST
     features: ClassVar[tuple[str, ...]] = ()
-    target_class: ClassVar[str] = "cuda"
     graphs: ClassVar[bool] = True
 
     @cached_property
@@ -61,6 +59,15 @@ class CudaTarget:
                 "host": {"kind": "llvm", "mcpu": _HOST, "mtriple": "x86_64-linux-gnu"},
             }
         )
+
+    @property
+    def microarchitecture(self) -> str:
+        """What forms of kernels are chosen for: the GPU's, for the CPU only starts them."""
+        return self.devices[0]
+
+    @property
+    def target_class(self) -> str:
+        return gpu_class(self.devices)
 
     @property
     def tir_pipeline(self) -> str:

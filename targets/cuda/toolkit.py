@@ -153,7 +153,7 @@ _prepared = False
 @contextmanager
 def generating(architectures: tuple[str, ...], toolkit: Toolkit) -> Iterator[None]:
     """Let TVM's code generator compile for these architectures."""
-    _prepare()
+    _prepare(toolkit)
     token = _generating.set(_Generating(architectures, toolkit))
     try:
         yield
@@ -161,14 +161,14 @@ def generating(architectures: tuple[str, ...], toolkit: Toolkit) -> Iterator[Non
         _generating.reset(token)
 
 
-def _prepare() -> None:
+def _prepare(toolkit: Toolkit) -> None:
     """Load TVM's CUDA runtime, without which its code generator leaves kernels as source."""
     global _prepared
     with _preparing:
         if _prepared:
             return
         if tvm_ffi.get_global_func("ffi.Module.create.cuda", allow_missing=True) is None:
-            _load_runtime(find_toolkit())
+            _load_runtime(toolkit)
         tvm_ffi.register_global_func("tvm_callback_cuda_compile", _compile, override=True)
         _prepared = True
 

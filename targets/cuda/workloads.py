@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from math import prod
+from math import log2, prod
 from typing import Any, ClassVar, get_args
 
+from tvm import relax
+
+from paddle_tvm.targets.cuda.product import PRODUCT, Product
 from paddle_tvm.targets.cuda.tile import Engine, Tile, cycles, tiles
-from paddle_tvm.targets.workload import WORKLOAD, Config, Workload
+from paddle_tvm.targets.expressions import ceil_div
+from paddle_tvm.targets.workload import WORKLOAD, Config, EmittedWorkload
 
 TILE = "paddle_tvm.tile"
 """Annotation: the tile of a contraction."""
@@ -26,7 +30,7 @@ _MOST_SPLIT = 1 << 20
 
 
 @dataclass(frozen=True)
-class CudaProduct(Workload):
+class CudaProduct(EmittedWorkload):
     """Products of matrices [rows, depth] and [depth, columns]; convolutions are some.
 
     Attributes
@@ -87,8 +91,33 @@ class CudaProduct(Workload):
         known = [size for size in self.sizes() if size is not None]
         return 2 * prod(known) if len(known) == len(self.sizes()) else None
 
+    def traits(self, config: Config) -> Mapping[str, float]:
+        # A form has parameters of the same names as these sizes.
+        sizes = {"m": self.rows, "n": self.columns, "k": self.depth}
+        known = {name: log2(1 + size) for name, size in sizes.items() if size is not None}
+        tile = _tile(config)
+        rows, columns = self.rows or _ROWS, self.columns or _COLUMNS
+        tiles_of_all = ceil_div(rows, tile.rows) * ceil_div(columns, tile.columns)
+        return {
+            **known,
+            "blocks of threads": log2((self.batch or _BATCH) * config["splits"] * tiles_of_all),
+            "threads of a block": tile.threads(self._engine),
+            "analytic model": log2(self._cycles(config) / self._cycles(self.default())),
+        }
+
     def notes(self, config: Config) -> Mapping[str, Any]:
         return {WORKLOAD: self.key, TILE: list(astuple(_tile(config))), ENGINE: self.engine}
+
+    def is_one_function(self, config: Config) -> bool:
+        return config["splits"] == 1
+
+    def emit(
+        self, builder: relax.BlockBuilder, function: Any, call: relax.Call, config: Config
+    ) -> relax.Expr:
+        product = Product.from_key(str(function.attrs[PRODUCT]))
+        left, right, *_ = call.args[1].fields
+        (result,) = call.ty_args
+        return product.emit(builder, left, right, result.shape, config, self.notes(config))
 
     def _cycles(self, config: Config) -> float:
         return cycles(

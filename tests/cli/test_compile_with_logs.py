@@ -122,7 +122,13 @@ def test_a_log_of_other_instructions_changes_nothing(run: Run, model: Path, tmp_
     _, workload = convolution(kernels(first))
     config = next(config for config in workload.candidates() if config != workload.default())
     log = write_log(tmp_path / "other.jsonl", workload, config, other)
-    compile_with(run, model, second, "--tuning-log", log, "--no-tuning-logs")
+    result = compile_with(run, model, second, "--tuning-log", log, "--no-tuning-logs")
+    (note,) = [line for line in result.err.splitlines() if line.startswith("note:")]
+    measured = x86_target(other).target_class
+    assert note == (
+        f"note: nothing of {log} is used: it was measured for {measured}, and this is compiled for "
+        f"{here.target_class}"
+    )
     assert variant(second).tuning == variant(first).tuning
     assert (second / "model.so").read_bytes() == (first / "model.so").read_bytes()
 

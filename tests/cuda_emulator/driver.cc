@@ -3,6 +3,7 @@
 // by kernels and copies alone; anything else that touches it ends the process.
 #include <dlfcn.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -75,6 +76,8 @@ int cuInit(unsigned) { return 0; }
 int cuDriverGetVersion(int *version) { *version = 13000; return 0; }
 int cudaGetDeviceCount(int *count);
 int cuDeviceGetCount(int *count) { return cudaGetDeviceCount(count); }
+int cudaDeviceGetAttribute(int *value, int attribute, int);
+int cuDeviceGetAttribute(int *value, int attribute, int device) { return cudaDeviceGetAttribute(value, attribute, device); }
 int cuGetErrorName(int, const char **text) { *text = "CUDA_ERROR_EMULATED"; return 0; }
 int cuGetErrorString(int, const char **text) { *text = "the emulator refused"; return 0; }
 int cuDeviceGetName(char *name, int length, int) { snprintf(name, length, "Emulated"); return 0; }
@@ -204,12 +207,20 @@ int cudaStreamDestroy(void *stream) { delete static_cast<Stream *>(stream); retu
 int cudaStreamSynchronize(void *stream) { return current(stream)->recorded ? 900 : 0; }
 int cudaDeviceSynchronize() { return 0; }
 int cudaStreamWaitEvent(void *, void *, unsigned) { return 0; }
-int cudaEventCreate(void **event) { *event = malloc(1); return 0; }
-int cudaEventCreateWithFlags(void **event, unsigned) { return cudaEventCreate(event); }
-int cudaEventDestroy(void *event) { free(event); return 0; }
-int cudaEventRecord(void *, void *) { return 0; }
+struct Event { timespec when; };
+int cudaEventCreate(Event **event) { *event = new Event(); return 0; }
+int cudaEventCreateWithFlags(Event **event, unsigned) { return cudaEventCreate(event); }
+int cudaEventDestroy(Event *event) { delete event; return 0; }
+int cudaEventRecord(Event *event, void *stream) {
+  if (current(stream)->recorded) return 900;
+  clock_gettime(CLOCK_MONOTONIC, &event->when);
+  return 0;
+}
 int cudaEventSynchronize(void *) { return 0; }
-int cudaEventElapsedTime(float *milliseconds, void *, void *) { *milliseconds = 1; return 0; }
+int cudaEventElapsedTime(float *milliseconds, Event *first, Event *last) {
+  *milliseconds = (last->when.tv_sec - first->when.tv_sec) * 1e3 + (last->when.tv_nsec - first->when.tv_nsec) / 1e6;
+  return 0;
+}
 
 int cudaStreamBeginCapture(void *stream, int) {
   if (current(stream)->recorded) return kInvalid;

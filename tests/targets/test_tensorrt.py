@@ -267,3 +267,13 @@ def test_sizes_are_understood_as_tvm_prints_them(text: str, value: int) -> None:
 def test_odd_sizes_are_no_code() -> None:
     with pytest.raises(ArtifactError, match="is not understood"):
         _size("__import__('os').getpid()", {"n": 7})
+
+
+def test_profiling_times_engines_and_what_is_between_them(fixed: Path, played: Any, saved: Path) -> None:
+    from paddle_tvm.compiler.profiling.profile import profile_artifact
+
+    profile = profile_artifact(fixed, {"x": _inputs(FIXED)}, rounds=2)
+    external = [kernel for kernel in profile.kernels if kernel.schedule and kernel.schedule.external]
+    assert [kernel.calls for kernel in external] == [1, 1]
+    assert len(profile.kernels) > len(external)
+    assert all(kernel.work.microseconds > 0 for kernel in profile.kernels)

@@ -30,6 +30,8 @@ class Content:
         What came of it; None where it was interrupted.
     environment
         The machine, the packages, and what the run was asked for.
+    on_gpu
+        Whether a GPU measured; then threads say nothing.
     """
 
     model: str
@@ -38,3 +40,4 @@ class Content:
     history: History
     result: TuneResult | None
     environment: Mapping[str, str]
+    on_gpu: bool = False

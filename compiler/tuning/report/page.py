@@ -12,9 +12,8 @@ from paddle_tvm.compiler.tuning.outcome import Outcome, Status
 from paddle_tvm.compiler.tuning.report.content import Content
 from paddle_tvm.compiler.tuning.report.curves import latency_curve, task_cards
 from paddle_tvm.compiler.tuning.report.winners import graph_table, winners_table
-from paddle_tvm.compiler.tuning.standings_view import show_ms, show_time, show_trials
+from paddle_tvm.compiler.tuning.standings_view import show_ms, show_time, show_timed_on, show_trials
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
-from paddle_tvm.runtime.wording import counted
 
 FAILURES: dict[Status, str] = {
     "wrong": "its output is not that of the default form",
@@ -64,7 +63,7 @@ def _facts(content: Content) -> list[tuple[str, str, str]]:
             note = f"{show_ms(before)} ms in default forms, timed in turns"
             facts.append(
                 (
-                    f"one run, {counted(threads, 'thread')}",
+                    f"one run, {show_timed_on(threads, content.on_gpu)}",
                     f"{show_ms(tuned)} ms",
                     f"{before / tuned:.2f}x; {note}",
                 )

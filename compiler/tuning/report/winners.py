@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from paddle_tvm.compiler.tuning.report.content import Content
-from paddle_tvm.compiler.tuning.standings_view import show_ms
+from paddle_tvm.compiler.tuning.standings_view import show_ms, show_timed_on
 from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.wording import agreeing, counted
@@ -17,8 +17,15 @@ def winners_table(content: Content) -> str:
     if not comparisons:
         return "<p>No form was compared with the default.</p>"
     counts = sorted({count for comparison in comparisons for count in comparison.seconds}, reverse=True)
-    heads = [("operator", False), *((f"gain, {counted(count, 'thread')}", True) for count in counts)]
-    heads += [("saves in a run", True), ("calls", True), (f"ms, {counted(content.threads, 'thread')}", True)]
+    heads = [
+        ("operator", False),
+        *((f"gain, {show_timed_on(count, content.on_gpu)}", True) for count in counts),
+    ]
+    heads += [
+        ("saves in a run", True),
+        ("calls", True),
+        (f"ms, {show_timed_on(content.threads, content.on_gpu)}", True),
+    ]
     heads += [("GFLOP/s", True), ("of peak", True)]
     heads += [("default form", False), ("winner", False)]
     head = "".join(
@@ -55,11 +62,11 @@ def graph_table(content: Content) -> str:
             f"<td>{'kept' if trial.won else 'not kept'}</td>",
         ]
         rows.append(f"<tr{'' if trial.won else ' class=same'}>{''.join(cells)}</tr>")
-    timed = f"ms, one run, {counted(content.threads, 'thread')}"
     return (
         "<h2>Layouts and fusions</h2><p>Choices above kernels were tried with the whole model, each in turns "
         "with the best before it.</p><div class=scroll><table><thead><tr><th>choice</th><th>other form</th>"
-        f"<th class=number>gain</th><th class=number>{timed}</th><th></th>"
+        "<th class=number>gain</th><th class=number>ms, one run, "
+        f"{show_timed_on(content.threads, content.on_gpu)}</th><th></th>"
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
