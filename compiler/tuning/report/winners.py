@@ -39,8 +39,8 @@ def winners_table(content: Content) -> str:
     better = sum(comparison.is_better for comparison in comparisons)
     tasks = counted(len(content.history.tasks), "task")
     return (
-        f"<p>A form that is faster than the default won in <b>{better}</b> of {tasks}. The best of a task and "
-        "its default were timed in turns; these are the times below.</p>"
+        f"<p>A form that is faster than the default won in <b>{better}</b> of {tasks}. The best of a task "
+        "and its default were timed in turns; these are the times below.</p>"
         f"<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
