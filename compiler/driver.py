@@ -191,7 +191,8 @@ def compile_model(
                         executable,
                         lifted.weights,
                         lifted.used,
-                        choices.threads,
+                        # On a GPU it makes no difference how many the CPU has.
+                        None if target.devices else choices.threads,
                         table,
                         made,
                         external,

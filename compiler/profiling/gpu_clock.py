@@ -10,13 +10,14 @@ from typing import Any
 
 from paddle_tvm.runtime.cuda import DeviceMemory, Stream
 
-# What keeps the GPU busy while the CPU prepares what is timed: memory that is filled with zeros.
-_FILLED_BYTES = 32 << 20
-_FILLS = 4
+# What keeps the GPU busy while the CPU prepares what is timed: memory that is filled with zeros. So much that
+# the fastest GPUs take some ten times as long for it as the CPU takes to ask for it.
+_FILLED_BYTES = 128 << 20
+_FILLS = 2
 # So much longer than the CPU took last time, and at least so long.
 _MARGIN, _LEAST_S = 1.5, 100e-6
-# A guard against a clock that stands still.
-_MOST_FILLS = 2000
+# A stream takes about a thousand requests; who makes more waits until there is room.
+_MOST_FILLS = 500
 
 
 def fill(stream: Stream, address: int, byte: int, size: int) -> None:

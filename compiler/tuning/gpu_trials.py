@@ -23,6 +23,7 @@ from paddle_tvm.compiler.tuning.local_trials import BATCH
 from paddle_tvm.compiler.tuning.messages import Answer, CompareRequest, Gpu, MeasureRequest, Setup
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.targets.base import Target
+from paddle_tvm.targets.cuda.toolkit import compile_without_driver
 from paddle_tvm.targets.workload import Config
 
 # Until CUDA is ready, and the model in the GPU's memory.
@@ -60,8 +61,9 @@ class GpuTrials:
         # The kernel whose operands are in the file.
         self._operands_of: KnownKernel | None = None
         self._operands = Path(gpu.folder, "operands.npz")
+        compile_without_driver()
         with setup.target.generating():
-            # What loads TVM's code generator does it once for all children.
+            # TVM's code generator is loaded once for all children.
             pass
 
     def measure(self, request: MeasureRequest) -> Iterator[Answer]:

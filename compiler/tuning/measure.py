@@ -111,7 +111,7 @@ class Measurer:
     Parameters
     ----------
     target
-        What to build for; a CPU whose code this machine runs.
+        What to build for; a CPU whose code this machine runs, or the GPU that times.
     threads
         How many threads forms are timed with.
     seed

@@ -31,6 +31,7 @@ _DRIVER_FUNCTIONS = (
 _NO_DEVICE = 100
 
 CUDART = "libcudart.so.13"
+_DRIVER = "libcuda.so.1"
 
 
 @dataclass(frozen=True)
@@ -178,11 +179,20 @@ def _compile(source: str, *_: object) -> bytes:
     return compile_kernels(source, current.architectures, current.toolkit)
 
 
+def compile_without_driver() -> None:
+    """Let this process compile for GPUs and never use one, though there may be a driver.
+
+    A process that forks others must not begin with CUDA, and its driver may start threads.
+    """
+    if not is_loaded(_DRIVER):
+        _load_driver_stub()
+
+
 def _load_runtime(toolkit: Toolkit) -> None:
     if not is_loaded(CUDART):
         ctypes.CDLL(str(toolkit.cudart), mode=ctypes.RTLD_GLOBAL)
     try:
-        ctypes.CDLL("libcuda.so.1", mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(_DRIVER, mode=ctypes.RTLD_GLOBAL)
     except OSError:
         _load_driver_stub()
     ctypes.CDLL(str(cuda_runtime_library()), mode=ctypes.RTLD_GLOBAL)
@@ -206,10 +216,10 @@ def _load_driver_stub() -> None:
     """Stand in for a driver that is not installed: compiling asks it for nothing."""
     functions = "".join(f"int {name}(void) {{ return {_NO_DEVICE}; }}\n" for name in _DRIVER_FUNCTIONS)
     with tempfile.TemporaryDirectory(prefix="paddle-tvm-cuda-") as folder:
-        source, library = Path(folder, "driver.c"), Path(folder, "libcuda.so.1")
+        source, library = Path(folder, "driver.c"), Path(folder, _DRIVER)
         source.write_text(functions)
         subprocess.run(
-            ["cc", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", str(source), "-o", str(library)],
+            ["cc", "-shared", "-fPIC", f"-Wl,-soname,{_DRIVER}", str(source), "-o", str(library)],
             check=True,
         )
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)

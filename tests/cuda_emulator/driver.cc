@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <csetjmp>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -19,7 +21,7 @@
 namespace {
 
 constexpr size_t kArena = size_t(16) << 30;
-constexpr int kInvalid = 1, kOutOfMemory = 2, kNotFound = 500;
+constexpr int kInvalid = 1, kOutOfMemory = 2, kNotFound = 500, kIllegalAddress = 700;
 
 std::recursive_mutex mutex;
 char *arena;
@@ -48,13 +50,37 @@ struct OnDevice {
 };
 int OnDevice::depth = 0;
 
+// With EMULATED_FAULTS, a kernel that touches memory which is not there ends the context, as on a GPU: whoever
+// waits for it is told, and all that follows is refused. Without, it ends the process, which is easier to debug.
+int lost;
+bool guarded;
+sigjmp_buf before_fault;
+
+void on_fault(int signal) {
+  if (guarded) siglongjmp(before_fault, 1);
+  std::signal(signal, SIG_DFL);
+}
+
+void run_guarded(const std::function<void()> &work) {
+  static const bool faults = getenv("EMULATED_FAULTS") != nullptr;
+  if (!faults) return work();
+  std::signal(SIGSEGV, on_fault);
+  guarded = true;
+  if (sigsetjmp(before_fault, 1) == 0)
+    work();
+  else
+    lost = kIllegalAddress;
+  guarded = false;
+}
+
 int submit(void *stream, std::function<void()> work) {
+  if (lost) return lost;
   if (auto *recorded = current(stream)->recorded) {
     recorded->push_back(std::move(work));
     return 0;
   }
   OnDevice open;
-  work();
+  run_guarded(work);
   return 0;
 }
 
@@ -129,7 +155,10 @@ int cuLaunchKernelEx(const LaunchConfig *config, Function *function, void **para
 // --- the runtime ---
 
 const char *cudaGetErrorName(int) { return "cudaErrorEmulated"; }
-const char *cudaGetErrorString(int error) { return error == kOutOfMemory ? "out of memory" : "the emulator refused"; }
+const char *cudaGetErrorString(int error) {
+  if (error == kIllegalAddress) return "an illegal memory access was encountered";
+  return error == kOutOfMemory ? "out of memory" : "the emulator refused";
+}
 int cudaGetLastError() { return 0; }
 int cudaPeekAtLastError() { return 0; }
 int cudaGetDeviceCount(int *count) {
@@ -159,6 +188,7 @@ int cudaGetDeviceProperties(char *properties, int) { memset(properties, 0, 256);
 int cudaMalloc(void **pointer, size_t size) {
   std::lock_guard<std::recursive_mutex> guard(mutex);
   if (default_stream.recorded) return 900;
+  if (lost) return lost;
   if (!arena) arena = static_cast<char *>(mmap(nullptr, kArena, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   size = (size + 4095) / 4096 * 4096 + 4096;
   auto &free_list = released[size];
@@ -204,8 +234,8 @@ int cudaMemsetAsync(void *to, int value, size_t size, void *stream) { return sub
 int cudaStreamCreate(void **stream) { *stream = new Stream; return 0; }
 int cudaStreamCreateWithFlags(void **stream, unsigned) { return cudaStreamCreate(stream); }
 int cudaStreamDestroy(void *stream) { delete static_cast<Stream *>(stream); return 0; }
-int cudaStreamSynchronize(void *stream) { return current(stream)->recorded ? 900 : 0; }
-int cudaDeviceSynchronize() { return 0; }
+int cudaStreamSynchronize(void *stream) { return current(stream)->recorded ? 900 : lost; }
+int cudaDeviceSynchronize() { return lost; }
 int cudaStreamWaitEvent(void *, void *, unsigned) { return 0; }
 struct Event { timespec when; };
 int cudaEventCreate(Event **event) { *event = new Event(); return 0; }

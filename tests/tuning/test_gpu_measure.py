@@ -67,6 +67,20 @@ def test_what_fails_is_recorded_and_what_follows_is_measured(measurer: Measurer)
         assert min(good.seconds) > 0
 
 
+@pytest.fixture
+def faults_as_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of a kernel ends the context, and not the process; requested before what starts processes."""
+    monkeypatch.setenv("EMULATED_FAULTS", "1")
+
+
+def test_a_context_that_is_lost_is_made_anew(faults_as_on_gpus: None, measurer: Measurer) -> None:
+    lost, good = measurer.measure(GpuDoublingKernel(), [faulty("crash in a run"), DEFAULT])
+    assert (lost.status, good.status) == ("crash", "ok")
+    assert (
+        "CUDA: running the model failed: an illegal memory access was encountered (error 700)" in lost.detail
+    )
+
+
 def test_a_form_that_ends_who_builds_it_is_found(measurer: Measurer) -> None:
     forms = [DEFAULT, faulty("end the server"), faulty("wrong")]
     outcomes = list(measurer.measure(GpuDoublingKernel(), forms))

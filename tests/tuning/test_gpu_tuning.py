@@ -23,9 +23,10 @@ from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.lowering import lower_in_stages, optimise
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.passes.merge_forms import merge_forms
-from paddle_tvm.compiler.profiling.profile import read_table
+from paddle_tvm.compiler.profiling.profile import profile_artifact, read_table
 from paddle_tvm.compiler.tuning.choices import TunedChoices
 from paddle_tvm.compiler.tuning.gpu_program import GpuTunableKernel, program_of
+from paddle_tvm.compiler.tuning.gpu_tasks import gpu_tasks_of
 from paddle_tvm.compiler.tuning.history import History
 from paddle_tvm.compiler.tuning.log import Entry, LogWriter, read_log
 from paddle_tvm.compiler.tuning.records import Trial, Winner, header_of
@@ -218,3 +219,24 @@ def test_another_gpu_than_this_machines_is_refused(
     with pytest.raises(UsageError, match="tune with --target cuda, and compile with --target tensorrt"):
         tune_model(model, tmp_path / "log.jsonl", tensorrt, History())
     assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_what_adds_the_parts_of_a_product_counts_with_it(
+    model: Path, target: CudaTarget, emulator: Emulator, tmp_path: Path
+) -> None:
+    workload = next(workload for workload in _kernels(model, target) if workload.family()[2] == "n8")
+    divided = next(form for form in workload.candidates() if form["splits"] == 4)
+    log = _log_of(tmp_path / "log.jsonl", target, {workload: divided})
+    options = CompileOptions(target="cuda", architectures=("sm_90",), tuning_logs=log)
+    compiler.compile(model, tmp_path / "a", target="cuda", architectures=["sm_90"], tuning_logs=log)
+    x = np.random.default_rng(0).standard_normal((1, 64, 3, 3)).astype("float32")
+    profile = profile_artifact(tmp_path / "a", {"x": x}, rounds=1)
+    chosen = target.with_choices(TunedChoices(target, [log]))
+    tasks = gpu_tasks_of(kernels_of_model(model, options, chosen, {}), profile)
+    (task,) = (task for task in tasks if task.workload == workload)
+    spent = {kernel.name: kernel.work.microseconds for kernel in profile.kernels}
+    (parts,) = (name for name in spent if "matmul_parts" in name)
+    (name,) = task.names
+    assert task.seconds == pytest.approx((spent[name] + spent[parts]) / 1e6)
+    assert task.share == pytest.approx(profile.share(spent[name] + spent[parts]))
+    assert task.calls == 1
