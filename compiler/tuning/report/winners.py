@@ -8,7 +8,7 @@ from paddle_tvm.compiler.tuning.report.content import Content
 from paddle_tvm.compiler.tuning.standings_view import show_ms
 from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
-from paddle_tvm.runtime.wording import agreeing, counted
+from paddle_tvm.runtime.wording import counted
 
 
 def winners_table(content: Content) -> str:
@@ -30,10 +30,10 @@ def winners_table(content: Content) -> str:
         for comparison in sorted(comparisons, key=lambda one: -_saved(one, content.threads))
     )
     better = sum(comparison.is_better for comparison in comparisons)
-    tasks, have = counted(len(content.history.tasks), "task"), agreeing(better, "has", "have")
+    tasks = counted(len(content.history.tasks), "task")
     return (
-        f"<p><b>{better}</b> of {tasks} {have} a form that is faster than "
-        "the default. The best of a task and its default were timed in turns; these are the times below.</p>"
+        f"<p>A form that is faster than the default won in <b>{better}</b> of {tasks}. The best of a task "
+        "and its default were timed in turns; these are the times below.</p>"
         f"<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
