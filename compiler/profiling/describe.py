@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tvm
@@ -38,7 +38,7 @@ def describe_kernels(
     optimised: tvm.IRModule,
     stages: LoweredStages,
     models: Mapping[str, ImportedModel],
-    lowered_here: Collection[str],
+    legalizations: Mapping[str, Callable[..., Any]],
     choices: Mapping[str, Choice],
     accelerator: str | None = None,
 ) -> KernelTable:
@@ -54,8 +54,8 @@ def describe_kernels(
         What lowering it gave.
     models
         The forms of the model, by name.
-    lowered_here
-        Relax operators that the target lowers itself.
+    legalizations
+        Relax operators that the target lowers itself, and how.
     choices
         The forms that workloads got, by their key.
     accelerator
@@ -63,11 +63,11 @@ def describe_kernels(
     """
     groups = trace_fusion(stages.operators, stages.groups)
     forms = {}
-    subgraphs = None if stages.offloaded is None else SubgraphWork(optimised)
+    subgraphs = None if stages.offloaded is None else SubgraphWork(optimised, legalizations)
     for name, model in models.items():
         offloaded = {} if stages.offloaded is None else stages.offloaded.computed[name]
         provenance = Provenance(
-            imported[name], optimised[name], stages.arranged[name], lowered_here, offloaded
+            imported[name], optimised[name], stages.arranged[name], legalizations, offloaded
         )
         work = KernelWork(optimised[name], stages, name, provenance)
         taken: Mapping[str, Amount | None] = {}

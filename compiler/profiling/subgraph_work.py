@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tvm
@@ -21,13 +21,16 @@ class SubgraphWork:
     Parameters
     ----------
     optimised
-        The module. Operators that have no definition to count by are counted in TVM's loops for them.
+        The module. Operators that have no definition to count by are counted in the loops for them.
+    legalizations
+        How the target lowers operators that it does not leave to TVM.
     """
 
-    def __init__(self, optimised: tvm.IRModule) -> None:
+    def __init__(self, optimised: tvm.IRModule, legalizations: Mapping[str, Callable[..., Any]]) -> None:
         self._optimised = optimised
-        # Padding and layouts of those that are counted by definition are not for TVM's loops to refuse.
-        self._lowered = relax.transform.LegalizeOps(skip_ops=[*DEFINED, OPERATOR])(optimised)
+        # Those that are counted by definition need no loops, which the target would choose forms for.
+        own = {name: lower for name, lower in legalizations.items() if name not in DEFINED}
+        self._lowered = relax.transform.LegalizeOps(own, skip_ops=[*DEFINED, OPERATOR])(optimised)
         self._loops = LoopWork(self._lowered)
         self._forms: dict[str, dict[str, Any]] = {}
 

@@ -102,7 +102,7 @@ def test_an_interruption_leaves_what_was_measured(
     result = run(*_options(tmp_path / "out"), "--against", "onnxruntime")
     assert result.code == 130
     assert "--resume goes on" in result.err
-    assert "Interrupted: 1 of 2 models are complete." in result.out
+    assert "Interrupted: 1 of 2 models is complete." in result.out
     assert "Small 16" in result.out
     assert [path.name for path in (tmp_path / "out" / "models").iterdir()] == ["small16.json"]
 

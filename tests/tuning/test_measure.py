@@ -31,7 +31,7 @@ STATUSES = {
     "end the server": ("crash", "ends who measures it"),
     "other inputs": ("wrong", "error 2 against the default form; 0.000"),
     "wrong": ("wrong", "error 0.00"),
-    "zero for NaN": ("wrong", "1 of 16384 values are not NaN or infinite as the default form's are"),
+    "zero for NaN": ("wrong", "1 of 16384 values is not NaN or infinite as the default form's are"),
     "unwritten": ("wrong", "8192 of 16384 values are not NaN or infinite as the default form's are"),
     "crash in a run": ("crash", "killed by SIGSEGV"),
     "sleep in a run": ("timeout", "took longer than 20 s to run"),

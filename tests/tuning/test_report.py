@@ -89,7 +89,7 @@ def test_what_won_comes_first_with_its_gain(page: str) -> None:
     assert first[6:8] == ["231", "116 %"]
     assert first[9] != first[8]
     assert [row[9] for row in others] == ["the default"] * 3
-    assert "<b>1</b> of 4 tasks has a form that is faster" in page
+    assert "won in <b>1</b> of 4 tasks." in page
 
 
 def test_the_latency_of_the_model_over_time(page: str) -> None:
