@@ -22,9 +22,12 @@ class OneDnn:
     precision
         What convolutions and products are computed in, and what is between primitives: ``float32`` or
         ``bfloat16``.
+    integers
+        Whether quantised models have their products computed on integers.
     """
 
     precision: str = "float32"
+    integers: bool = True
 
     name: ClassVar[str] = "onednn"
 
@@ -53,7 +56,7 @@ class OneDnn:
         return "beside it is nothing that oneDNN does better: alone it would cost a pass over memory"
 
     def generate(self, subgraph: Subgraph) -> Generated:
-        return generate(subgraph, self.precision)
+        return generate(subgraph, self.precision, self.integers)
 
     def reason(self, operator: str, call: Any) -> str | None:
         return reason_of(operator)

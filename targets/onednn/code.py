@@ -14,7 +14,8 @@ from paddle_tvm.targets.onednn.nodes import Array, Binary, Node, Operand, PostOp
 from paddle_tvm.targets.onednn.patterns import known_shape
 from paddle_tvm.targets.onednn.post_ops import with_overwriting, with_post_ops
 from paddle_tvm.targets.onednn.precision import in_bfloat16
-from paddle_tvm.targets.onednn.steps import node_of
+from paddle_tvm.targets.onednn.quantization import on_integers
+from paddle_tvm.targets.onednn.steps import nodes_of
 
 # What products are computed in, by precision.
 _TYPES = {"float32": "f32", "bfloat16": "bf16"}
@@ -45,9 +46,14 @@ EXPORT int __tvm_ffi_{symbol}(void *, const TVMFFIAny *arguments, int32_t count,
 """
 
 
-def generate(subgraph: Subgraph, precision: str) -> Generated:
-    """The code of a subgraph whose products are computed in a precision."""
-    nodes = with_post_ops([node_of(step) for step in subgraph.steps], subgraph.results)
+def generate(subgraph: Subgraph, precision: str, integers: bool) -> Generated:
+    """The code of a subgraph.
+
+    ``precision`` is what its products are computed in; ``integers`` says whether quantised ones are computed
+    on integers.
+    """
+    nodes = on_integers(nodes_of(subgraph), subgraph.results, products=integers)
+    nodes = with_post_ops(nodes, subgraph.results)
     if precision == "bfloat16":
         nodes = in_bfloat16(nodes, subgraph.results)
     writer = _Writer(subgraph)
@@ -66,7 +72,8 @@ class _Writer:
         self._shapes: dict[relax.Var, tuple[int, ...]] = {}
         for number, variable in enumerate(subgraph.inputs):
             shape = known_shape(variable)
-            self._name(variable, f"in{number}", f"network.input({number}, {_dims(shape)})", shape)
+            code = f"network.input({number}, {_dims(shape)}, {_type(variable.ty.dtype)})"
+            self._name(variable, f"in{number}", code, shape)
 
     def add(self, node: Node) -> None:
         """Write the call that makes a primitive."""
@@ -76,9 +83,8 @@ class _Writer:
     def generated(self, product_type: str) -> Generated:
         """The code of what was added; ``product_type`` is what products are computed in."""
         for number, variable in enumerate(self._subgraph.results):
-            self._statements.append(
-                f"network.output({number + len(self._subgraph.inputs)}, {self._names[variable]});"
-            )
+            place, kind = number + len(self._subgraph.inputs), _type(variable.ty.dtype)
+            self._statements.append(f"network.output({place}, {self._names[variable]}, {kind});")
         statements = "\n  ".join(self._statements)
         source = _SOURCE.format(symbol=self._subgraph.symbol, statements=statements, type=product_type)
         return Generated(source, (), tuple(self._constants))
@@ -100,7 +106,12 @@ class _Writer:
         self._constants.append(np.ascontiguousarray(operand))
         dims = _dims(operand.shape if shape is None else shape)
         content = sha256(self._constants[-1].tobytes()).hexdigest()[:16]
-        return f"network.constant({len(self._constants) - 1}, 0x{content}, {dims})"
+        kind = _type(operand.dtype)
+        return f"network.constant({len(self._constants) - 1}, 0x{content}, {dims}, {kind})"
+
+    def _number_tensor(self, value: float, dtype: str) -> str:
+        """A tensor of one number."""
+        return self._tensor(np.array([value], dtype))
 
     def _optional(self, operands: Sequence[Operand]) -> str:
         return self._tensor(operands[0]) if operands else "Tensor()"
@@ -121,14 +132,24 @@ class _Writer:
                 written.append(f"eltwise(dnnl_eltwise_{post_op.algorithm}, {values})")
         return f"{{{_dims(shape)}, dnnl_{node.type}, {{{', '.join(written)}}}}}"
 
-    def _call(self, method: str, node: Node, arguments: Sequence[str]) -> str:
-        """The call of a method that makes a node's primitive, of its arguments before the result."""
-        return f"{method}({', '.join(arguments)}, {self._result(node, node.shape, node.post_ops)})"
+    def _call(self, method: str, node: Node, before: Sequence[str], after: Sequence[str] = ()) -> str:
+        """The call of a method that makes a node's primitive, of what stands before and after its result."""
+        arguments = [*before, self._result(node, node.shape, node.post_ops), *after]
+        return f"{method}({', '.join(arguments)})"
+
+    def _quantized(self, node: Node) -> list[str]:
+        """What integers of a product stand for; nothing where it has none."""
+        if "scales" not in node.settings:
+            return []
+        scales, zero_point = node.settings["scales"], node.settings["zero_point"]
+        shift = self._number_tensor(zero_point, "int32") if zero_point else "Tensor()"
+        return [f"{{{self._tensor(scales)}, {shift}}}"]
 
     def _convolution(self, node: Node) -> str:
         source, weights, *bias = node.inputs
         arguments = [self._tensor(source), self._tensor(weights), self._optional(bias)]
-        return self._call(node.kind, node, [*arguments, str(node.settings["groups"]), _window(node)])
+        arguments += [str(node.settings["groups"]), _window(node)]
+        return self._call(node.kind, node, arguments, self._quantized(node))
 
     _deconvolution = _convolution
 
@@ -136,10 +157,10 @@ class _Writer:
         source, weights, *bias = node.inputs
         operands = [self._tensor(weights), self._optional(bias)]
         if "rows" not in node.settings:
-            return self._call("matmul", node, [self._tensor(source), *operands])
+            return self._call("matmul", node, [self._tensor(source), *operands], self._quantized(node))
         shape = (node.settings["rows"], node.shape[-1])
         rows = self._tensor(source, (shape[0], self._shape(source)[-1]))
-        arguments = [rows, *operands, self._result(node, shape, node.post_ops)]
+        arguments = [rows, *operands, self._result(node, shape, node.post_ops), *self._quantized(node)]
         return f"reshape(network.matmul({', '.join(arguments)}), {_dims(node.shape)})"
 
     def _pool(self, node: Node) -> str:
@@ -163,8 +184,17 @@ class _Writer:
         if not isinstance(first, Binary):
             return self._call("apply", node, [source])
         other = self._tensor(first.other, _of_rank(self._shape(first.other), len(node.shape)))
-        result = self._result(node, node.shape, rest)
-        return f"apply(dnnl_binary_{first.algorithm}, {source}, {other}, {result})"
+        arguments = [f"dnnl_binary_{first.algorithm}", source, other, self._result(node, node.shape, rest)]
+        arguments += [self._number_tensor(scale, "float32") for scale in node.settings.get("scales", ())]
+        return f"apply({', '.join(arguments)})"
+
+    def _quantize(self, node: Node) -> str:
+        scale = self._number_tensor(node.settings["scale"], "float32")
+        zero_point = node.settings["zero_point"]
+        shift = self._number_tensor(zero_point, "int32") if zero_point else "Tensor()"
+        return f"{node.kind}({self._tensor(node.inputs[0])}, {scale}, {shift}, dnnl_{node.type})"
+
+    _dequantize = _quantize
 
     def _concat(self, node: Node) -> str:
         sources = ", ".join(self._tensor(operand) for operand in node.inputs)
@@ -188,6 +218,11 @@ def _of_rank(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
     if len(shape) > rank:
         return (prod(shape[: len(shape) - rank + 1]), *shape[len(shape) - rank + 1 :])
     return (*(1,) * (rank - len(shape)), *shape)
+
+
+def _type(dtype: object) -> str:
+    """oneDNN's name of a dtype."""
+    return "dnnl_" + {"float32": "f32", "int8": "s8", "uint8": "u8", "int32": "s32"}[str(dtype)]
 
 
 def _window(node: Node) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Union
 
 import numpy as np
@@ -17,6 +17,11 @@ Operand = Union[relax.Var, "Array"]
 
 Type = Literal["f32", "bf16", "s8", "u8"]
 """What elements are, by oneDNN's names after ``dnnl_``."""
+
+
+def is_quantized(type: Type) -> bool:
+    """Whether elements are integers that stand for numbers."""
+    return type in ("s8", "u8")
 
 
 @dataclass(frozen=True)
@@ -86,3 +91,16 @@ def operands_of(node: Node) -> list[Operand]:
 def variables_of(node: Node) -> list[relax.Var]:
     """All that a node reads of what others compute."""
     return [operand for operand in operands_of(node) if isinstance(operand, relax.Var)]
+
+
+def reading(node: Node, same: Mapping[relax.Var, Operand]) -> Node:
+    """The node, reading what is the same in place of some variables."""
+
+    def of(operand: Operand) -> Operand:
+        return same.get(operand, operand) if isinstance(operand, relax.Var) else operand
+
+    post_ops = tuple(
+        replace(post_op, other=of(post_op.other)) if isinstance(post_op, Binary) else post_op
+        for post_op in node.post_ops
+    )
+    return replace(node, inputs=tuple(map(of, node.inputs)), post_ops=post_ops)

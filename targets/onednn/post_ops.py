@@ -15,6 +15,7 @@ from paddle_tvm.targets.onednn.nodes import (
     Node,
     Operand,
     PostOp,
+    is_quantized,
     operands_of,
     variables_of,
 )
@@ -37,13 +38,16 @@ def with_post_ops(nodes: Sequence[Node], results: Sequence[relax.Var]) -> list[N
         if node.result in absorbed:
             continue
         while node.kind in _TAKES_POST_OPS and uses[node.result] == 1 and node.result in readers:
+            # Integers are no numbers to go on with.
+            if is_quantized(node.type):
+                break
             reader = readers[node.result]
             more = None if reader.result in absorbed else _as_post_ops(reader, node)
             if more is None:
                 break
             absorbed.add(reader.result)
             node = _with_bias(node, more) or replace(node, post_ops=(*node.post_ops, *more))
-            node = replace(node, result=reader.result)
+            node = replace(node, result=reader.result, type=reader.type)
         node = replace(node, post_ops=_simplified(node.post_ops))
         if node.kind == "apply" and not node.post_ops:
             # Arithmetic that cancels, such as x + 1 - 1.
@@ -54,7 +58,10 @@ def with_post_ops(nodes: Sequence[Node], results: Sequence[relax.Var]) -> list[N
 
 def _as_post_ops(reader: Node, node: Node) -> tuple[PostOp, ...] | None:
     """What a reader does, as post-ops of the node it reads; None where that is not possible."""
-    if reader.kind != "apply" or reader.shape != node.shape:
+    if reader.kind == "quantize":
+        scale, zero_point = reader.settings["scale"], reader.settings["zero_point"]
+        return (Eltwise("linear", 1 / scale, zero_point),)
+    if reader.kind != "apply" or reader.shape != node.shape or "scales" in reader.settings:
         return None
     if "rows" in node.settings and not all(
         _is_of_rows(operand, node.shape) for operand in operands_of(reader)

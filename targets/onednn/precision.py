@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tvm import relax
 
-from paddle_tvm.targets.onednn.nodes import VIEWS, Node, variables_of
+from paddle_tvm.targets.onednn.nodes import VIEWS, Node, is_quantized, variables_of
 
 # Their primitives write float32 as well as bfloat16.
 _WRITES_FLOAT32 = {"convolution", "deconvolution", "matmul"}
@@ -29,5 +29,5 @@ def in_bfloat16(nodes: Sequence[Node], results: Sequence[relax.Var]) -> list[Nod
             if source not in results and sum(variables_of(other).count(source) for other in nodes) == 1:
                 float32.add(source)
         writes_float32 = outward and node.kind in _WRITES_FLOAT32
-        done.append(node if writes_float32 else replace(node, type="bf16"))
+        done.append(node if writes_float32 or is_quantized(node.type) else replace(node, type="bf16"))
     return done[::-1]

@@ -8,10 +8,20 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+import numpy as np
 from tvm import ir, relax
 
-from paddle_tvm.targets.offload import Step
-from paddle_tvm.targets.onednn.nodes import Array, Binary, Eltwise, Node, Operand, PostOp
+from paddle_tvm.targets.offload import Step, Subgraph
+from paddle_tvm.targets.onednn.nodes import (
+    Array,
+    Binary,
+    Eltwise,
+    Node,
+    Operand,
+    PostOp,
+    Type,
+    reading,
+)
 from paddle_tvm.targets.onednn.patterns import (
     ACTIVATIONS,
     ARITHMETIC,
@@ -20,11 +30,25 @@ from paddle_tvm.targets.onednn.patterns import (
     scalar,
     slice_of,
 )
+from paddle_tvm.targets.onednn.quantization import QuantizedWeights
 
 
-def node_of(step: Step) -> Node:
-    """What computes a step."""
-    return _MAKERS[step.pattern](step)
+def nodes_of(subgraph: Subgraph) -> list[Node]:
+    """What computes the steps of a subgraph, in order; constants that are reshaped first are constants."""
+    nodes: list[Node] = []
+    known: dict[relax.Var, Operand] = {}
+    for step in subgraph.steps:
+        node = reading(_MAKERS[step.pattern](step), known)
+        source = node.inputs[0]
+        if (
+            node.kind == "reshape"
+            and not isinstance(source, relax.Var)
+            and node.result not in subgraph.results
+        ):
+            known[node.result] = source.reshape(node.shape)
+        else:
+            nodes.append(node)
+    return nodes
 
 
 def _inputs(step: Step, call: relax.Call) -> list[Operand]:
@@ -60,11 +84,13 @@ def _convolution(step: Step) -> Node:
         "after": padding[rank:],
     }
     if step.pattern != "conv2d_transpose":
-        return Node("convolution", tuple(_inputs(step, call)), shape, step.result, settings)
+        return _product(step, call, Node("convolution", (), shape, step.result, settings), 0)
     # What is added to the output is not cut off at its end.
     extra = _ints(attributes.output_padding)
     settings["after"] = tuple(cut - more for cut, more in zip(padding[rank:], extra, strict=True))
-    return Node("deconvolution", tuple(_inputs(step, call)), shape, step.result, settings)
+    # Of groups, the outputs are not along one axis of the weights.
+    axis = 1 if attributes.groups == 1 else None
+    return _product(step, call, Node("deconvolution", (), shape, step.result, settings), axis)
 
 
 def _matmul(step: Step) -> Node:
@@ -73,7 +99,61 @@ def _matmul(step: Step) -> Node:
     # One matrix multiplies all rows, of whatever batch they are.
     is_flat = len(known_shape(call.args[1])) == 2 and len(shape) > 2
     settings = {"rows": prod(shape[:-1])} if is_flat else {}
-    return Node("matmul", tuple(_inputs(step, call)), shape, step.result, settings)
+    return _product(step, call, Node("matmul", (), shape, step.result, settings), 1)
+
+
+def _product(step: Step, call: relax.Call, node: Node, outputs: int | None) -> Node:
+    """The node with its operands; ``outputs`` is the axis of the weights along which scales may differ."""
+    source, weights = call.args
+    found = None if isinstance(weights, ir.Constant) else _quantized_weights(step, weights, outputs)
+    if isinstance(found, QuantizedWeights):
+        settings = {**node.settings, "quantized": found}
+        return replace(node, inputs=(_operand(step, source),), settings=settings)
+    right = _operand(step, weights) if found is None else found
+    return replace(node, inputs=(_operand(step, source), right))
+
+
+def _quantized_weights(
+    step: Step, weights: relax.Expr, outputs: int | None
+) -> QuantizedWeights | Array | None:
+    """Weights that are dequantised constants; as numbers where oneDNN has no such integers."""
+    blocks = step.function.body.blocks
+    bindings = {binding.var: binding.value for block in blocks for binding in block.bindings}
+    call, axes = bindings.get(weights), None
+    if isinstance(call, relax.Call) and str(call.op.name) == "relax.permute_dims":
+        axes = call.attrs.axes
+        axes = tuple(reversed(range(call.args[0].ty.ndim))) if axes is None else _ints(axes)
+        call = bindings.get(call.args[0])
+    if not isinstance(call, relax.Call) or str(call.op.name) != "relax.dequantize":
+        return None
+    integers, scales, zero_points = (argument.value.numpy() for argument in call.args)
+    axis = int(call.attrs.axis) % integers.ndim
+    if axes is not None:
+        integers, axis = integers.transpose(axes), axes.index(axis)
+    scales = scales.astype("float32").reshape(-1)
+    if integers.dtype == "int8" and not zero_points.any() and (scales.size == 1 or axis == outputs):
+        return QuantizedWeights(np.ascontiguousarray(integers), scales)
+    along = [-1 if place == axis else 1 for place in range(integers.ndim)]
+    zero_points = zero_points.astype("int32").reshape(-1)
+    if zero_points.size > 1:
+        zero_points = zero_points.reshape(along)
+    if scales.size > 1:
+        scales = scales.reshape(along)
+    numbers: Array = np.ascontiguousarray((integers.astype("int32") - zero_points) * scales, "float32")
+    return numbers
+
+
+def _quantize(step: Step) -> Node:
+    call = _only_call(step, f"relax.{step.pattern}")
+    scale, zero_point = (scalar(argument) for argument in call.args[1:])
+    assert scale is not None
+    assert zero_point is not None
+    integers = call if step.pattern == "quantize" else call.args[0]
+    kind: Type = "u8" if str(integers.ty.dtype) == "uint8" else "s8"
+    settings = {"scale": scale, "zero_point": int(zero_point), "type": kind}
+    written: Type = kind if step.pattern == "quantize" else "f32"
+    source = _operand(step, call.args[0])
+    return Node(step.pattern, (source,), known_shape(call), step.result, settings, (), written)
 
 
 def _pool(step: Step) -> Node:
@@ -247,4 +327,5 @@ _MAKERS: Mapping[str, Callable[[Step], Node]] = {
     **dict.fromkeys(("reshape", "expand_dims", "squeeze"), _reshape),
     "permute_dims": _transpose,
     "strided_slice": _slice,
+    **dict.fromkeys(("quantize", "dequantize"), _quantize),
 }

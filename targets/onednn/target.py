@@ -19,6 +19,9 @@ from paddle_tvm.targets.x86.target import X86Target
 _BFLOAT16 = "avx512_bf16"
 # All CPUs with that feature run its code.
 _LEAST_WITH_BFLOAT16 = "cooperlake"
+# One of these a CPU must have for products of integers: without them oneDNN 3.2 adds pairs of products in 16
+# bits, in which they overflow.
+_INTEGERS = frozenset({"avx512_vnni", "avx_vnni"})
 
 
 def onednn_targets(mcpus: Sequence[str], precision: str = "float32") -> tuple[X86Target, ...]:
@@ -35,8 +38,14 @@ def onednn_targets(mcpus: Sequence[str], precision: str = "float32") -> tuple[X8
         if not mcpus:
             least = _LEAST_WITH_BFLOAT16
             targets = tuple(replace(target, mcpu=least, features=features_of(least)) for target in targets)
-    accelerator = OneDnn(precision)
-    return tuple(replace(target, kind=accelerator.name, accelerator=accelerator) for target in targets)
+    return tuple(
+        replace(
+            target,
+            kind=OneDnn.name,
+            accelerator=OneDnn(precision, integers=bool(_INTEGERS.intersection(target.features))),
+        )
+        for target in targets
+    )
 
 
 def _check_bfloat16(mcpus: Sequence[str]) -> None:

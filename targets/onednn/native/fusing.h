@@ -32,6 +32,16 @@ class Fusing {
     sum_over_same_type();
   }
 
+  /* Has the integers of an argument multiplied by float32 numbers, one or as many as `mask` says of its dimensions;
+     has one number taken from them before. Without a tensor nothing is done. */
+  void scale(int argument, Tensor scales, int mask) {
+    if (scales.number < 0) return;
+    scalings_.push_back({argument, product(plan_.dims(scales)) == 1 ? 0 : mask, scales});
+  }
+  void shift(int argument, Tensor zero_point) {
+    if (zero_point.number >= 0) shifts_.push_back({argument, 0, zero_point});
+  }
+
   /* Has sums written over tensors that lie there. */
   void prefer(const Place &place) {
     for (PostOp &post_op : result_.post_ops)
@@ -43,7 +53,9 @@ class Fusing {
   bool choose(const Ask &ask, Accept accept, const Place &place = nullptr) {
     size_t most = result_.post_ops.size();
     for (size_t count = accept == Accept::SLOW ? 0 : most;; --count) {
-      Layout layout = place ? place(type_) : any(result_.dims, type_);
+      /* Integers are rounded last. */
+      Type type = is_quantized(type_) && count < most ? dnnl_f32 : type_;
+      Layout layout = place ? place(type) : any(result_.dims, type);
       for (size_t i = 0; i < count; ++i)
         if (result_.post_ops[i].kind == PostOp::SUM) layout = plan_[result_.post_ops[i].other].layout;
       Description found = asked_with(count, layout, ask);
@@ -60,7 +72,7 @@ class Fusing {
   template <class ChooseOf>
   bool choose_type(Type type, const ChooseOf &choose_of) {
     if (choose_of(type)) return true;
-    if (type == dnnl_f32) return false;
+    if (type == dnnl_f32 || is_quantized(type)) return false;
     write_float32();
     return choose_of(dnnl_f32);
   }
@@ -73,6 +85,19 @@ class Fusing {
     write_float32();
     if (choose(ask, Accept::PART, place) || choose(ask, Accept::SLOW, place)) return;
     fail("no " + name_ + " like this");
+  }
+
+  /* A copy of a tensor whose elements are given another type, and lie in the same order. */
+  Tensor copy(Tensor source) {
+    const OneDnn &lib = onednn();
+    source = plan_.without_gaps(source);
+    auto ask = [&](dnnl_primitive_desc_t *made, const Layout &target, const_dnnl_primitive_attr_t attributes) {
+      return lib.dnnl_reorder_primitive_desc_create(made, plan_[source].layout.get(), lib.engine, target.get(),
+                                                    lib.engine, attributes);
+    };
+    Place place = [&](Type type) { return retyped(plan_[source].layout, type); };
+    if (!choose(ask, Accept::PART, place) && !choose(ask, Accept::SLOW, place)) fail("no " + name_ + " like this");
+    return finish({{DNNL_ARG_FROM, source}});
   }
 
   const Description &description() const { return description_; }
@@ -91,10 +116,18 @@ class Fusing {
       constexpr const char *kinds[] = {"+eltwise", "+binary", "+sum"};
       name_ += kinds[post_op.kind];
     }
+    for (const Scaling &scaling : scalings_)
+      arguments.push_back({DNNL_ARG_ATTR_SCALES | scaling.argument, scaling.values});
+    for (const Scaling &shift : shifts_)
+      arguments.push_back({DNNL_ARG_ATTR_ZERO_POINTS | shift.argument, shift.values});
     if (result.number < 0) result = plan_.add_result(description_.layout(dnnl_query_dst_md));
     arguments.push_back({DNNL_ARG_DST, result});
     plan_.act(name_, description_, arguments);
-    if (fused_ == result_.post_ops.size()) return result;
+    if (fused_ == result_.post_ops.size()) {
+      /* Where no primitive writes integers itself. */
+      if (!is_quantized(result_.type)) return result;
+      return plan_.convert(result, plan_.layout_in(result, result_.type));
+    }
     const PostOp &next = result_.post_ops[fused_];
     Result rest = {result_.dims, result_.type, PostOps(result_.post_ops.begin() + fused_, result_.post_ops.end())};
     if (next.kind == PostOp::ELTWISE) return network_.apply(result, rest);
@@ -118,6 +151,10 @@ class Fusing {
     check(lib.dnnl_post_ops_create(&chain), "post-ops");
     bool possible = true;
     for (size_t i = 0; i < count && possible; ++i) possible = append(chain, result_.post_ops[i]);
+    for (const Scaling &scaling : scalings_)
+      possible &= lib.dnnl_primitive_attr_set_scales_mask(attributes.handle, scaling.argument, scaling.mask) == dnnl_success;
+    for (const Scaling &shift : shifts_)
+      possible &= lib.dnnl_primitive_attr_set_zero_points_mask(attributes.handle, shift.argument, 0) == dnnl_success;
     if (possible) {
       lib.dnnl_primitive_attr_set_post_ops(attributes.handle, chain);
       if (ask(&found.handle, layout, attributes.handle) != dnnl_success) found.handle = nullptr;
@@ -140,8 +177,14 @@ class Fusing {
     return lib.dnnl_post_ops_append_binary(chain, post_op.algorithm, layout.get()) == dnnl_success;
   }
 
+  struct Scaling {
+    int argument, mask;
+    Tensor values;
+  };
+
   Network &network_;
   Plan &plan_;
+  std::vector<Scaling> scalings_, shifts_;
   std::string name_;
   Result result_;
   Type type_;

@@ -56,6 +56,12 @@ struct Window {
   Dims strides, dilation, before, after;
 };
 
+/* Of a product of integers: the numbers that one stands for, of each output or of all, and what stands for 0 in the
+   source; there is no tensor for 0 itself. Weights are symmetric. */
+struct Quantized {
+  Tensor scales, zero_point;
+};
+
 class Plan;
 
 class Network {
@@ -65,24 +71,29 @@ class Network {
 
   /* The subgraph's input of that number, and an array that it is given when it is loaded; `content` is the same
      for arrays of the same bytes. */
-  Tensor input(int32_t number, Dims dims);
-  Tensor constant(int32_t number, uint64_t content, Dims dims);
+  Tensor input(int32_t number, Dims dims, Type type);
+  Tensor constant(int32_t number, uint64_t content, Dims dims, Type type);
 
   /* Weights are constants [groups *] outputs x inputs x kernel; for `deconvolution` inputs x outputs. */
   Tensor convolution(Tensor source, Tensor weights, Tensor bias, int64_t groups, const Window &window,
-                     const Result &result);
+                     const Result &result, const Quantized &quantized = {});
   Tensor deconvolution(Tensor source, Tensor weights, Tensor bias, int64_t groups, const Window &window,
-                       const Result &result);
+                       const Result &result, const Quantized &quantized = {});
   /* Batches of matrices; weights that are a constant matrix multiply all rows. */
-  Tensor matmul(Tensor source, Tensor weights, Tensor bias, const Result &result);
+  Tensor matmul(Tensor source, Tensor weights, Tensor bias, const Result &result, const Quantized &quantized = {});
   Tensor pool(dnnl_alg_kind_t algorithm, Tensor source, Dims kernel, const Window &window, const Result &result);
   Tensor softmax(Tensor source, int32_t axis, const Result &result);
   Tensor layer_norm(Tensor source, Tensor scale, Tensor shift, float epsilon, const Result &result);
   Tensor resample(dnnl_alg_kind_t algorithm, Tensor source, const Result &result);
-  /* `other` has the rank of `source`, and its sizes or 1. */
-  Tensor apply(dnnl_alg_kind_t algorithm, Tensor source, Tensor other, const Result &result);
+  /* `other` has the rank of `source`, and its sizes or 1; integers are multiplied by their scales before. */
+  Tensor apply(dnnl_alg_kind_t algorithm, Tensor source, Tensor other, const Result &result,
+               Tensor source_scale = {}, Tensor other_scale = {});
   /* The post-ops alone: one at least, and an eltwise first. */
   Tensor apply(Tensor source, const Result &result);
+
+  /* Numbers rounded to integers of a type, each for `scale` times its distance from `zero_point`; and back. */
+  Tensor quantize(Tensor source, Tensor scale, Tensor zero_point, Type type);
+  Tensor dequantize(Tensor source, Tensor scale, Tensor zero_point, Type type);
 
   /* Copies of elements in another order. */
   Tensor concat(const std::vector<Tensor> &sources, int32_t axis);
@@ -93,7 +104,7 @@ class Network {
   Tensor transpose(Tensor source, const std::vector<int> &axes);
   Tensor slice(Tensor source, Dims begin, Dims dims);
 
-  void output(int32_t number, Tensor source);
+  void output(int32_t number, Tensor source, Type type);
 
  private:
   Plan &plan_;

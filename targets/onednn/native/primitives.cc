@@ -6,6 +6,12 @@
 namespace paddle_tvm {
 namespace {
 
+/* What products of integers are computed in is given by their source, what others are by the network. */
+Type product_type(Type source, Type network) { return is_quantized(source) ? source : network; }
+
+/* Integers of weights are signed, whatever those of the source are. */
+Type weights_type(Type source) { return is_quantized(source) ? dnnl_s8 : source; }
+
 /* oneDNN counts what lies between the taps of a window. */
 Dims gaps(const Dims &dilation) {
   Dims result(dilation);
@@ -19,7 +25,7 @@ using Attribute = const_dnnl_primitive_attr_t;
 }  // namespace
 
 Tensor Network::convolution(Tensor source, Tensor weights, Tensor bias, int64_t groups, const Window &window,
-                            const Result &result) {
+                            const Result &result, const Quantized &quantized) {
   const OneDnn &lib = onednn();
   Dims weight_dims = plan_.dims(weights);
   if (groups > 1) {
@@ -30,8 +36,10 @@ Tensor Network::convolution(Tensor source, Tensor weights, Tensor bias, int64_t 
   Dims dilates = gaps(window.dilation), source_dims = plan_.dims(source);
   const_dnnl_memory_desc_t bias_layout = bias.number < 0 ? nullptr : plan_[bias].layout.get();
   Fusing fusing(*this, plan_, groups > 1 ? "group convolution" : "convolution", result);
+  fusing.scale(DNNL_ARG_WEIGHTS, quantized.scales, groups > 1 ? 3 : 1);
+  fusing.shift(DNNL_ARG_SRC, quantized.zero_point);
   auto with_source = [&](Layout layout) {
-    return [&, layout, any_weights = any(weight_dims, type_of(layout))](Made made, const Layout &target,
+    return [&, layout, any_weights = any(weight_dims, weights_type(type_of(layout)))](Made made, const Layout &target,
                                                                        Attribute attributes) {
       return lib.dnnl_convolution_forward_primitive_desc_create(
           made, lib.engine, dnnl_forward_inference, dnnl_convolution_auto, layout.get(), any_weights.get(),
@@ -60,8 +68,8 @@ Tensor Network::convolution(Tensor source, Tensor weights, Tensor bias, int64_t 
       return true;
     return fusing.choose(free, Accept::PART);
   };
-  if (!fusing.choose_type(type_, choose) &&
-      !fusing.choose(with_source(any(source_dims, dnnl_f32)), Accept::SLOW))
+  Type type = product_type(plan_.type(source), type_), last = is_quantized(type) ? type : dnnl_f32;
+  if (!fusing.choose_type(type, choose) && !fusing.choose(with_source(any(source_dims, last)), Accept::SLOW))
     fail("no convolution like this");
   std::vector<std::pair<int, Tensor>> arguments = {
       {DNNL_ARG_SRC, plan_.convert(source, fusing.description().layout(dnnl_query_src_md))},
@@ -71,7 +79,7 @@ Tensor Network::convolution(Tensor source, Tensor weights, Tensor bias, int64_t 
 }
 
 Tensor Network::deconvolution(Tensor source, Tensor weights, Tensor bias, int64_t groups, const Window &window,
-                              const Result &result) {
+                              const Result &result, const Quantized &quantized) {
   const OneDnn &lib = onednn();
   /* [groups * inputs, outputs, kernel] becomes groups, outputs, inputs, kernel. */
   Dims weight_dims = plan_.dims(weights);
@@ -91,8 +99,10 @@ Tensor Network::deconvolution(Tensor source, Tensor weights, Tensor bias, int64_
   Dims dilates = gaps(window.dilation), source_dims = plan_.dims(source);
   const_dnnl_memory_desc_t bias_layout = bias.number < 0 ? nullptr : plan_[bias].layout.get();
   Fusing fusing(*this, plan_, "deconvolution", result);
+  fusing.scale(DNNL_ARG_WEIGHTS, quantized.scales, groups > 1 ? 3 : 1);
+  fusing.shift(DNNL_ARG_SRC, quantized.zero_point);
   auto of_type = [&](Type type) {
-    return [&, any_source = any(source_dims, type), any_weights = any(weight_dims, type)](
+    return [&, any_source = any(source_dims, type), any_weights = any(weight_dims, weights_type(type))](
                Made made, const Layout &target, Attribute attributes) {
       return lib.dnnl_deconvolution_forward_primitive_desc_create(
           made, lib.engine, dnnl_forward_inference, dnnl_deconvolution_direct, any_source.get(), any_weights.get(),
@@ -101,7 +111,8 @@ Tensor Network::deconvolution(Tensor source, Tensor weights, Tensor bias, int64_
     };
   };
   auto choose = [&](Type type) { return fusing.choose(of_type(type), Accept::PART); };
-  if (!fusing.choose_type(type_, choose) && !fusing.choose(of_type(dnnl_f32), Accept::SLOW))
+  Type type = product_type(plan_.type(source), type_), last = is_quantized(type) ? type : dnnl_f32;
+  if (!fusing.choose_type(type, choose) && !fusing.choose(of_type(last), Accept::SLOW))
     fail("no transposed convolution like this");
   std::vector<std::pair<int, Tensor>> arguments = {
       {DNNL_ARG_SRC, plan_.convert(source, fusing.description().layout(dnnl_query_src_md))},
@@ -110,10 +121,13 @@ Tensor Network::deconvolution(Tensor source, Tensor weights, Tensor bias, int64_
   return fusing.finish(arguments);
 }
 
-Tensor Network::matmul(Tensor source, Tensor weights, Tensor bias, const Result &result) {
+Tensor Network::matmul(Tensor source, Tensor weights, Tensor bias, const Result &result,
+                       const Quantized &quantized) {
   const OneDnn &lib = onednn();
   const_dnnl_memory_desc_t bias_layout = bias.number < 0 ? nullptr : plan_[bias].layout.get();
   Fusing fusing(*this, plan_, "matmul", result);
+  fusing.scale(DNNL_ARG_WEIGHTS, quantized.scales, 1 << (result.dims.size() - 1));
+  fusing.shift(DNNL_ARG_SRC, quantized.zero_point);
   auto with = [&](Layout left, Layout right) {
     return [&, left, right](Made made, const Layout &target, Attribute attributes) {
       return lib.dnnl_matmul_primitive_desc_create(made, lib.engine, left.get(), right.get(), bias_layout,
@@ -121,11 +135,13 @@ Tensor Network::matmul(Tensor source, Tensor weights, Tensor bias, const Result 
     };
   };
   auto as_they_lie = [&](Type type) {
-    Layout right = plan_.is_constant(weights) ? any(plan_.dims(weights), type) : plan_.layout_in(weights, type);
+    Layout right = plan_.is_constant(weights) ? any(plan_.dims(weights), weights_type(type))
+                                             : plan_.layout_in(weights, type);
     return with(plan_.layout_in(source, type), right);
   };
   auto as_matrices = [&](Type type) {
-    Layout right = plan_.is_constant(weights) ? any(plan_.dims(weights), type) : plain(plan_.dims(weights), type);
+    Layout right = plan_.is_constant(weights) ? any(plan_.dims(weights), weights_type(type))
+                                             : plain(plan_.dims(weights), type);
     return with(plain(plan_.dims(source), type), right);
   };
   auto plain_result = [&](Type type) { return plain(result.dims, type); };
@@ -133,7 +149,8 @@ Tensor Network::matmul(Tensor source, Tensor weights, Tensor bias, const Result 
     return fusing.choose(as_they_lie(type), Accept::WHOLE, plain_result) ||
            fusing.choose(as_matrices(type), Accept::PART, plain_result);
   };
-  if (!fusing.choose_type(type_, choose) && !fusing.choose(as_matrices(dnnl_f32), Accept::SLOW, plain_result))
+  Type type = product_type(plan_.type(source), type_), last = is_quantized(type) ? type : dnnl_f32;
+  if (!fusing.choose_type(type, choose) && !fusing.choose(as_matrices(last), Accept::SLOW, plain_result))
     fail("no matrix product like this");
   std::vector<std::pair<int, Tensor>> arguments = {
       {DNNL_ARG_SRC, plan_.convert(source, fusing.description().layout(dnnl_query_src_md))},
@@ -147,6 +164,9 @@ Tensor Network::pool(dnnl_alg_kind_t algorithm, Tensor source, Dims kernel, cons
   const OneDnn &lib = onednn();
   Dims dilates = gaps(window.dilation);
   source = plan_.without_gaps(source);
+  /* oneDNN pools integers with channels last alone. */
+  Type type = plan_.type(source);
+  if (is_quantized(type)) source = plan_.convert(source, channels_last(plan_.dims(source), type));
   Fusing fusing(*this, plan_, "pooling", result);
   auto ask = [&](Made made, const Layout &target, Attribute attributes) {
     return lib.dnnl_pooling_forward_primitive_desc_create(
@@ -199,7 +219,8 @@ Tensor Network::resample(dnnl_alg_kind_t algorithm, Tensor source, const Result 
   return fusing.finish({{DNNL_ARG_SRC, source}});
 }
 
-Tensor Network::apply(dnnl_alg_kind_t algorithm, Tensor source, Tensor other, const Result &result) {
+Tensor Network::apply(dnnl_alg_kind_t algorithm, Tensor source, Tensor other, const Result &result,
+                      Tensor source_scale, Tensor other_scale) {
   const OneDnn &lib = onednn();
   source = plan_.without_gaps(source);
   Dims dims = plan_.dims(source), other_dims = plan_.dims(other);
@@ -212,6 +233,8 @@ Tensor Network::apply(dnnl_alg_kind_t algorithm, Tensor source, Tensor other, co
     other = plan_.convert(other, retyped(plan_[source].layout, other_type));
   }
   Fusing fusing(*this, plan_, "binary", result);
+  fusing.scale(DNNL_ARG_SRC_0, source_scale, 0);
+  fusing.scale(DNNL_ARG_SRC_1, other_scale, 0);
   auto ask = [&](Made made, const Layout &target, Attribute attributes) {
     return lib.dnnl_binary_primitive_desc_create(made, lib.engine, algorithm, plan_[source].layout.get(),
                                                  plan_[other].layout.get(), target.get(), attributes);
@@ -238,6 +261,20 @@ Tensor Network::apply(Tensor source, const Result &result) {
   auto in_float32 = [&] { source = plan_.in_type(source, dnnl_f32); };
   fusing.settle(ask, in_float32, [&](Type type) { return retyped(plan_[source].layout, type); });
   return fusing.finish({{DNNL_ARG_SRC, source}});
+}
+
+Tensor Network::quantize(Tensor source, Tensor scale, Tensor zero_point, Type type) {
+  Fusing fusing(*this, plan_, "quantization", {plan_.dims(source), type, {}});
+  fusing.scale(DNNL_ARG_DST, scale, 0);
+  fusing.shift(DNNL_ARG_DST, zero_point);
+  return fusing.copy(source);
+}
+
+Tensor Network::dequantize(Tensor source, Tensor scale, Tensor zero_point, Type type) {
+  Fusing fusing(*this, plan_, "dequantization", {plan_.dims(source), type, {}});
+  fusing.scale(DNNL_ARG_SRC, scale, 0);
+  fusing.shift(DNNL_ARG_SRC, zero_point);
+  return fusing.copy(source);
 }
 
 }  // namespace paddle_tvm

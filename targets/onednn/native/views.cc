@@ -5,19 +5,19 @@
 
 namespace paddle_tvm {
 
-Tensor Network::input(int32_t number, Dims dims) {
-  return plan_.add(plain(dims, dnnl_f32), plan_.add_storage(Storage::INPUT, number));
+Tensor Network::input(int32_t number, Dims dims, Type type) {
+  return plan_.add(plain(dims, type), plan_.add_storage(Storage::INPUT, number));
 }
 
-Tensor Network::constant(int32_t number, uint64_t content, Dims dims) {
+Tensor Network::constant(int32_t number, uint64_t content, Dims dims, Type type) {
   int32_t storage = plan_.add_storage(Storage::CONSTANT, number);
   plan_.storages[storage].content = content;
   plan_.storages[storage].data = plan_.constant_data(number);
-  return plan_.add(plain(dims, dnnl_f32), storage);
+  return plan_.add(plain(dims, type), storage);
 }
 
-void Network::output(int32_t number, Tensor source) {
-  Tensor result = plan_.convert(source, plain(plan_.dims(source), dnnl_f32), "reorder of a result");
+void Network::output(int32_t number, Tensor source, Type type) {
+  Tensor result = plan_.convert(source, plain(plan_.dims(source), type), "reorder of a result");
   Storage &storage = plan_.storages[plan_[result].storage];
   if (storage.kind != Storage::INTERMEDIATE || storage.bytes != bytes_of(plan_[result].layout)) {
     /* An input, another output, or a part of something: oneDNN copies it. */
