@@ -56,7 +56,7 @@ def compile(
         dynamic. A sequence of such mappings makes one specialisation each, beside the dynamic form.
     precision
         Arithmetic of convolutions and matrix products: ``float32``; for CUDA also ``tf32`` (float32 with 10
-        bits of mantissa), ``float16`` and ``bfloat16``, summed in float32.
+        bits of mantissa), ``float16`` and ``bfloat16``, for oneDNN also ``bfloat16``, summed in float32.
     frontend
         ``paddle`` reads the Paddle program, ``onnx`` goes through paddle2onnx; an ``.onnx`` file always
         takes the second road.

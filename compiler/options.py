@@ -9,13 +9,13 @@ from typing import Literal, TypeAlias, get_args
 
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.gpu_names import check_architectures
-from paddle_tvm.targets.registry import GPU, ON_GPU, TENSORRT, target_names
+from paddle_tvm.targets.registry import GPU, ON_GPU, PRECISIONS, TENSORRT, target_names
 
 InputShapes: TypeAlias = "Mapping[str, Sequence[int | str]]"
 """Input name to dimensions; -1 or a string leaves a dimension dynamic."""
 
 Precision: TypeAlias = Literal["float32", "tf32", "float16", "bfloat16"]
-"""Arithmetic of convolutions and matrix products; other than float32 on GPUs alone."""
+"""Arithmetic of convolutions and matrix products; ``targets.registry.PRECISIONS`` has each target's."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,16 @@ class CompileOptions:
                 )
         elif self.architectures:
             raise UsageError(f"--arch goes with --target {GPU}, and the target is {self.target}")
-        if self.precision != "float32" and self.target != GPU:
+        if self.precision not in PRECISIONS.get(self.target, ("float32",)):
             where = (
                 "an engine of TensorRT gets its precision where it runs, from Config.enable_tensorrt_engine()"
                 if self.target == TENSORRT
-                else f"{self.target} computes in float32"
+                else f"{self.target} computes in {' or '.join(PRECISIONS.get(self.target, ('float32',)))}"
             )
-            raise UsageError(f"precision '{self.precision}' goes with --target {GPU}: {where}")
+            fitting = [target for target, known in PRECISIONS.items() if self.precision in known]
+            raise UsageError(
+                f"precision '{self.precision}' goes with --target {' or '.join(fitting)}: {where}"
+            )
 
     def mcpus(self) -> tuple[str, ...]:
         """The CPUs to compile for; none stands for this machine's."""

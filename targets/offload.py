@@ -34,7 +34,7 @@ class Offloading(GraphWorkload):
     graph
         The model.
     accelerator
-        Its name.
+        What it is measured as (``measured_name``).
     subgraph
         What the subgraph computes.
     operators
@@ -273,3 +273,11 @@ class Accelerator(Protocol):
 
     def reason(self, operator: str, call: Any) -> str | None:
         """Why an operator stays behind that no pattern matched; None: because none does."""
+
+
+def measured_name(accelerator: Accelerator) -> str:
+    """What measurements of an accelerator are kept under: its ``measured_as``, if it has one, else its name.
+
+    One that is faster or slower by how it was made, such as in another precision, has several.
+    """
+    return str(getattr(accelerator, "measured_as", accelerator.name))

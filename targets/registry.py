@@ -18,7 +18,11 @@ CPU = "x86"
 GPU = "cuda"
 TENSORRT = "tensorrt"
 ON_GPU = (GPU, TENSORRT)
-_OWN = (*ON_GPU, "onednn", "onnxruntime")
+ONEDNN = "onednn"
+_OWN = (*ON_GPU, ONEDNN, "onnxruntime")
+PRECISIONS = {GPU: ("float32", "tf32", "float16", "bfloat16"), ONEDNN: ("float32", "bfloat16")}
+"""What targets compute products in; those that are not here, in float32."""
+
 # Packages say with entry points of this group what they bring: a name, and a function that makes it.
 _GROUP = "paddle_tvm.accelerators"
 
@@ -67,15 +71,18 @@ def targets_of(
         What ``--target`` says.
     mcpus
         CPUs; this machine's where there are none.
-    architectures, precision
-        Of GPUs, what to compile for and how they multiply.
+    architectures
+        GPUs to compile for.
+    precision
+        What products are computed in, of ``PRECISIONS``.
     min_subgraph_size
         How many operators TensorRT is given at least.
 
     Raises
     ------
     UsageError
-        A name is not known, a CPU is given twice, or something that the target needs is missing.
+        A name is not known, a CPU is given twice or cannot compute in the precision, or something that the
+        target needs is missing.
     """
     if name == GPU:
         from paddle_tvm.targets.cuda import cuda_target
@@ -86,6 +93,10 @@ def targets_of(
         from paddle_tvm.targets.tensorrt import TensorRt
 
         return (replace(cuda_target(architectures), kind=name, accelerator=TensorRt(min_subgraph_size)),)
+    if name == ONEDNN:
+        from paddle_tvm.targets.onednn import onednn_targets
+
+        return onednn_targets(mcpus, precision)
     from paddle_tvm.targets.x86 import x86_targets
 
     targets = x86_targets(mcpus)
@@ -111,7 +122,7 @@ def accelerator_of(name: str) -> Accelerator:
     makers = [entry.load() for entry in metadata.entry_points(group=_GROUP, name=name)]
     if name in _registered:
         makers.insert(0, _registered[name])
-    if name == "onednn":
+    if name == ONEDNN:
         from paddle_tvm.targets.onednn import OneDnn
 
         makers.insert(0, OneDnn)

@@ -64,7 +64,8 @@ if TYPE_CHECKING:
     type=click.Choice(get_args(Precision)),
     default="float32",
     show_default=True,
-    help="Arithmetic of convolutions and matrix products; other than float32 with --target cuda alone.",
+    help="Arithmetic of convolutions and matrix products; other than float32 with --target cuda, and "
+    "bfloat16 with --target onednn.",
 )
 @click.option(
     "--frontend",

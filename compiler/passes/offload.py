@@ -22,6 +22,7 @@ from paddle_tvm.targets.offload import (
     Pattern,
     Subgraph,
     calls_kernel,
+    measured_name,
     subgraph_of,
 )
 from paddle_tvm.targets.onnx_node import is_onnx_node
@@ -147,7 +148,8 @@ class _Offloading:
         ):
             return reason
         operators = sum(len(bindings_of(step.function)) for step in subgraph.steps)
-        workload = Offloading(self._graph, self._accelerator.name, fingerprint([function]), operators)
+        name = measured_name(self._accelerator)
+        workload = Offloading(self._graph, name, fingerprint([function]), operators)
         if self._choices.of(workload).config["taken"]:
             return None
         return "the model was measured to be faster with our own kernels in its place"

@@ -1,5 +1,6 @@
 """The oneDNN target: an accelerator that computes subgraphs with the primitives of oneDNN."""
 
 from paddle_tvm.targets.onednn.accelerator import OneDnn
+from paddle_tvm.targets.onednn.target import onednn_targets
 
-__all__ = ["OneDnn"]
+__all__ = ["OneDnn", "onednn_targets"]

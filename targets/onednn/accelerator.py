@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, ClassVar
 
 from paddle_tvm.targets.offload import Generated, Pattern, RuntimeHalf, Subgraph
 from paddle_tvm.targets.onednn.code import generate
@@ -12,10 +13,27 @@ from paddle_tvm.targets.onednn.library import NATIVE, bring, find_onednn, own_op
 from paddle_tvm.targets.onednn.patterns import PATTERNS, WORTHWHILE, reason_of
 
 
+@dataclass(frozen=True)
 class OneDnn:
-    """Has oneDNN compute what it has primitives for, in float32 and at known shapes."""
+    """Has oneDNN compute what it has primitives for, at known shapes.
 
-    name = "onednn"
+    Attributes
+    ----------
+    precision
+        What convolutions and products are computed in, and what is between primitives: ``float32`` or
+        ``bfloat16``.
+    integers
+        Whether quantised models have their products computed on integers.
+    """
+
+    precision: str = "float32"
+    integers: bool = True
+
+    name: ClassVar[str] = "onednn"
+
+    @property
+    def measured_as(self) -> str:
+        return self.name if self.precision == "float32" else f"{self.name} in {self.precision}"
 
     @cached_property
     def runtime(self) -> RuntimeHalf:
@@ -25,7 +43,7 @@ class OneDnn:
         return RuntimeHalf(
             language="c++",
             options=["-O2", "-std=c++17", "-fvisibility=hidden", *names, *includes],
-            sources=[NATIVE / "network.cc", NATIVE / "plan.cc"],
+            sources=[NATIVE / "network.cc"],
             bring=partial(bring, files),
         )
 
@@ -38,7 +56,7 @@ class OneDnn:
         return "beside it is nothing that oneDNN does better: alone it would cost a pass over memory"
 
     def generate(self, subgraph: Subgraph) -> Generated:
-        return generate(subgraph)
+        return generate(subgraph, self.precision, self.integers)
 
     def reason(self, operator: str, call: Any) -> str | None:
         return reason_of(operator)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import isfinite, prod
+from math import inf, isfinite, prod
 from typing import Any
 
 from tvm import ir, relax, tirx
-from tvm.relax.dpl import CallPattern, DFPattern, GlobalVarPattern, is_op, is_tuple, wildcard
+from tvm.relax.dpl import (
+    CallPattern,
+    DFPattern,
+    GlobalVarPattern,
+    is_const,
+    is_op,
+    is_tuple,
+    wildcard,
+)
 
 from paddle_tvm.targets.offload import RESAMPLING, Pattern
 
@@ -67,11 +75,15 @@ def scalar(expr: relax.Expr) -> float | None:
 
 
 def _refuse_tensor(expr: relax.Expr) -> str | None:
+    if str(expr.ty.dtype) != "float32":
+        return f"this target computes float32, and this is {expr.ty.dtype}"
+    return _refuse_shape(expr)
+
+
+def _refuse_shape(expr: relax.Expr) -> str | None:
     shape = shape_of(expr)
     if shape is None:
         return "oneDNN's primitives are made for known shapes (--shape fixes them)"
-    if str(expr.ty.dtype) != "float32":
-        return f"this target computes float32, and this is {expr.ty.dtype}"
     if not 1 <= len(shape) <= _MOST_DIMENSIONS:
         return f"this target takes tensors of 1 to {_MOST_DIMENSIONS} dimensions, and this has {len(shape)}"
     if prod(shape) == 0:
@@ -105,10 +117,51 @@ def _pattern(name: str, operator: str, operands: int, refuse: Refuse | None = No
     return Pattern(name, root, refuse=_checked(refuse))
 
 
+def _dequantized() -> DFPattern:
+    """Weights that are dequantised, as a pattern."""
+    weights = is_op("relax.dequantize")(is_const(), is_const(), is_const())
+    return weights | is_op("relax.permute_dims")(weights)
+
+
+def _quantized(name: str, operator: str, refuse: Refuse) -> Pattern:
+    """A product with weights that are dequantised constants."""
+    root = is_op(operator)(wildcard(), _dequantized(), varg_default_wildcard=False)
+    return Pattern(name, root, refuse=_checked(refuse))
+
+
+def _refuse_quantization(call: relax.Call) -> str | None:
+    scale, zero_point = (scalar(parameter) for parameter in call.args[1:])
+    if scale is None or zero_point is None:
+        return "its scale or zero point is not one number that is known while compiling"
+    if not 0 < scale < inf:
+        return f"its scale is {scale}"
+    integers = call if str(call.op.name) == "relax.quantize" else call.args[0]
+    numbers = call.args[0] if integers is call else call
+    if str(integers.ty.dtype) not in {"int8", "uint8"} or str(numbers.ty.dtype) != "float32":
+        kinds = f"{numbers.ty.dtype} and {integers.ty.dtype}"
+        return f"oneDNN quantises float32 to int8 or uint8, and here are {kinds}"
+    return None
+
+
+def _quantization(name: str) -> Pattern:
+    def refuse(parts: Mapping[str, relax.Expr]) -> str | None:
+        root = parts["root"]
+        return _refuse_shape(root) or _refuse_quantization(root)
+
+    root = is_op(f"relax.{name}")(wildcard(), wildcard(), wildcard())
+    return Pattern(name, root, refuse=refuse)
+
+
 def _refuse_convolution(call: relax.Call) -> str | None:
+    return _refuse_variable_weights(call) or _refuse_layouts(call)
+
+
+def _refuse_variable_weights(call: relax.Call) -> str | None:
+    return None if isinstance(call.args[1], ir.Constant) else "its weights are not known while compiling"
+
+
+def _refuse_layouts(call: relax.Call) -> str | None:
     attributes = call.attrs
-    if not isinstance(call.args[1], ir.Constant):
-        return "its weights are not known while compiling"
     layouts = {"NCW": "OIW", "NCHW": "OIHW", "NCDHW": "OIDHW"}
     if layouts.get(str(attributes.data_layout)) != str(attributes.kernel_layout):
         return f"its layouts are {attributes.data_layout} and {attributes.kernel_layout}"
@@ -116,9 +169,11 @@ def _refuse_convolution(call: relax.Call) -> str | None:
 
 
 def _refuse_transposed(call: relax.Call) -> str | None:
+    return _refuse_variable_weights(call) or _refuse_transposed_layouts(call)
+
+
+def _refuse_transposed_layouts(call: relax.Call) -> str | None:
     attributes = call.attrs
-    if not isinstance(call.args[1], ir.Constant):
-        return "its weights are not known while compiling"
     if (str(attributes.data_layout), str(attributes.kernel_layout)) != ("NCHW", "IOHW"):
         return f"its layouts are {attributes.data_layout} and {attributes.kernel_layout}"
     return None
@@ -287,6 +342,9 @@ PATTERNS = (
     _hardswish(),
     _leaky_relu(),
     _channel_shuffle(),
+    *(_quantized(f"conv{rank}d", f"relax.nn.conv{rank}d", _refuse_layouts) for rank in (1, 2, 3)),
+    _quantized("conv2d_transpose", "relax.nn.conv2d_transpose", _refuse_transposed_layouts),
+    _quantized("matmul", "relax.matmul", _refuse_matmul),
     *(_pattern(f"conv{rank}d", f"relax.nn.conv{rank}d", 2, _refuse_convolution) for rank in (1, 2, 3)),
     _pattern("conv2d_transpose", "relax.nn.conv2d_transpose", 2, _refuse_transposed),
     _pattern("matmul", "relax.matmul", 2, _refuse_matmul),
@@ -305,8 +363,10 @@ PATTERNS = (
     _pattern("expand_dims", "relax.expand_dims", 1),
     _pattern("squeeze", "relax.squeeze", 1),
     _pattern("strided_slice", "relax.strided_slice", 5, _refuse_slice),
+    _quantization("quantize"),
+    _quantization("dequantize"),
 )
-"""Largest first; each is one operator but for activations that the importer writes out."""
+"""Largest first; each is one operator, apart from dequantised weights and written out activations."""
 
 
 def reason_of(operator: str) -> str | None:

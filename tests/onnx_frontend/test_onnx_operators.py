@@ -311,3 +311,48 @@ def test_extremes_of_tensors_and_of_integers(check_graph, rng):
         [{"a": a, "b": b, "k": k}],
         constants={"two": np.int64(2)},
     )
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [("uint8", 128), ("uint8", 3), ("int8", 0), ("int8", -20)])
+@pytest.mark.parametrize("axis", [None, 0, -1])
+def test_quantisation_and_back(check_graph, rng, dtype, zero_point, axis):
+    count = {None: (), 0: (3,), -1: (5,)}[axis]
+    constants = {
+        "s": rng.uniform(0.01, 0.03, count).astype("float32"),
+        "z": np.full(count, zero_point, dtype),
+    }
+    attributes = {} if axis is None else {"axis": axis}
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"], **attributes),
+        node("DequantizeLinear", ["q", "s", "z"], ["y"], **attributes),
+    ]
+    feeds = [{"x": floats(rng, 3, 4, 5) * 3} for _ in range(3)]
+    check_graph(
+        nodes, {"x": ("float32", [3, "n", 5])}, {"q": dtype, "y": "float32"}, feeds, constants=constants
+    )
+
+
+def test_halves_are_quantised_to_even(check_graph):
+    x = np.arange(-4, 4, 0.25, "float32")
+    nodes = [node("QuantizeLinear", ["x", "s"], ["y"])]
+    constants = {"s": np.float32(0.5)}
+    check_graph(nodes, {"x": ("float32", [32])}, {"y": "uint8"}, [{"x": x}], constants=constants)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_dequantised_constants(check_graph, rng, axis):
+    count = {None: (), 0: (4,), 1: (3,)}[axis]
+    attributes = {} if axis is None else {"axis": axis}
+    constants = {
+        "b": rng.integers(-1000, 1000, (4, 3)).astype("int32"),
+        "w": rng.integers(-128, 128, (4, 3)).astype("int8"),
+        "s": rng.uniform(0.01, 0.03, count).astype("float32"),
+        "z": rng.integers(-9, 9, count).astype("int8"),
+    }
+    nodes = [
+        node("DequantizeLinear", ["b", "s"], ["bias"], **attributes),
+        node("DequantizeLinear", ["w", "s", "z"], ["weights"], **attributes),
+        node("Add", ["x", "bias"], ["t"]),
+        node("Mul", ["t", "weights"], ["y"]),
+    ]
+    check_unary(check_graph, rng, nodes, ["n", 4, 3], [(1, 4, 3), (2, 4, 3)], constants)

@@ -126,6 +126,24 @@ def check_op(tmp_path: Path, target: Target) -> CheckOp:
     return check
 
 
+@pytest.fixture
+def check_layer(tmp_path: Path, target: Target) -> CheckOp:
+    """``check_layer(layer, shape, *inputs, atol=...)``: ``check_op`` against the layer as Python runs it."""
+
+    def check(layer: Any, shape: tuple[int, ...], *inputs: np.ndarray, atol: float = ATOL) -> None:
+        folder = tmp_path / "layer"
+        save_model(layer, folder / "model", [shape], ["float32"])
+        imported = import_program(load_program(find_model(folder)))
+        executable = build(lower(optimise(imported.module), target), target)
+        device = tvm.cuda() if target.devices else tvm.cpu()
+        machine = relax.VirtualMachine(executable, [device, tvm.cpu()])
+        for x in inputs:
+            (result,) = machine["main"](runtime.tensor(x, device))
+            assert_close(result.numpy(), layer(paddle.to_tensor(x)).numpy(), atol=atol)
+
+    return check
+
+
 def _check(
     folder: Path,
     model: Any,

@@ -104,7 +104,7 @@ std::vector<Packed> &all_packed() {
 bool lies_like_plain(const Layout &layout) {
   Dims dims = dims_of(layout);
   int64_t larger = std::count_if(dims.begin(), dims.end(), [](int64_t dim) { return dim > 1; });
-  return larger <= 1 && bytes_of(layout) == size_t(product(dims)) * sizeof(float);
+  return larger <= 1 && bytes_of(layout) == bytes_of(plain(dims, type_of(layout)));
 }
 
 }  // namespace
@@ -172,7 +172,8 @@ void Plan::execute_now(const Description &description, const Layout &from, void 
 Tensor Plan::convert(Tensor tensor, const Layout &layout, const char *name) {
   Value value = values[tensor.number];
   if (same(value.layout, layout)) return tensor;
-  if (!value.is_view && lies_like_plain(value.layout) && lies_like_plain(layout))
+  bool same_elements = type_of(value.layout) == type_of(layout);
+  if (!value.is_view && same_elements && lies_like_plain(value.layout) && lies_like_plain(layout))
     return add(layout, value.storage);
   for (const auto &[from, to] : converted_)
     if (from == tensor.number && same(values[to.number].layout, layout)) return to;

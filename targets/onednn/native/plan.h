@@ -10,7 +10,7 @@
 
 #include <mutex>
 
-#include "onednn.h"
+#include "description.h"
 
 namespace paddle_tvm {
 
@@ -83,12 +83,19 @@ class Plan {
            std::vector<std::pair<int, Tensor>> arguments);
   /* The tensor in another layout. */
   Tensor convert(Tensor tensor, const Layout &layout, const char *name = "reorder");
-  Tensor to_plain(Tensor tensor, const char *name = "reorder") {
-    return convert(tensor, plain(dims_of(values[tensor.number].layout)), name);
+  Tensor to_plain(Tensor tensor) { return convert(tensor, plain(dims(tensor), type(tensor))); }
+  /* As the tensor lies, with elements of a type; plain where it would have to be copied, and has gaps. */
+  Layout layout_in(Tensor tensor, Type wanted) {
+    bool keeps_gaps = values[tensor.number].is_view && type(tensor) != wanted;
+    return keeps_gaps ? plain(dims(tensor), wanted) : retyped(values[tensor.number].layout, wanted);
   }
-  bool is_plain(Tensor tensor) {
-    const Layout &layout = values[tensor.number].layout;
-    return same(layout, plain(dims_of(layout)));
+  Tensor in_type(Tensor tensor, Type wanted) { return convert(tensor, layout_in(tensor, wanted)); }
+  Tensor without_gaps(Tensor tensor) { return values[tensor.number].is_view ? to_plain(tensor) : tensor; }
+  bool is_plain(Tensor tensor) { return same(values[tensor.number].layout, plain(dims(tensor), type(tensor))); }
+  Dims dims(Tensor tensor) const { return dims_of(values[tensor.number].layout); }
+  Type type(Tensor tensor) const { return type_of(values[tensor.number].layout); }
+  bool is_constant(Tensor tensor) const {
+    return storages[values[tensor.number].storage].kind == Storage::CONSTANT;
   }
 
   /* A convolution of so many multiplications prefers a layout. */
