@@ -12,14 +12,14 @@ import numpy.typing as npt
 import tvm
 
 # What generated code takes for granted, in bytes.
-_ALIGNMENT = 64
+ALIGNMENT = 64
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Memory that begins where generated code expects tensors to begin, with anything in it."""
     size = prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    begin = -memory.ctypes.data % _ALIGNMENT
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    begin = -memory.ctypes.data % ALIGNMENT
     return memory[begin : begin + size].view(dtype).reshape(shape)
 
 
@@ -47,15 +47,20 @@ class AlignedCopies:
             OrderedDict()
         )
 
-    def get(self, key: Hashable, array: npt.NDArray[Any], count: int) -> list[npt.NDArray[Any]]:
-        """So many copies of an array, which are made unless there are some under this key."""
+    def get(
+        self, key: Hashable, array: npt.NDArray[Any], count: int, room: int = 0
+    ) -> list[npt.NDArray[Any]]:
+        """So many copies of an array, which are made unless there are some under this key.
+
+        New memory has ``room`` bytes if that is more than they need, so that it will do for others, too.
+        """
         if key not in self._known:
-            pitch = array.nbytes + -array.nbytes % _ALIGNMENT
+            pitch = array.nbytes + -array.nbytes % ALIGNMENT
             memory = np.empty(0, np.uint8)
             if len(self._known) == self._most:
                 _, (memory, _) = self._known.popitem(last=False)
             if len(memory) < count * pitch:
-                memory = aligned_empty((count * pitch,), np.uint8)
+                memory = aligned_empty((max(room, count * pitch),), np.uint8)
             copies = []
             for begin in range(0, count * pitch, pitch):
                 copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
@@ -71,6 +76,6 @@ def as_tensor(array: npt.NDArray[Any]) -> Any:
 
     What a forked process finds in its memory it need not copy: weights may have hundreds of megabytes.
     """
-    if array.ctypes.data % _ALIGNMENT or not array.flags.c_contiguous:
+    if array.ctypes.data % ALIGNMENT or not array.flags.c_contiguous:
         return tvm.runtime.tensor(array)
     return tvm.runtime.from_dlpack(array)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from math import ceil
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +18,7 @@ from tvm_ffi.serialization import from_json_graph_str
 from paddle_tvm.compiler.lowering import LoweredStages
 from paddle_tvm.compiler.profiling.fusion_trace import bindings_of
 from paddle_tvm.compiler.profiling.work import tensor_bytes
-from paddle_tvm.compiler.tuning.aligned import AlignedCopies, aligned
+from paddle_tvm.compiler.tuning.aligned import ALIGNMENT, AlignedCopies, aligned
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.unchecked_schedule import UncheckedSchedule
 from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload, Workload
@@ -100,7 +99,9 @@ class TunableKernel:
             array = inputs[number]
             count = copy_count(self.model_bytes, array.nbytes)
             key = (self.workload, number, seed, array.shape)
-            copies[number] = [array] if count <= 1 else _weight_copies.get(key, array, count)
+            # Copies are laid at multiples of a few bytes.
+            room = min(_MOST_BYTES, self.model_bytes) + _MOST_COPIES * ALIGNMENT
+            copies[number] = [array] if count <= 1 else _weight_copies.get(key, array, count, room)
         return copies
 
     def output(self) -> tuple[tuple[int, ...], str]:
@@ -168,7 +169,7 @@ class TunableKernel:
 def copy_count(model_bytes: int, weight_bytes: int) -> int:
     """How many copies of a weight make as much pass through the caches as in a model with such weights."""
     total = min(_MOST_BYTES, model_bytes)
-    return max(1, min(_MOST_COPIES, ceil(total / max(1, weight_bytes))))
+    return max(1, min(_MOST_COPIES, total // max(1, weight_bytes)))
 
 
 def workload_of(function: tirx.PrimFunc) -> Workload | None:

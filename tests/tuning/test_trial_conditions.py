@@ -45,3 +45,12 @@ def test_copies_are_kept_while_they_are_asked_for() -> None:
     assert {copy.ctypes.data for copy in third} <= {copy.ctypes.data for copy in second}
     assert [copy.tolist() for copy in first + third] == [arrays[0].tolist()] * 3 + [arrays[2].tolist()] * 2
     assert copies.get("second", arrays[1], 2) is not second
+
+
+def test_memory_with_room_is_used_for_larger_arrays() -> None:
+    small, large = np.ones(16, np.float32), np.ones(48, np.float32)
+    copies = AlignedCopies(1)
+    first = copies.get("small", small, 4, room=1024)
+    second = copies.get("large", large, 5, room=1024)
+    assert second[0].ctypes.data == first[0].ctypes.data
+    assert [copy.tolist() for copy in second] == [large.tolist()] * 5
