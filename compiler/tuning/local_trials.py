@@ -111,14 +111,14 @@ class LocalTrials:
         extra = missing and default not in configs
         wanted = [default, *configs] if extra else list(configs)
         # In a child of its own, for all others depend on it.
-        own = [wanted.index(default)] if missing else []
+        own = wanted.index(default) if missing else None
         builders: list[Builder] = []
         try:
             forms = self._build(known, wanted, own, together, builders)
             asked: Sequence[Form | Failed] = forms[1:] if extra else forms
             if missing:
                 try:
-                    self._run(forms[own[0]], ["write", self._setup.threads])
+                    self._run(forms[wanted.index(default)], ["write", self._setup.threads])
                     known.has_reference = True
                 except Failed as failure:
                     none = known.no_reference(failure)
@@ -135,7 +135,7 @@ class LocalTrials:
         self,
         known: KnownKernel,
         configs: list[Config],
-        own: list[int],
+        own: int | None,
         together: int,
         builders: list[Builder],
     ) -> list[Form]:
@@ -146,29 +146,35 @@ class LocalTrials:
         known, configs
             The kernel and its forms.
         own
-            The places of those that are to have a child of their own.
+            The place of one that is to have a child of its own, if any is.
         together
-            How many forms a child builds at once, at most.
+            How many forms a child builds at once, at most; 1: every form has a child of its own.
         """
         # Before any is forked: memory that children have is copied when it is written.
         for config in configs:
             self._kernels.prepare(known.kernel, config, copies=True)
-        others = [place for place in range(len(configs)) if place not in own]
-        # No child is to wait for one that has the last of a few large groups.
-        size = min(together, max(1, ceil(len(others) / (2 * self._setup.build_jobs))))
-        groups = [[place] for place in own]
-        groups += [others[begin : begin + size] for begin in range(0, len(others), size)]
+        jobs = self._setup.build_jobs
+        waiting = [place for place in range(len(configs)) if place != own]
         forms: dict[int, Form] = {}
         building, idle = list[Builder](), list[Builder]()
-        while groups or building:
-            while groups and len(building) < self._setup.build_jobs:
-                group = groups.pop(0)
-                builder = idle.pop() if idle and len(group) > 1 else self._start(known, configs)
-                if builder not in builders:
-                    builders.append(builder)
-                builder.begin(group)
-                forms |= {place: Form(builder, place) for place in group}
-                building.append(builder)
+
+        def begin(builder: Builder, group: list[int]) -> None:
+            builder.begin(group)
+            building.append(builder)
+            forms.update((place, Form(builder, place)) for place in group)
+
+        def new_builder() -> Builder:
+            builders.append(self._start(known, configs))
+            return builders[-1]
+
+        if own is not None:
+            begin(new_builder(), [own])
+        while waiting or building:
+            while waiting and len(building) < jobs:
+                # Fewer and fewer, so that no child has much to do when the others have nothing left.
+                size = min(together, ceil(len(waiting) / (2 * jobs)))
+                group, waiting = waiting[:size], waiting[size:]
+                begin(idle.pop() if idle else new_builder(), group)
             files = [self._tuner.fileno(), *(one.child.fileno() for one in building if not one.has_ended)]
             ready = wait(files, min(0.0 if one.has_ended else one.left_s for one in building))
             if self._tuner.fileno() in ready:
@@ -176,7 +182,8 @@ class LocalTrials:
             for builder in list(building):
                 if builder.has_ended or builder.finish(builder.child.fileno() in ready):
                     building.remove(builder)
-                    if not builder.has_ended and not builder.is_alone:
+                    shared = together > 1 and not (own is not None and forms[own].builder is builder)
+                    if shared and not builder.has_ended:
                         idle.append(builder)
         return [forms[place] for place in range(len(configs))]
 
