@@ -15,9 +15,14 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import paddle
 import pytest
 import tvm_ffi
 from onnx import helper
+from paddle import nn
+from paddle.quantization import PTQ, QuantConfig
+from paddle.quantization.observers import AbsmaxObserver
+from paddle.static import InputSpec
 
 from paddle_tvm import compiler, runtime
 from paddle_tvm.compiler.profiling.kernel_table import kernels_file, read_kernel_table
@@ -146,15 +151,20 @@ class Quantized:
 
     def described(self) -> list[tuple[str, str, str]]:
         """What oneDNN runs: name, implementation, layouts."""
-        module = tvm_ffi.load_module(str(self.artifact / "model.so"))
-        (variant,) = read_manifest(self.artifact).variants
-        described = [module.get_function(f"{name}_describe", True)() for name in variant.loads]
-        return [tuple(step) for text in described for step in json.loads(text)]
+        return _described(self.artifact)
 
     def left(self) -> Mapping[str, str]:
         (variant,) = read_manifest(self.artifact).variants
         table = read_kernel_table((self.artifact / kernels_file(variant.library)).read_bytes(), "")
         return table.left["main"]
+
+
+def _described(artifact: Path) -> list[tuple[str, str, str]]:
+    """What oneDNN runs in an artifact that is loaded."""
+    module = tvm_ffi.load_module(str(artifact / "model.so"))
+    (variant,) = read_manifest(artifact).variants
+    described = [module.get_function(f"{name}_describe", True)() for name in variant.loads]
+    return [tuple(step) for text in described for step in json.loads(text)]
 
 
 KINDS = [("uint8", 128), ("uint8", 0), ("uint8", 37), ("int8", 0), ("int8", -11)]
@@ -299,3 +309,32 @@ def test_quantised_products_beside_bfloat16(tmp_path: Path) -> None:
     model = Quantized(tmp_path / "both", graph, precision="bfloat16")
     layouts = [layouts for name, _, layouts in model.described() if "convolution" in name]
     assert sorted(layout.split()[0] for layout in layouts) == ["bf16", "u8"]
+
+
+def test_a_network_that_paddle_has_quantised(tmp_path: Path) -> None:
+    """Its products are on integers; what Python makes of the layer is the reference."""
+    paddle.seed(7)
+    net = nn.Sequential(nn.Conv2D(3, 8, 3, padding=1), nn.Conv2D(8, 4, 1), nn.Flatten(), nn.Linear(144, 5))
+    net.eval()
+    observer = AbsmaxObserver(quant_bits=8)
+    tool = PTQ(QuantConfig(activation=observer, weight=observer))
+    observed = tool.quantize(net)
+    rng = np.random.default_rng(0)
+    inputs = [rng.standard_normal((2, 3, 6, 6)).astype("float32") for _ in range(10)]
+    for x in inputs:
+        observed(paddle.to_tensor(x))
+    converted = tool.convert(observed)
+    converted.eval()
+    spec = InputSpec([2, 3, 6, 6], "float32", "x")
+    paddle.jit.save(converted, str(tmp_path / "model"), input_spec=[spec])
+    artifact = tmp_path / "model.pdtvm"
+    compiler.compile(tmp_path / "model", artifact, target="onednn")
+    predictor = runtime.create_predictor(runtime.Config(str(artifact)))
+    for x in inputs:
+        expected = converted(paddle.to_tensor(x)).numpy()
+        # As much as some ties that fall to the other side before the last product.
+        assert np.abs(predictor.run([x])[0] - expected).max() <= 0.01 * np.abs(expected).max()
+    described = _described(artifact)
+    products = [layouts for name, _, layouts in described if name.startswith(("convolution", "matmul"))]
+    assert len(products) == 3
+    assert all(layouts.startswith("s8 ") for layouts in products)
