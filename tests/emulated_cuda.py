@@ -77,6 +77,12 @@ class Emulator:
 @contextmanager
 def emulated(folder: Path) -> Iterator[Emulator]:
     """Let this process have a GPU: it stays for as long as the process lives, in which CUDA must be new."""
+    from paddle_tvm.targets.cuda.toolkit import is_loaded
+
+    if is_loaded("libcuda.so.1"):
+        raise RuntimeError(
+            "a driver is there already: tests that compile for GPUs have to ask for `emulator`"
+        )
     build_driver(folder)
     emulator = Emulator(folder)
     with patch("paddle_tvm.targets.cuda.toolkit.compile_kernels", emulator.compile):

@@ -210,6 +210,16 @@ def _refuse_adaptive(call: relax.Call) -> str | None:
     return None
 
 
+def _refuse_mean(call: relax.Call) -> str | None:
+    rank = len(known_shape(call.args[0]))
+    axes = range(rank) if call.attrs.axis is None else [int(axis) % rank for axis in call.attrs.axis]
+    if rank != 4 or sorted(axes) != [2, 3]:
+        return "of means oneDNN takes those over rows and columns"
+    if not call.attrs.keepdims:
+        return "of means over rows and columns this target takes those that keep the dimensions"
+    return None
+
+
 def _refuse_layer_norm(call: relax.Call) -> str | None:
     rank = len(known_shape(call))
     if [int(axis) % rank for axis in call.attrs.axes] != [rank - 1]:
@@ -351,6 +361,7 @@ PATTERNS = (
     _pattern("max_pool2d", "relax.nn.max_pool2d", 1, _refuse_pooling),
     _pattern("avg_pool2d", "relax.nn.avg_pool2d", 1, _refuse_pooling),
     _pattern("adaptive_avg_pool2d", "relax.nn.adaptive_avg_pool2d", 1, _refuse_adaptive),
+    _pattern("mean", "relax.mean", 1, _refuse_mean),
     _pattern("softmax", "relax.nn.softmax", 1),
     _pattern("layer_norm", "relax.nn.layer_norm", 3, _refuse_layer_norm),
     *(_pattern(name, operator, 1) for name, operator in ACTIVATIONS.items()),

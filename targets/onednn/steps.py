@@ -156,22 +156,28 @@ def _quantize(step: Step) -> Node:
     return Node(step.pattern, (source,), known_shape(call), step.result, settings, (), written)
 
 
+def _average(step: Step) -> Node:
+    """Means of windows that lie side by side, whatever the operator's name for them."""
+    (call,) = step.all_calls()
+    shape = known_shape(call)
+    sizes = known_shape(call.args[0])[2:]
+    kernel = tuple(size // want for size, want in zip(sizes, shape[2:], strict=True))
+    settings = {
+        "algorithm": "avg_exclude_padding",
+        "kernel": kernel,
+        "strides": kernel,
+        "dilation": (1, 1),
+        "before": (0, 0),
+        "after": (0, 0),
+    }
+    return Node("pool", (_operand(step, call.args[0]),), shape, step.result, settings)
+
+
 def _pool(step: Step) -> Node:
     call = _only_call(step, f"relax.nn.{step.pattern}")
     attributes, shape = call.attrs, known_shape(call)
     sizes = known_shape(call.args[0])[2:]
     source = _operand(step, call.args[0])
-    if step.pattern == "adaptive_avg_pool2d":
-        kernel = tuple(size // want for size, want in zip(sizes, shape[2:], strict=True))
-        settings: dict[str, Any] = {
-            "algorithm": "avg_exclude_padding",
-            "kernel": kernel,
-            "strides": kernel,
-            "dilation": (1, 1),
-            "before": (0, 0),
-            "after": (0, 0),
-        }
-        return Node("pool", (source,), shape, step.result, settings)
     padding = _ints(attributes.padding)
     kernel, strides = _ints(attributes.pool_size), _ints(attributes.strides)
     dilation, before, after = _ints(attributes.dilation), padding[:2], padding[2:]
@@ -317,7 +323,8 @@ _MAKERS: Mapping[str, Callable[[Step], Node]] = {
     "channel_shuffle": _channel_shuffle,
     **dict.fromkeys(("conv1d", "conv2d", "conv3d", "conv2d_transpose"), _convolution),
     "matmul": _matmul,
-    **dict.fromkeys(("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"), _pool),
+    **dict.fromkeys(("max_pool2d", "avg_pool2d"), _pool),
+    **dict.fromkeys(("adaptive_avg_pool2d", "mean"), _average),
     **dict.fromkeys(("resample_nearest", "resample_linear"), _resample),
     "softmax": _softmax,
     "layer_norm": _layer_norm,

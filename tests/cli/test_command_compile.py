@@ -15,6 +15,7 @@ from pathlib import Path
 import paddle
 import pytest
 from cli_outcome import Run
+from emulated_cuda import Emulator
 from paddle import nn
 from paddle.static import InputSpec
 from saved_layers import save
@@ -58,7 +59,9 @@ def test_json_alone_on_stdout(run: Run, model: Path, tmp_path: Path) -> None:
     assert len(read_manifest(tmp_path / "out.pdtvm").functions) == 3
 
 
-def test_json_has_the_same_fields_for_all_targets(run: Run, model: Path, tmp_path: Path) -> None:
+def test_json_has_the_same_fields_for_all_targets(
+    run: Run, model: Path, emulator: Emulator, tmp_path: Path
+) -> None:
     shape = ("--shape", "x=1,3,8,8")
     page = tmp_path / "page.html"
     cpu = json.loads(run("compile", model, "-o", tmp_path / "x86.pdtvm", "--json", *shape).out)

@@ -88,12 +88,14 @@ def test_pooling_beside_convolutions(compiled: Compile) -> None:
             F.avg_pool2d(x, [2, 3], stride=[2, 1], ceil_mode=True),
             F.adaptive_avg_pool2d(x, 1),
             F.adaptive_avg_pool2d(x, [4, 3]),
+            # As ONNX's GlobalAveragePool arrives.
+            x.mean([2, 3], keepdim=True),
         )
 
     model = compiled({"convolution": nn.Conv2D(3, 20, 3, padding=1)}, [(2, 3, 12, 9)], function)
     model.check()
     model.check_all_taken()
-    assert model.primitives().count("pooling") == 7
+    assert model.primitives().count("pooling") == 8
 
 
 def test_resampling(compiled: Compile) -> None:
