@@ -86,7 +86,7 @@ class _Offloading:
 
         And the names of the values that each call computes.
         """
-        bare = _InlineConstants().visit_expr(function)
+        bare = _OwnDequantized().visit_expr(_InlineConstants().visit_expr(function))
         # TVM 0.27 merges matches in a function of this name alone.
         module = tvm.IRModule({_MAIN: bare.with_attr("global_symbol", _MAIN)})
         merged, computed, refused = self._settle(module)
@@ -317,6 +317,39 @@ class _InlineConstants(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no
 
     def visit_dataflow_var_(self, variable: relax.DataflowVar) -> relax.Expr:
         return self._constants.get(variable) or super().visit_dataflow_var_(variable)
+
+
+@relax.expr_functor.mutator
+class _OwnDequantized(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types.
+    """Gives each reader of a dequantised constant a dequantisation of its own.
+
+    Patterns have dequantised weights inside, and TVM 0.27 matches them also where others read these, too:
+    then it takes what they read away from them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dequantized: dict[relax.Var, tuple[relax.Call, str]] = {}
+
+    def visit_var_binding_(self, binding: relax.VarBinding) -> None:
+        if isinstance(binding.var, relax.DataflowVar) and self._is_dequantized(binding.value):
+            self._dequantized[binding.var] = (binding.value, binding.var.name)
+        else:
+            super().visit_var_binding_(binding)
+
+    def visit_dataflow_var_(self, variable: relax.DataflowVar) -> relax.Expr:
+        if variable not in self._dequantized:
+            return super().visit_dataflow_var_(variable)
+        call, name = self._dequantized[variable]
+        return self.builder_.emit(self.visit_call_(call), name)
+
+    def _is_dequantized(self, value: relax.Expr) -> bool:
+        """Whether it is a dequantised constant, or that with its axes in another order."""
+        if not isinstance(value, relax.Call) or not isinstance(value.op, ir.Op):
+            return False
+        if value.op.name == "relax.dequantize":
+            return all(isinstance(argument, ir.Constant) for argument in value.args)
+        return value.op.name == "relax.permute_dims" and value.args[0] in self._dequantized
 
 
 @relax.expr_functor.mutator

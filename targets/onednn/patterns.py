@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from math import inf, isfinite, prod
 from typing import Any
 
+import numpy as np
 from tvm import ir, relax, tirx
 from tvm.relax.dpl import (
     CallPattern,
@@ -49,6 +50,7 @@ ARITHMETIC = {
 _NO_RESAMPLING = "oneDNN's resampling counts pixels in another way"
 
 _MOST_DIMENSIONS = 6
+_LARGEST = float(np.finfo(np.float32).max)
 _MOST_CONCATENATED = 16
 
 
@@ -133,7 +135,7 @@ def _refuse_quantization(call: relax.Call) -> str | None:
     scale, zero_point = (scalar(parameter) for parameter in call.args[1:])
     if scale is None or zero_point is None:
         return "its scale or zero point is not one number that is known while compiling"
-    if not 0 < scale < inf:
+    if not 1 / _LARGEST <= scale < inf:
         return f"its scale is {scale}"
     integers = call if str(call.op.name) == "relax.quantize" else call.args[0]
     numbers = call.args[0] if integers is call else call
@@ -247,7 +249,8 @@ def _refuse_arithmetic(call: relax.Call) -> str | None:
     if str(call.op.name) == "relax.divide" and side == 1:
         return "oneDNN divides by what may be broadcast, and here that is divided"
     value = scalar(call.args[1 - side])
-    if value is not None and (not isfinite(value) or (str(call.op.name) == "relax.divide" and value == 0)):
+    is_divisor = str(call.op.name) == "relax.divide"
+    if value is not None and (not isfinite(value) or (is_divisor and abs(value) < 1 / _LARGEST)):
         return f"its constant is {value}, and what is made of it is no number"
     return None
 

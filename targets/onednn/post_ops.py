@@ -50,8 +50,12 @@ def with_post_ops(nodes: Sequence[Node], results: Sequence[relax.Var]) -> list[N
             node = replace(node, result=reader.result, type=reader.type)
         node = replace(node, post_ops=_simplified(node.post_ops))
         if node.kind == "apply" and not node.post_ops:
-            # Arithmetic that cancels, such as x + 1 - 1.
-            node = replace(node, kind="reshape")
+            # Arithmetic that cancels, such as x + 1 - 1; of what is quantised, the rounding is left.
+            if is_quantized(node.type):
+                settings = {"scale": 1.0, "zero_point": 0, "type": node.type}
+                node = replace(node, kind="quantize", settings=settings)
+            else:
+                node = replace(node, kind="reshape")
         placed[node.result] = node
     return [placed[node.result] for node in nodes if node.result in placed]
 

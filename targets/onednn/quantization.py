@@ -97,7 +97,6 @@ class _Rewriter:
             self._add(node)
             return
         integers = source.inputs[0]
-        assert isinstance(integers, relax.Var)
         if node.result in self._results:
             self._add(replace(node, kind="reshape", inputs=(integers,), settings={}))
         else:

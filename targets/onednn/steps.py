@@ -99,7 +99,8 @@ def _matmul(step: Step) -> Node:
     # One matrix multiplies all rows, of whatever batch they are.
     is_flat = len(known_shape(call.args[1])) == 2 and len(shape) > 2
     settings = {"rows": prod(shape[:-1])} if is_flat else {}
-    return _product(step, call, Node("matmul", (), shape, step.result, settings), 1)
+    outputs = len(known_shape(call.args[1])) - 1
+    return _product(step, call, Node("matmul", (), shape, step.result, settings), outputs)
 
 
 def _product(step: Step, call: relax.Call, node: Node, outputs: int | None) -> Node:

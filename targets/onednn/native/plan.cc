@@ -181,8 +181,11 @@ Tensor Plan::convert(Tensor tensor, const Layout &layout, const char *name) {
   if (storages[value.storage].kind == Storage::CONSTANT) {
     int32_t storage = add_storage(Storage::CONSTANT, -1);
     result = add(layout, storage);
-    storages[storage].content = storages[value.storage].content;
-    if (purpose == RUN) storages[storage].data = packed(storages[value.storage], value.layout, layout);
+    if (purpose == RUN) {
+      storages[storage].data = packed(storages[value.storage], value.layout, layout);
+      /* Other bytes than those it was made of, as where these were seen transposed: it is known by its place. */
+      storages[storage].content = reinterpret_cast<uintptr_t>(storages[storage].data);
+    }
   } else {
     result = add_result(layout);
     if (storages[value.storage].kind == Storage::INPUT) name = "reorder of an input";
