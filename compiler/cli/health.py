@@ -180,7 +180,9 @@ def _cpu(compiler_installed: bool) -> list[Finding]:
         advice = "paddle-tvm compiles for and runs on 64-bit x86"
         return [Finding("CPU", "broken", machine, advice)]
     have = cpu_features()
-    vector = [name for name in ("avx2", "fma", "avx512f", "avx512_vnni", "amx_tile") if name in have]
+    vector = [
+        name for name in ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if name in have
+    ]
     findings = [
         Finding("CPU", "ok", f"{counted(default_threads(), 'core')}; {' '.join(vector) or 'no AVX2'}")
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -171,6 +171,8 @@ def tune(
         raise UsageError(
             f"--shape gives {len(sets)} sets of shapes; tune them one after the other, into one log"
         )
+    _refuse_empty("--shape", sets[0] if sets else {})
+    _refuse_empty("--measure-shape", sizes)
     require_compiler("tune")
     # Everything that can be refused before TVM is imported, which takes a second.
     check_cpu_names([] if mcpu is None else [mcpu])
@@ -214,6 +216,15 @@ def tune(
         rpc=tracker,
     )
     tune_and_print(paths[0], source.name, log_path, options, report, as_json)
+
+
+def _refuse_empty(option: str, shapes: Mapping[str, Sequence[int | str]]) -> None:
+    for name, shape in shapes.items():
+        if 0 in shape:
+            raise UsageError(
+                f"{option} {name}={','.join(map(str, shape))}: a dimension of 0 leaves nothing to measure; "
+                "give sizes that runs will have"
+            )
 
 
 def _for_logs(

@@ -262,8 +262,9 @@ def _latencies(
     }
     for count, times in seconds.items():
         if times["tuned"] > WORSE * times["default"]:
+            where = "on the GPU" if options.compile.architectures else f"with {counted(count, 'thread')}"
             listener.note(
-                f"with {counted(count, 'thread')} the model as a whole is slower with the log: "
+                f"{where} the model as a whole is slower with the log: "
                 "what was faster alone is not so among the others, or something disturbed this machine. Tune "
                 "again while it does nothing else, or compile without the log"
             )

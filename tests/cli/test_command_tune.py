@@ -235,6 +235,10 @@ def test_an_error_of_the_tuner_is_one_message(
         (["{model}", "--rpc", "host:99999", "--key", "zen"], "expected HOST:PORT"),
         (["{model}", "--shape", "x=1,3,8,8;x=2,3,8,8"], "tune them one after the other"),
         (
+            ["{model}", "--measure-shape", "x=0,3,8,8"],
+            "--measure-shape x=0,3,8,8: a dimension of 0 leaves nothing to measure",
+        ),
+        (
             ["{model}", "--measure-shape", "x=1,3,-1,8"],
             "--measure-shape x=1,3,-1,8: every dimension must be a number",
         ),
