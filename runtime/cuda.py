@@ -149,7 +149,8 @@ class Device:
     def free_above(self, limit: int) -> None:
         """Free cached memory where more than ``limit`` bytes were taken since last time."""
         used = self.used()
-        if self._baseline is None:
+        if self._baseline is None or used < self._baseline:
+            # Others may have given memory back meanwhile.
             self._baseline = used
         elif used > self._baseline + limit:
             self.free_cached()
