@@ -28,6 +28,7 @@ from paddle_tvm.compiler.profiling.timing import Timing, time_kernels
 from paddle_tvm.runtime.cpu import default_threads
 from paddle_tvm.runtime.errors import ArtifactError
 from paddle_tvm.runtime.loader import LoadedModel, load
+from paddle_tvm.runtime.wording import counted
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -114,8 +115,7 @@ class Profile:
         """The threads, or the GPU."""
         if isinstance(self.peak, GpuPeak):
             return self.peak.device
-        threads = self.timing.threads
-        return f"{threads} thread{'s' if threads > 1 else ''}"
+        return counted(self.timing.threads, "thread")
 
     @property
     def kernels_us(self) -> float:

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from multiprocessing.connection import wait
 from typing import Any
 
-from paddle_tvm.compiler.tuning.outcome import Status
+from paddle_tvm.compiler.tuning.outcome import Outcome, Status
+from paddle_tvm.targets.workload import Config
 
 _LONGEST_MESSAGE = 1 << 16
 _LONGEST_DETAIL = 300
@@ -32,6 +33,10 @@ class Failed(Exception):
         super().__init__(status, detail)
         self.status: Status = status
         self.detail = detail
+
+    def of(self, config: Config) -> Outcome:
+        """That as what came of a form."""
+        return Outcome(config, self.status, detail=self.detail)
 
 
 class Channel:

@@ -79,7 +79,7 @@ class GpuTrials:
                     outcome = Outcome(config, "ok", tuple(seconds))
                     known.best = min(known.best, outcome.median)
                 except Failed as failure:
-                    outcome = Outcome(config, failure.status, detail=failure.detail)
+                    outcome = failure.of(config)
                 yield Answer(number, self._setup.threads, outcome)
 
     def compare(self, request: CompareRequest) -> Iterator[Answer]:
@@ -103,8 +103,7 @@ class GpuTrials:
                 del forms[place]
             for place, number in enumerate(request.configs):
                 if place in failures:
-                    failure = failures[place]
-                    outcome = Outcome(configs[place], failure.status, detail=failure.detail)
+                    outcome = failures[place].of(configs[place])
                 else:
                     outcome = Outcome(configs[place], "ok", tuple(result[place]))
                 yield Answer(number, threads, outcome)

@@ -63,7 +63,7 @@ class LocalTrials:
                         if failure.status != "error" and isinstance(form, Form) and not form.builder.is_alone:
                             again.append(number)
                             continue
-                        outcome = Outcome(config, failure.status, detail=failure.detail)
+                        outcome = failure.of(config)
                     yield Answer(number, threads, outcome)
 
     def compare(self, request: CompareRequest) -> Iterator[Answer]:
@@ -94,8 +94,7 @@ class LocalTrials:
                 for place, number in enumerate(request.configs):
                     outcome = Outcome(configs[place], "ok", tuple(times[place]))
                     if place in failures:
-                        failure = failures[place]
-                        outcome = Outcome(configs[place], failure.status, detail=failure.detail)
+                        outcome = failures[place].of(configs[place])
                     yield Answer(number, threads, outcome)
 
     @contextmanager
@@ -107,18 +106,17 @@ class LocalTrials:
         Gives them in their order, or why there is none; ends the children in the end.
         """
         default = known.kernel.workload.default()
-        missing = not known.has_reference
-        extra = missing and default not in configs
+        extra = not known.has_reference and default not in configs
         wanted = [default, *configs] if extra else list(configs)
         # In a child of its own, for all others depend on it.
-        own = wanted.index(default) if missing else None
+        own = None if known.has_reference else wanted.index(default)
         builders: list[Builder] = []
         try:
             forms = self._build(known, wanted, own, together, builders)
             asked: Sequence[Form | Failed] = forms[1:] if extra else forms
-            if missing:
+            if own is not None:
                 try:
-                    self._run(forms[wanted.index(default)], ["write", self._setup.threads])
+                    self._run(forms[own], ["write", self._setup.threads])
                     known.has_reference = True
                 except Failed as failure:
                     none = known.no_reference(failure)

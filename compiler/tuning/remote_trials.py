@@ -63,7 +63,7 @@ class RemoteTrials:
             results = iter([(number, missing) for number in configs])
         for number, result in results:
             if isinstance(result, Failed):
-                outcome = Outcome(configs[number], result.status, detail=result.detail)
+                outcome = result.of(configs[number])
             else:
                 outcome = Outcome(configs[number], "ok", tuple(result["seconds"]))
                 known.best = min(known.best, outcome.median)
@@ -82,7 +82,7 @@ class RemoteTrials:
         for place, (number, config) in enumerate(request.configs.items()):
             for at, threads in enumerate(request.threads):
                 if isinstance(result, Failed):
-                    outcome = Outcome(config, result.status, detail=result.detail)
+                    outcome = result.of(config)
                 else:
                     status, seconds, detail = result["compared"][at][place]
                     outcome = Outcome(config, status, tuple(seconds), detail)
