@@ -62,7 +62,6 @@ def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir
         tirx.transform.UnrollLoop(),
         tirx.transform.StmtSimplify(),
         _pass(split_registers),
-        tirx.transform.RemoveNoOp(),
         s_tir.transform.RewriteUnsafeSelect(),
         # No CommonSubexprElim: LLVM does it as well, and the variables that it makes hide the bounds of
         # symbolic divisions from what comes after, which then takes three times as long.
