@@ -10,6 +10,7 @@ from paddle_tvm.compiler.tuning.measure import Measurer
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Winner
 from paddle_tvm.compiler.tuning.task import Comparison, Task, TuningListener
+from paddle_tvm.compiler.tuning.workload_names import name_form
 from paddle_tvm.targets.workload import Config
 
 WORSE = 1.02
@@ -29,7 +30,8 @@ def compare_with_defaults(
     """Time the best forms of each task and its default in turns; write down what wins.
 
     Where no form was faster the default wins, so that compiling takes no form of a neighbour instead. A task
-    of which nothing but the default was timed is left out: nothing is known of it.
+    of which nothing but the default was timed is left out: nothing is known of it; nor is it of one whose
+    default form fails now, or of which a form fails that might have won.
 
     Parameters
     ----------
@@ -47,9 +49,14 @@ def compare_with_defaults(
     for task, others in known:
         default = task.workload.default()
         timed = measurer.compare(task.kernel, [default, *_best_forms(task, others)], threads, _ROUNDS)
-        winner = _choose_winner(timed, threads[0])
-        if winner is None:
-            listener.note(f"{', '.join(task.names)}: the default form did not run again; no winner")
+        winner, failed = _choose_winner(timed, threads[0]), _failed(timed)
+        if winner is None or (winner == 0 and failed is not None):
+            assert failed is not None
+            which = "the default form" if winner is None else f"a form ({name_form(failed.config)})"
+            listener.note(
+                f"{', '.join(task.names)}: {which} failed when the best were compared ({failed.status}): "
+                f"{failed.detail or 'no more is known'}; nothing is written down"
+            )
             continue
         comparison = Comparison(
             task,
@@ -80,6 +87,13 @@ def _best_forms(task: Task, others: Sequence[Outcome]) -> list[Config]:
     limit = inf if task.default is None else task.default
     faster = [outcome for outcome in others if outcome.median < limit]
     return [outcome.config for outcome in sorted(faster, key=lambda outcome: outcome.median)[:_MOST]]
+
+
+def _failed(timed: Mapping[int, Sequence[Outcome]]) -> Outcome | None:
+    """The first of the forms that has no time, the default before others."""
+    places = range(max(map(len, timed.values())))
+    outcomes = (of_count[place] for place in places for of_count in timed.values())
+    return next((outcome for outcome in outcomes if not outcome.seconds), None)
 
 
 def _choose_winner(timed: Mapping[int, Sequence[Outcome]], threads: int) -> int | None:

@@ -41,7 +41,7 @@ class KnownKernel:
     def no_reference(self, failure: Failed) -> Failed:
         """Why no form can be measured when the default one has failed."""
         why = f"the default form, to compare with, failed ({failure.status}): {failure.detail}"
-        return Failed("error", why)
+        return Failed("unchecked", why)
 
 
 class KnownKernels:

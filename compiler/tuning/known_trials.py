@@ -14,6 +14,9 @@ from paddle_tvm.targets.workload import Workload
 def known_trials(log: Path, here: Header) -> tuple[dict[Workload, list[Outcome]], list[Skipped]]:
     """Trials of a log that were measured as a run with the header ``here`` measures, by workload.
 
+    Failures of a workload whose default form never ran are left out: forms are compared with that, and what
+    ended it, such as a lack of memory, may be over.
+
     Returns
     -------
     tuple
@@ -31,6 +34,9 @@ def known_trials(log: Path, here: Header) -> tuple[dict[Workload, list[Outcome]]
             skipped.append(entry)
         elif isinstance(entry.record, Trial) and _is_alike(entry.header, here):
             known.setdefault(entry.record.workload, []).append(entry.record.outcome)
+    for workload, outcomes in known.items():
+        if not any(outcome.seconds and outcome.config == workload.default() for outcome in outcomes):
+            known[workload] = [outcome for outcome in outcomes if outcome.seconds]
     return known, skipped
 
 

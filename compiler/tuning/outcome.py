@@ -9,8 +9,9 @@ from typing import Literal, TypeAlias
 
 from paddle_tvm.targets.workload import Config
 
-Status: TypeAlias = Literal["ok", "wrong", "crash", "timeout", "memory", "error"]
-"""``wrong``: its output is not that of the default form. ``error``: it could not be built, or raised."""
+Status: TypeAlias = Literal["ok", "wrong", "crash", "timeout", "memory", "error", "unchecked"]
+"""``wrong``: its output is not that of the default form. ``error``: it could not be built, or raised.
+``unchecked``: the default form has failed, so there is no output to compare with; no log has such trials."""
 
 
 @dataclass(frozen=True)

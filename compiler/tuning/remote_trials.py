@@ -60,7 +60,8 @@ class RemoteTrials:
         configs = request.configs
         results = self._results(known, configs, lambda: ["measure", threads, known.best], request.at_once)
         if missing is not None:
-            results = iter([(number, missing) for number in configs])
+            default, none = known.kernel.workload.default(), known.no_reference(missing)
+            results = ((number, missing if configs[number] == default else none) for number in configs)
         for number, result in results:
             if isinstance(result, Failed):
                 outcome = result.of(configs[number])
@@ -95,7 +96,7 @@ class RemoteTrials:
         default = {0: known.kernel.workload.default()}
         [(_, result)] = self._results(known, default, lambda: ["write", self._setup.threads], 1)
         if isinstance(result, Failed):
-            return known.no_reference(result)
+            return result
         known.has_reference = True
         return None
 

@@ -48,7 +48,11 @@ class TaskScheduler:
         default's time tells what there is to gain.
         """
         numbers = range(len(self._tasks))
-        untried = [number for number in numbers if not self._tasks[number].default_tried]
+        untried = [
+            number
+            for number in numbers
+            if not self._tasks[number].default_tried and not self._searches[number].converged
+        ]
         if untried:
             return max(untried, key=lambda number: self._tasks[number].share)
         gains = {number: self.expected_gain(number) for number in numbers}

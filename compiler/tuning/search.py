@@ -57,6 +57,7 @@ class KernelSearch:
         self._trials = 0
         self._gained_at = 0
         self._default: float | None = None
+        self._given_up = False
         self.record(tried)
 
     @property
@@ -73,7 +74,11 @@ class KernelSearch:
     def converged(self) -> bool:
         """Whether there is nothing left to try, or no gain to be expected."""
         waited = self._trials - self._gained_at
-        return self.exhausted or waited >= max(_PATIENCE, _PATIENCE_SHARE * self._trials)
+        return self._given_up or self.exhausted or waited >= max(_PATIENCE, _PATIENCE_SHARE * self._trials)
+
+    def give_up(self) -> None:
+        """Expect nothing of further trials."""
+        self._given_up = True
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
         """Take note of trials."""

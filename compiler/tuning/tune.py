@@ -324,6 +324,12 @@ class _Search:
                 self._model.fit(self._trials)
                 configs = self._searches[turn].propose(_BATCH)
             for outcome in measurer.measure(self._tasks[turn].kernel, configs[:left]):
+                if outcome.status == "unchecked":
+                    # Nothing can be said of any form now. The next run tries the default form again.
+                    self._searches[turn].give_up()
+                    names = ", ".join(self._tasks[turn].names)
+                    self._listener.note(f"{names}: {outcome.detail}; it is left alone in this run")
+                    break
                 self._note(turn, outcome)
 
     def _begin_with(self, turn: int) -> list[Config]:

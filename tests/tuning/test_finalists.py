@@ -8,6 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import cast
 
+import pytest
 from scripted_tuning import CONV, MODEL_SECONDS, PEAK_GFLOPS, default_of, failure, outcome, tasks
 from tuning_records import header, winner
 
@@ -118,7 +119,17 @@ def test_nothing_wins_where_the_default_does_not_run_again(tmp_path: Path) -> No
     task, history = searched(1.5), History()
     machine = Machine(task.workload.default(), {2: 1e-3, 1: 1e-3}, default_seconds=inf)
     assert compared(task, machine, tmp_path / "log.jsonl", history) == ([], [])
-    assert "the default form did not run again" in history.notes[0]
+    assert "the default form failed when the best were compared (crash)" in history.notes[0]
+
+
+@pytest.mark.parametrize("gains", [(1.5,), (1.5, 1.4)])
+def test_the_default_does_not_win_over_a_form_that_was_killed(
+    tmp_path: Path, gains: tuple[float, ...]
+) -> None:
+    task, history = searched(*gains), History()
+    machine = Machine(task.workload.default(), {2: inf, 1: inf})
+    assert compared(task, machine, tmp_path / "log.jsonl", history) == ([], [])
+    assert "nothing is written down" in history.notes[0]
 
 
 def test_a_default_that_won_is_shown_as_such(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ from paddle_tvm.compiler.tuning.log import (
     read_log,
 )
 from paddle_tvm.compiler.tuning.merge import merge_logs
-from paddle_tvm.compiler.tuning.records import Record, encode
+from paddle_tvm.compiler.tuning.outcome import Outcome
+from paddle_tvm.compiler.tuning.records import Record, Trial, encode
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.x86.workloads import Conv2d
 
@@ -190,6 +191,18 @@ def test_trials_of_the_same_kind_of_machine_count_as_known(log: Log) -> None:
     known, skipped = known_trials(path, HERE)
     assert known == {RECORDS[0].workload: [RECORDS[0].outcome]}
     assert len(skipped) == 1
+
+
+def test_failures_are_forgotten_where_the_default_never_ran(log: Log) -> None:
+    rows = Rows(64, 8)
+    failed = [
+        Trial(rows, Outcome(config, "crash", detail="killed by SIGKILL")) for config in rows.candidates()[:2]
+    ]
+    other = Trial(rows, Outcome(rows.candidates()[2], "ok", (1e-3,)))
+    path = log("a.jsonl", HERE, *failed, other)
+    assert known_trials(path, HERE)[0] == {rows: [other.outcome]}
+    log("a.jsonl", HERE, Trial(rows, Outcome(rows.default(), "ok", (1e-3,))))
+    assert len(known_trials(path, HERE)[0][rows]) == 4
 
 
 def test_a_file_without_its_last_line_break_is_whole(log: Log) -> None:

@@ -54,6 +54,17 @@ def scheduler_of(*tasks: Task, peak: float | None = PEAK) -> TaskScheduler:
     return TaskScheduler(tasks, searches, peak)
 
 
+def test_a_task_that_was_given_up_gets_no_trials() -> None:
+    tasks = [task_of(0.6), task_of(0.1, 4e-3)]
+    searches = [KernelSearch(task.workload, task.outcomes, CostModel()) for task in tasks]
+    scheduler = TaskScheduler(tasks, searches, PEAK)
+    assert scheduler.next() == 0
+    searches[0].give_up()
+    assert scheduler.next() == 1
+    searches[1].give_up()
+    assert scheduler.next() is None
+
+
 def test_defaults_are_measured_first_those_of_the_largest_share_before_others() -> None:
     assert scheduler_of(task_of(0.6, 4e-3), task_of(0.1), task_of(0.3)).next() == 2
 

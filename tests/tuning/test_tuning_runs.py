@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import paddle
@@ -18,9 +19,15 @@ from paddle import nn
 from paddle.static import InputSpec
 
 from paddle_tvm import compiler
+from paddle_tvm.compiler.tuning.candidate import Kernel
+from paddle_tvm.compiler.tuning.history import History
 from paddle_tvm.compiler.tuning.log import Entry, read_log
+from paddle_tvm.compiler.tuning.measure import Measurer
+from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Trial, Winner
+from paddle_tvm.compiler.tuning.tune import TuneOptions, tune_model
 from paddle_tvm.runtime.artifact import read_manifest
+from paddle_tvm.targets.workload import Config
 
 COMMAND = [sys.executable, "-c", "from paddle_tvm.compiler.cli.main import main; main()"]
 
@@ -94,6 +101,28 @@ def kill_and_resume(model: Path, log: Path, times: int) -> None:
 
 def test_a_run_that_is_killed_goes_on_from_its_log(model: Path, tmp_path: Path) -> None:
     kill_and_resume(model, tmp_path / "log.jsonl", 2)
+
+
+def test_what_a_failing_default_form_leaves_unchecked_is_not_a_trial(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, history = tmp_path / "log.jsonl", History()
+    options = TuneOptions(threads=1, trials=8, ops=("conv2d",), min_share=0.0)
+
+    def measure(_: Measurer, kernel: Kernel, configs: Sequence[Config]) -> Iterator[Outcome]:
+        default = kernel.workload.default()
+        for config in configs:
+            yield Outcome(config, "crash" if config == default else "unchecked", detail="killed by SIGKILL")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Measurer, "measure", measure)
+        result = tune_model(model, log, options, history)
+    # Two convolutions, whose default forms failed.
+    assert result.trials == len(trials(log)) == 2
+    assert sum("it is left alone in this run" in note for note in history.notes) == 2
+    result = tune_model(model, log, options, History())
+    assert [task.default is None for task in result.tasks] == [False, False]
+    assert max(Counter(trials(log)).values()) == 2
 
 
 @pytest.mark.slow
