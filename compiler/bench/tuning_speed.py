@@ -16,7 +16,8 @@ from tvm import te, topi
 
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.options import CompileOptions
-from paddle_tvm.compiler.tuning.tune import TuneOptions, tune_model
+from paddle_tvm.compiler.tuning.options import TuneOptions
+from paddle_tvm.compiler.tuning.tune import tune_model
 from paddle_tvm.runtime.cpu import default_threads
 from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.x86 import x86_target

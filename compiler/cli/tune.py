@@ -202,7 +202,7 @@ def tune(
         check_writable(report)
 
     from paddle_tvm.compiler.cli.tune_run import tune_and_print
-    from paddle_tvm.compiler.tuning.tune import TuneOptions
+    from paddle_tvm.compiler.tuning.options import TuneOptions
 
     options = TuneOptions(
         threads=threads or default_threads(),

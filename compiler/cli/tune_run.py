@@ -21,6 +21,7 @@ from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.tuning import tune as tuning
 from paddle_tvm.compiler.tuning.history import Both, History
 from paddle_tvm.compiler.tuning.measured_target import measured_target
+from paddle_tvm.compiler.tuning.options import TuneOptions
 from paddle_tvm.compiler.tuning.progress import tuning_progress
 from paddle_tvm.compiler.tuning.report import Content, write_tuning_report
 from paddle_tvm.compiler.tuning.standings_view import (
@@ -32,7 +33,7 @@ from paddle_tvm.compiler.tuning.standings_view import (
     show_trials,
 )
 from paddle_tvm.compiler.tuning.task import Comparison
-from paddle_tvm.compiler.tuning.tune import TuneOptions, TuneResult
+from paddle_tvm.compiler.tuning.tune import TuneResult
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.gpus import find_gpus

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
-from paddle_tvm.compiler.options import CompileOptions
-from paddle_tvm.compiler.profiling.profile import Profile
 from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
-from paddle_tvm.compiler.tuning.cost_model import CostModel
 from paddle_tvm.compiler.tuning.finalists import WORSE, compare_with_defaults
 from paddle_tvm.compiler.tuning.gpu_here import NUMBER
 from paddle_tvm.compiler.tuning.gpu_tasks import gpu_tasks_of
 from paddle_tvm.compiler.tuning.graph_search import alternatives, search_graph
+from paddle_tvm.compiler.tuning.kernel_trials import KernelTrials
 from paddle_tvm.compiler.tuning.known_trials import known_trials
 from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, check_appendable
 from paddle_tvm.compiler.tuning.measure import Measurer
@@ -29,65 +26,19 @@ from paddle_tvm.compiler.tuning.offload_search import (
     first_trial_seconds,
     left_to_kernels,
 )
-from paddle_tvm.compiler.tuning.outcome import Outcome, Status
-from paddle_tvm.compiler.tuning.records import Trial
-from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
-from paddle_tvm.compiler.tuning.search import KernelSearch
-from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Start, Task, TuningListener
+from paddle_tvm.compiler.tuning.options import TuneOptions
+from paddle_tvm.compiler.tuning.outcome import Status
+from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Task, TuningListener
 from paddle_tvm.compiler.tuning.tasks import kernels_of_model, tasks_of
 from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.offload import Offloading
-from paddle_tvm.targets.workload import Choices, Config, GraphWorkload, Workload
+from paddle_tvm.targets.workload import Workload
 
 # What a trial with the whole model takes, about, and the most of the time that such trials get together.
 _GRAPH_SECONDS, _GRAPH_SHARE = 20.0, 0.3
 # After which a form for GPUs is given up: until nvcc has compiled it, and until it has done something.
 _NVCC_SECONDS, _GPU_SECONDS = 120.0, 30.0
-# Forms that are proposed at once.
-_BATCH = 16
-
-
-@dataclass(frozen=True)
-class TuneOptions:
-    """What the user asked for.
-
-    Attributes
-    ----------
-    trials, seconds
-        When the search ends, at the latest; None: when nothing promises a gain any more.
-    ops
-        Operators to tune, as ``Workload.operator`` names them; all where empty.
-    min_share
-        Tasks that take a smaller share of a run are left alone.
-    threads
-        How many threads kernels are timed with.
-    seed
-        Of inputs, and of the search.
-    compile
-        As the model will be compiled.
-    sizes
-        Input shapes to measure with, where the model is compiled with dynamic ones.
-    rpc
-        Host and port of a TVM tracker, and the key of the machines that measure; None: this machine does.
-    """
-
-    threads: int
-    trials: int | None = None
-    seconds: float | None = None
-    ops: tuple[str, ...] = ()
-    min_share: float = 0.01
-    seed: int = 0
-    compile: CompileOptions = field(default_factory=CompileOptions)
-    sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    rpc: tuple[str, int, str] | None = None
-
-    def measured_on(self, target: Target) -> TuneOptions:
-        """The same, with what the machine that measures leaves no choice of."""
-        if not target.devices:
-            return self
-        # One thread starts kernels; how many there are beside it has no part in their time.
-        return replace(self, threads=1, compile=replace(self.compile, architectures=target.devices))
 
 
 @dataclass(frozen=True)
@@ -195,7 +146,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
             if _is_wanted(workload, options) and workload not in offered
         ]
         above = alternatives(asked, found, known) if options.rpc is None else []
-        search = _Search(tasks, known, known_forms, options, writer, listener, profile, begin)
+        search = KernelTrials(tasks, known, known_forms, options, writer, listener, profile, begin)
         search.trials = budget.made
         search.reserve(min(_GRAPH_SECONDS * len(above), _GRAPH_SHARE * (options.seconds or 0.0)))
         with _measurer(target, options, run.default, folder) as measurer:
@@ -272,107 +223,6 @@ def _latencies(
         {count: times["default"] for count, times in seconds.items()},
         {count: times["tuned"] for count, times in seconds.items()},
     )
-
-
-class _Search:
-    """The loop of a run: which task is next, which of its forms, and what came of it."""
-
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        known: Mapping[Workload, list[Outcome]],
-        known_forms: Choices,
-        options: TuneOptions,
-        writer: LogWriter,
-        listener: TuningListener,
-        profile: Profile,
-        begin: float,
-    ) -> None:
-        self._tasks = tasks
-        self._known_forms = known_forms
-        self._trials = {
-            **{
-                workload: outcomes
-                for workload, outcomes in known.items()
-                if not isinstance(workload, GraphWorkload)
-            },
-            **{task.workload: task.outcomes for task in tasks},
-        }
-        self._options = options
-        self._writer = writer
-        self._listener = listener
-        self._profile = profile
-        self._begin = begin
-        self._model = CostModel(options.seed)
-        self._searches = [
-            KernelSearch(task.workload, task.outcomes, self._model, options.seed) for task in tasks
-        ]
-        self._reserved = 0.0
-        self.trials = 0
-        self.failures: Counter[Status] = Counter()
-
-    def run(self, measurer: Measurer) -> None:
-        """Search until a budget is used up, or nothing promises a gain any more."""
-        options, peak = self._options, self._profile.peak.gflops
-        self._listener.begin(
-            Start(self._tasks, self._profile.total_us / 1e6, peak or 0.0, options.seconds, options.trials)
-        )
-        scheduler = TaskScheduler(self._tasks, self._searches, peak)
-        while (left := self.left()) and (turn := scheduler.next()) is not None:
-            configs = self._begin_with(turn) if not self._tasks[turn].outcomes else []
-            if not configs:
-                self._model.fit(self._trials)
-                configs = self._searches[turn].propose(_BATCH)
-            for outcome in measurer.measure(self._tasks[turn].kernel, configs[:left]):
-                if outcome.status == "unchecked":
-                    # Nothing can be said of any form now. The next run tries the default form again.
-                    self._searches[turn].give_up()
-                    names = ", ".join(self._tasks[turn].names)
-                    self._listener.note(f"{names}: {outcome.detail}; it is left alone in this run")
-                    break
-                self._note(turn, outcome)
-
-    def _begin_with(self, turn: int) -> list[Config]:
-        """The default form, whose time says what there is to gain, and what logs have for the workload.
-
-        Or else another one: two cores build two forms in the time of one.
-        """
-        search, workload = self._searches[turn], self._tasks[turn].workload
-        known = self._known_forms.of(workload).config
-        first = search.propose(1)
-        use_known = known not in first and workload.fits(known)
-        return [*first, *([known] if use_known else search.propose(1))]
-
-    def reserve(self, seconds: float) -> None:
-        """Leave so much of the time to others."""
-        self._reserved = seconds
-
-    def left(self) -> int:
-        """Trials that may still be made, of those that are proposed at once."""
-        options = self._options
-        if options.seconds is not None and monotonic() - self._begin >= options.seconds - self._reserved:
-            return 0
-        return _BATCH if options.trials is None else max(0, options.trials - self.trials)
-
-    def take(self) -> bool:
-        """Count a trial of others, if it may still be made."""
-        may = bool(self.left())
-        self.trials += may
-        return may
-
-    def _note(self, turn: int, outcome: Outcome) -> None:
-        task = self._tasks[turn]
-        self._writer.append([Trial(task.workload, outcome)])
-        self._searches[turn].record([outcome])
-        task.add(outcome)
-        self.trials += 1
-        if outcome.status != "ok":
-            self.failures[outcome.status] += 1
-        self._listener.trial(task, outcome, self._expected(), monotonic() - self._begin)
-
-    def _expected(self) -> float:
-        """Latency of a run with the best forms so far."""
-        return self._profile.total_us / 1e6 - sum(task.seconds - task.best_seconds for task in self._tasks)
 
 
 def thread_counts(threads: int) -> tuple[int, ...]:

@@ -18,10 +18,11 @@ from paddle_tvm.compiler.cli.tune_values import parse_duration, parse_share
 from paddle_tvm.compiler.tuning import tune as tuning
 from paddle_tvm.compiler.tuning.history import History
 from paddle_tvm.compiler.tuning.log import Entry, LogWriter, Skipped, read_log
+from paddle_tvm.compiler.tuning.options import TuneOptions
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Header, Trial, Winner
 from paddle_tvm.compiler.tuning.task import Start, TuningListener
-from paddle_tvm.compiler.tuning.tune import TuneOptions, TuneResult
+from paddle_tvm.compiler.tuning.tune import TuneResult
 from paddle_tvm.runtime.errors import UsageError
 
 HEADER = Header(

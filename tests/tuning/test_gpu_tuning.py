@@ -29,9 +29,10 @@ from paddle_tvm.compiler.tuning.gpu_program import GpuTunableKernel, program_of
 from paddle_tvm.compiler.tuning.gpu_tasks import gpu_tasks_of
 from paddle_tvm.compiler.tuning.history import History
 from paddle_tvm.compiler.tuning.log import Entry, LogWriter, read_log
+from paddle_tvm.compiler.tuning.options import TuneOptions
 from paddle_tvm.compiler.tuning.records import Trial, Winner, header_of
 from paddle_tvm.compiler.tuning.tasks import kernels_of_model
-from paddle_tvm.compiler.tuning.tune import TuneOptions, tune_model
+from paddle_tvm.compiler.tuning.tune import tune_model
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.loader import load

@@ -23,9 +23,10 @@ from paddle_tvm.compiler.tuning.candidate import Kernel
 from paddle_tvm.compiler.tuning.history import History
 from paddle_tvm.compiler.tuning.log import Entry, read_log
 from paddle_tvm.compiler.tuning.measure import Measurer
+from paddle_tvm.compiler.tuning.options import TuneOptions
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Trial, Winner
-from paddle_tvm.compiler.tuning.tune import TuneOptions, tune_model
+from paddle_tvm.compiler.tuning.tune import tune_model
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.targets.workload import Config
 

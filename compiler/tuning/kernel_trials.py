@@ -1,0 +1,148 @@
+"""The trials of a run with kernels: which kernel is next, which of its forms, and what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from time import monotonic
+
+from paddle_tvm.compiler.profiling.profile import Profile
+from paddle_tvm.compiler.tuning.cost_model import CostModel
+from paddle_tvm.compiler.tuning.log import LogWriter
+from paddle_tvm.compiler.tuning.measure import Measurer
+from paddle_tvm.compiler.tuning.options import TuneOptions
+from paddle_tvm.compiler.tuning.outcome import Outcome, Status
+from paddle_tvm.compiler.tuning.records import Trial
+from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
+from paddle_tvm.compiler.tuning.search import KernelSearch
+from paddle_tvm.compiler.tuning.task import Start, Task, TuningListener
+from paddle_tvm.targets.workload import Choices, Config, GraphWorkload, Workload
+
+# Forms that are proposed at once.
+_BATCH = 16
+
+
+class KernelTrials:
+    """The loop of a run over kernels.
+
+    Parameters
+    ----------
+    tasks
+        The kernels to search; they get the outcomes.
+    known
+        Trials of earlier runs, for the cost model, by workload.
+    known_forms
+        What logs have for workloads: it is tried first.
+    options
+        What the user asked for.
+    writer, listener
+        Are told of every trial.
+    profile
+        Of the model in default forms.
+    begin
+        When the run began, by ``time.monotonic``.
+
+    Attributes
+    ----------
+    trials
+        How many trials the run has made, those of others included that ``take`` counted.
+    failures
+        How many of the kernels' failed, by how.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        known: Mapping[Workload, list[Outcome]],
+        known_forms: Choices,
+        options: TuneOptions,
+        writer: LogWriter,
+        listener: TuningListener,
+        profile: Profile,
+        begin: float,
+    ) -> None:
+        self._tasks = tasks
+        self._known_forms = known_forms
+        self._trials = {
+            **{
+                workload: outcomes
+                for workload, outcomes in known.items()
+                if not isinstance(workload, GraphWorkload)
+            },
+            **{task.workload: task.outcomes for task in tasks},
+        }
+        self._options = options
+        self._writer = writer
+        self._listener = listener
+        self._profile = profile
+        self._begin = begin
+        self._model = CostModel(options.seed)
+        self._searches = [
+            KernelSearch(task.workload, task.outcomes, self._model, options.seed) for task in tasks
+        ]
+        self._reserved = 0.0
+        self.trials = 0
+        self.failures: Counter[Status] = Counter()
+
+    def run(self, measurer: Measurer) -> None:
+        """Search until a budget is used up, or nothing promises a gain any more."""
+        options, peak = self._options, self._profile.peak.gflops
+        self._listener.begin(
+            Start(self._tasks, self._profile.total_us / 1e6, peak or 0.0, options.seconds, options.trials)
+        )
+        scheduler = TaskScheduler(self._tasks, self._searches, peak)
+        while (left := self.left()) and (turn := scheduler.next()) is not None:
+            configs = self._begin_with(turn) if not self._tasks[turn].outcomes else []
+            if not configs:
+                self._model.fit(self._trials)
+                configs = self._searches[turn].propose(_BATCH)
+            for outcome in measurer.measure(self._tasks[turn].kernel, configs[:left]):
+                if outcome.status == "unchecked":
+                    # Nothing can be said of any form now. The next run tries the default form again.
+                    self._searches[turn].give_up()
+                    names = ", ".join(self._tasks[turn].names)
+                    self._listener.note(f"{names}: {outcome.detail}; it is left alone in this run")
+                    break
+                self._note(turn, outcome)
+
+    def _begin_with(self, turn: int) -> list[Config]:
+        """The default form, whose time says what there is to gain, and what logs have for the workload.
+
+        Or else another one: two cores build two forms in the time of one.
+        """
+        search, workload = self._searches[turn], self._tasks[turn].workload
+        known = self._known_forms.of(workload).config
+        first = search.propose(1)
+        use_known = known not in first and workload.fits(known)
+        return [*first, *([known] if use_known else search.propose(1))]
+
+    def reserve(self, seconds: float) -> None:
+        """Leave so much of the time to others."""
+        self._reserved = seconds
+
+    def left(self) -> int:
+        """Trials that may still be made, of those that are proposed at once."""
+        options = self._options
+        if options.seconds is not None and monotonic() - self._begin >= options.seconds - self._reserved:
+            return 0
+        return _BATCH if options.trials is None else max(0, options.trials - self.trials)
+
+    def take(self) -> bool:
+        """Count a trial of others, if it may still be made."""
+        may = bool(self.left())
+        self.trials += may
+        return may
+
+    def _note(self, turn: int, outcome: Outcome) -> None:
+        task = self._tasks[turn]
+        self._writer.append([Trial(task.workload, outcome)])
+        self._searches[turn].record([outcome])
+        task.add(outcome)
+        self.trials += 1
+        if outcome.status != "ok":
+            self.failures[outcome.status] += 1
+        self._listener.trial(task, outcome, self._expected(), monotonic() - self._begin)
+
+    def _expected(self) -> float:
+        """Latency of a run with the best forms so far."""
+        return self._profile.total_us / 1e6 - sum(task.seconds - task.best_seconds for task in self._tasks)
