@@ -10,8 +10,8 @@ import numpy as np
 from tvm import relax
 
 from paddle_tvm.targets.offload import Generated, Subgraph
+from paddle_tvm.targets.onednn.facts import known_shape
 from paddle_tvm.targets.onednn.nodes import Array, Binary, Node, Operand, PostOp
-from paddle_tvm.targets.onednn.patterns import known_shape
 from paddle_tvm.targets.onednn.post_ops import with_overwriting, with_post_ops
 from paddle_tvm.targets.onednn.precision import in_bfloat16
 from paddle_tvm.targets.onednn.quantization import on_integers

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from tvm import relax
 
+from paddle_tvm.targets.onednn.facts import known_shape
 from paddle_tvm.targets.onednn.nodes import (
     VIEWS,
     Binary,
@@ -19,7 +20,6 @@ from paddle_tvm.targets.onednn.nodes import (
     operands_of,
     variables_of,
 )
-from paddle_tvm.targets.onednn.patterns import known_shape
 
 _TAKES_POST_OPS = {"convolution", "deconvolution", "matmul", "pool", "resample", "apply"}
 

@@ -12,6 +12,7 @@ import numpy as np
 from tvm import ir, relax
 
 from paddle_tvm.targets.offload import Step, Subgraph
+from paddle_tvm.targets.onednn.facts import known_shape, larger_side, scalar, slice_of
 from paddle_tvm.targets.onednn.nodes import (
     Array,
     Binary,
@@ -22,14 +23,7 @@ from paddle_tvm.targets.onednn.nodes import (
     Type,
     reading,
 )
-from paddle_tvm.targets.onednn.patterns import (
-    ACTIVATIONS,
-    ARITHMETIC,
-    known_shape,
-    larger_side,
-    scalar,
-    slice_of,
-)
+from paddle_tvm.targets.onednn.patterns import ACTIVATIONS, ARITHMETIC
 from paddle_tvm.targets.onednn.quantization import QuantizedWeights
 
 
