@@ -1,10 +1,13 @@
-"""What a call of Relax says of its operands, as far as it is known while compiling."""
+"""What a call of Relax, or a step of a subgraph, says of its operands while compiling."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tvm import ir, relax, tirx
+
+from paddle_tvm.targets.offload import Step
+from paddle_tvm.targets.onednn.nodes import Array, Operand
 
 
 def shape_of(expr: relax.Expr) -> tuple[int, ...] | None:
@@ -54,3 +57,22 @@ def slice_of(call: relax.Call) -> tuple[int, ...] | None:
 def _number(value: Any) -> Any:
     value = getattr(value, "value", value)
     return int(value) if isinstance(value, (int, tirx.IntImm)) else None
+
+
+def operand(step: Step, argument: relax.Expr) -> Operand:
+    """What an argument of a call in a step is, for the subgraph."""
+    if isinstance(argument, ir.Constant):
+        array: Array = argument.value.numpy()
+        return array
+    return step.inputs[list(step.function.params).index(argument)]
+
+
+def only_call(step: Step, operator: str) -> relax.Call:
+    """The one call of an operator in a step."""
+    (call,) = step.calls(operator)
+    return call
+
+
+def ints(values: Any) -> tuple[int, ...]:
+    """The numbers of a list of TVM's."""
+    return tuple(int(value) for value in values)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from math import prod
-from typing import Any
 
-import numpy as np
-from tvm import ir, relax
+from tvm import relax
 
 from paddle_tvm.targets.offload import Step, Subgraph
-from paddle_tvm.targets.onednn.facts import known_shape, larger_side, scalar, slice_of
+from paddle_tvm.targets.onednn.facts import (
+    ints,
+    known_shape,
+    larger_side,
+    only_call,
+    operand,
+    scalar,
+    slice_of,
+)
 from paddle_tvm.targets.onednn.nodes import (
-    Array,
     Binary,
     Eltwise,
     Node,
@@ -24,7 +28,7 @@ from paddle_tvm.targets.onednn.nodes import (
     reading,
 )
 from paddle_tvm.targets.onednn.patterns import ACTIVATIONS, ARITHMETIC
-from paddle_tvm.targets.onednn.quantization import QuantizedWeights
+from paddle_tvm.targets.onednn.products import convolution, matmul
 
 
 def nodes_of(subgraph: Subgraph) -> list[Node]:
@@ -46,100 +50,11 @@ def nodes_of(subgraph: Subgraph) -> list[Node]:
 
 
 def _inputs(step: Step, call: relax.Call) -> list[Operand]:
-    return [_operand(step, argument) for argument in call.args]
-
-
-def _operand(step: Step, argument: relax.Expr) -> Operand:
-    if isinstance(argument, ir.Constant):
-        array: Array = argument.value.numpy()
-        return array
-    return step.inputs[list(step.function.params).index(argument)]
-
-
-def _only_call(step: Step, operator: str) -> relax.Call:
-    (call,) = step.calls(operator)
-    return call
-
-
-def _ints(values: Any) -> tuple[int, ...]:
-    return tuple(int(value) for value in values)
-
-
-def _convolution(step: Step) -> Node:
-    call = _only_call(step, f"relax.nn.{step.pattern}")
-    attributes = call.attrs
-    shape = known_shape(call)
-    padding, rank = _ints(attributes.padding), len(shape) - 2
-    settings = {
-        "groups": int(attributes.groups),
-        "strides": _ints(attributes.strides),
-        "dilation": _ints(attributes.dilation),
-        "before": padding[:rank],
-        "after": padding[rank:],
-    }
-    if step.pattern != "conv2d_transpose":
-        return _product(step, call, Node("convolution", (), shape, step.result, settings), 0)
-    # What is added to the output is not cut off at its end.
-    extra = _ints(attributes.output_padding)
-    settings["after"] = tuple(cut - more for cut, more in zip(padding[rank:], extra, strict=True))
-    # Of groups, the outputs are not along one axis of the weights.
-    axis = 1 if attributes.groups == 1 else None
-    return _product(step, call, Node("deconvolution", (), shape, step.result, settings), axis)
-
-
-def _matmul(step: Step) -> Node:
-    call = _only_call(step, "relax.matmul")
-    shape = known_shape(call)
-    # One matrix multiplies all rows, of whatever batch they are.
-    is_flat = len(known_shape(call.args[1])) == 2 and len(shape) > 2
-    settings = {"rows": prod(shape[:-1])} if is_flat else {}
-    outputs = len(known_shape(call.args[1])) - 1
-    return _product(step, call, Node("matmul", (), shape, step.result, settings), outputs)
-
-
-def _product(step: Step, call: relax.Call, node: Node, outputs: int | None) -> Node:
-    """The node with its operands; ``outputs`` is the axis of the weights along which scales may differ."""
-    source, weights = call.args
-    found = None if isinstance(weights, ir.Constant) else _quantized_weights(step, weights, outputs)
-    if isinstance(found, QuantizedWeights):
-        settings = {**node.settings, "quantized": found}
-        return replace(node, inputs=(_operand(step, source),), settings=settings)
-    right = _operand(step, weights) if found is None else found
-    return replace(node, inputs=(_operand(step, source), right))
-
-
-def _quantized_weights(
-    step: Step, weights: relax.Expr, outputs: int | None
-) -> QuantizedWeights | Array | None:
-    """Weights that are dequantised constants; as numbers where oneDNN has no such integers."""
-    blocks = step.function.body.blocks
-    bindings = {binding.var: binding.value for block in blocks for binding in block.bindings}
-    call, axes = bindings.get(weights), None
-    if isinstance(call, relax.Call) and str(call.op.name) == "relax.permute_dims":
-        axes = call.attrs.axes
-        axes = tuple(reversed(range(call.args[0].ty.ndim))) if axes is None else _ints(axes)
-        call = bindings.get(call.args[0])
-    if not isinstance(call, relax.Call) or str(call.op.name) != "relax.dequantize":
-        return None
-    integers, scales, zero_points = (argument.value.numpy() for argument in call.args)
-    axis = int(call.attrs.axis) % integers.ndim
-    if axes is not None:
-        integers, axis = integers.transpose(axes), axes.index(axis)
-    scales = scales.astype("float32").reshape(-1)
-    if integers.dtype == "int8" and not zero_points.any() and (scales.size == 1 or axis == outputs):
-        return QuantizedWeights(np.ascontiguousarray(integers), scales)
-    along = [-1 if place == axis else 1 for place in range(integers.ndim)]
-    zero_points = zero_points.astype("int32").reshape(-1)
-    if zero_points.size > 1:
-        zero_points = zero_points.reshape(along)
-    if scales.size > 1:
-        scales = scales.reshape(along)
-    numbers: Array = np.ascontiguousarray((integers.astype("int32") - zero_points) * scales, "float32")
-    return numbers
+    return [operand(step, argument) for argument in call.args]
 
 
 def _quantize(step: Step) -> Node:
-    call = _only_call(step, f"relax.{step.pattern}")
+    call = only_call(step, f"relax.{step.pattern}")
     scale, zero_point = (scalar(argument) for argument in call.args[1:])
     assert scale is not None
     assert zero_point is not None
@@ -147,7 +62,7 @@ def _quantize(step: Step) -> Node:
     kind: Type = "u8" if str(integers.ty.dtype) == "uint8" else "s8"
     settings = {"scale": scale, "zero_point": int(zero_point), "type": kind}
     written: Type = kind if step.pattern == "quantize" else "f32"
-    source = _operand(step, call.args[0])
+    source = operand(step, call.args[0])
     return Node(step.pattern, (source,), known_shape(call), step.result, settings, (), written)
 
 
@@ -165,17 +80,17 @@ def _average(step: Step) -> Node:
         "before": (0, 0),
         "after": (0, 0),
     }
-    return Node("pool", (_operand(step, call.args[0]),), shape, step.result, settings)
+    return Node("pool", (operand(step, call.args[0]),), shape, step.result, settings)
 
 
 def _pool(step: Step) -> Node:
-    call = _only_call(step, f"relax.nn.{step.pattern}")
+    call = only_call(step, f"relax.nn.{step.pattern}")
     attributes, shape = call.attrs, known_shape(call)
     sizes = known_shape(call.args[0])[2:]
-    source = _operand(step, call.args[0])
-    padding = _ints(attributes.padding)
-    kernel, strides = _ints(attributes.pool_size), _ints(attributes.strides)
-    dilation, before, after = _ints(attributes.dilation), padding[:2], padding[2:]
+    source = operand(step, call.args[0])
+    padding = ints(attributes.padding)
+    kernel, strides = ints(attributes.pool_size), ints(attributes.strides)
+    dilation, before, after = ints(attributes.dilation), padding[:2], padding[2:]
     if attributes.ceil_mode:
         # As far as the last window goes.
         after = tuple(
@@ -199,27 +114,27 @@ def _pool(step: Step) -> Node:
 
 
 def _resample(step: Step) -> Node:
-    call = _only_call(step, "relax.call_tir")
+    call = only_call(step, "relax.call_tir")
     settings = {"algorithm": step.pattern.removeprefix("resample_")}
-    source = _operand(step, call.args[1].fields[0])
+    source = operand(step, call.args[1].fields[0])
     return Node("resample", (source,), known_shape(call), step.result, settings)
 
 
 def _softmax(step: Step) -> Node:
-    call = _only_call(step, "relax.nn.softmax")
+    call = only_call(step, "relax.nn.softmax")
     shape = known_shape(call)
     settings = {"axis": int(call.attrs.axis) % len(shape)}
-    return Node("softmax", (_operand(step, call.args[0]),), shape, step.result, settings)
+    return Node("softmax", (operand(step, call.args[0]),), shape, step.result, settings)
 
 
 def _layer_norm(step: Step) -> Node:
-    call = _only_call(step, "relax.nn.layer_norm")
+    call = only_call(step, "relax.nn.layer_norm")
     settings = {"epsilon": float(call.attrs.epsilon)}
     return Node("layer_norm", tuple(_inputs(step, call)), known_shape(call), step.result, settings)
 
 
 def _activation(step: Step) -> Node:
-    call = _only_call(step, ACTIVATIONS[step.pattern])
+    call = only_call(step, ACTIVATIONS[step.pattern])
     eltwise = {
         "relu": Eltwise("relu"),
         "gelu": Eltwise("gelu_erf"),
@@ -228,20 +143,20 @@ def _activation(step: Step) -> Node:
         "sigmoid": Eltwise("logistic"),
         "negative": Eltwise("linear", -1.0),
     }.get(step.pattern, Eltwise(step.pattern))
-    return Node("apply", (_operand(step, call.args[0]),), known_shape(call), step.result, {}, (eltwise,))
+    return Node("apply", (operand(step, call.args[0]),), known_shape(call), step.result, {}, (eltwise,))
 
 
 def _hardswish(step: Step) -> Node:
     # x * min(max(x + 3, 0), 6) is six times what oneDNN has.
     post_ops = (Eltwise("hardswish", 1 / 6, 0.5), Eltwise("linear", 6.0))
-    call = _only_call(step, "relax.multiply")
+    call = only_call(step, "relax.multiply")
     return Node("apply", (step.inputs[0],), known_shape(call), step.result, {}, post_ops)
 
 
 def _leaky_relu(step: Step) -> Node:
-    slope = scalar(_only_call(step, "relax.multiply").args[1])
+    slope = scalar(only_call(step, "relax.multiply").args[1])
     assert slope is not None
-    call = _only_call(step, "relax.maximum")
+    call = only_call(step, "relax.maximum")
     return Node("apply", (step.inputs[0],), known_shape(call), step.result, {}, (Eltwise("relu", slope),))
 
 
@@ -257,20 +172,20 @@ _BINARY_NAMES = {"subtract": "sub", "multiply": "mul", "divide": "div", "maximum
 
 
 def _arithmetic(step: Step) -> Node:
-    call = _only_call(step, ARITHMETIC[step.pattern])
+    call = only_call(step, ARITHMETIC[step.pattern])
     shape = known_shape(call)
     side = larger_side(call)
     assert side is not None
     is_first = side == 1
     other = call.args[1 - side]
     value = scalar(other)
-    source = _operand(step, call.args[side])
+    source = operand(step, call.args[side])
     post_op: PostOp
     before: tuple[PostOp, ...] = ()
     if value is not None:
         post_op = _WITH_SCALAR[step.pattern](value, is_first)
     else:
-        post_op = Binary(_BINARY_NAMES.get(step.pattern, step.pattern), _operand(step, other))
+        post_op = Binary(_BINARY_NAMES.get(step.pattern, step.pattern), operand(step, other))
         if step.pattern == "subtract" and is_first:
             # What is taken away is the larger.
             before, post_op = (Eltwise("linear", -1.0),), Binary("add", post_op.other)
@@ -281,9 +196,9 @@ def _arithmetic(step: Step) -> Node:
 
 
 def _concat(step: Step) -> Node:
-    call = _only_call(step, "relax.concat")
+    call = only_call(step, "relax.concat")
     shape = known_shape(call)
-    inputs = tuple(_operand(step, argument) for argument in call.args[0].fields)
+    inputs = tuple(operand(step, argument) for argument in call.args[0].fields)
     return Node("concat", inputs, shape, step.result, {"axis": int(call.attrs.axis) % len(shape)})
 
 
@@ -294,21 +209,21 @@ def _channel_shuffle(step: Step) -> Node:
 
 
 def _reshape(step: Step) -> Node:
-    call = _only_call(step, f"relax.{step.pattern}")
-    return Node("reshape", (_operand(step, call.args[0]),), known_shape(call), step.result)
+    call = only_call(step, f"relax.{step.pattern}")
+    return Node("reshape", (operand(step, call.args[0]),), known_shape(call), step.result)
 
 
 def _transpose(step: Step) -> Node:
-    call = _only_call(step, "relax.permute_dims")
+    call = only_call(step, "relax.permute_dims")
     shape = known_shape(call)
     axes = call.attrs.axes
     taken = tuple(reversed(range(len(shape)))) if axes is None else tuple(int(a) % len(shape) for a in axes)
-    return Node("transpose", (_operand(step, call.args[0]),), shape, step.result, {"axes": taken})
+    return Node("transpose", (operand(step, call.args[0]),), shape, step.result, {"axes": taken})
 
 
 def _slice(step: Step) -> Node:
-    call = _only_call(step, "relax.strided_slice")
-    source = _operand(step, call.args[0])
+    call = only_call(step, "relax.strided_slice")
+    source = operand(step, call.args[0])
     return Node("slice", (source,), known_shape(call), step.result, {"begin": slice_of(call)})
 
 
@@ -316,8 +231,8 @@ _MAKERS: Mapping[str, Callable[[Step], Node]] = {
     "hardswish": _hardswish,
     "leaky_relu": _leaky_relu,
     "channel_shuffle": _channel_shuffle,
-    **dict.fromkeys(("conv1d", "conv2d", "conv3d", "conv2d_transpose"), _convolution),
-    "matmul": _matmul,
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d", "conv2d_transpose"), convolution),
+    "matmul": matmul,
     **dict.fromkeys(("max_pool2d", "avg_pool2d"), _pool),
     **dict.fromkeys(("adaptive_avg_pool2d", "mean"), _average),
     **dict.fromkeys(("resample_nearest", "resample_linear"), _resample),
