@@ -19,7 +19,7 @@ from paddle_tvm.compiler.cli.text_table import (
     print_pairs,
     print_table,
 )
-from paddle_tvm.compiler.frontends.source import find_model
+from paddle_tvm.compiler.frontends.source import NoModelError, find_model
 from paddle_tvm.runtime.artifact import MANIFEST_FILE
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.wording import agreeing, counted
@@ -46,7 +46,12 @@ def inspect(path: Path, html: Path | None, shapes: tuple[str, ...], as_json: boo
         _inspect_artifact(path, as_json)
         return
     require_compiler("inspect MODEL")
-    source = find_model(path)
+    try:
+        source = find_model(path)
+    except NoModelError as error:
+        if not path.exists():
+            raise
+        raise UsageError(f"{error}; nor is it an artifact, a directory with a {MANIFEST_FILE}") from None
     if html is not None:
         if source.kind == "onnx":
             raise UsageError(f"--html draws Paddle models; {source.program} is ONNX")
