@@ -25,7 +25,7 @@ from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.wording import agreeing, counted
 
 if TYPE_CHECKING:
-    from paddle_tvm.compiler.analysis import ModelAnalysis, OperatorUse
+    from paddle_tvm.compiler.analysis import ModelAnalysis, ModelPort, OperatorUse
     from paddle_tvm.runtime.manifest import Manifest, TensorSpec, Variant
 
 
@@ -84,11 +84,12 @@ def inspect(path: Path, html: Path | None, shapes: tuple[str, ...], as_json: boo
 
 def _print_analysis(analysis: ModelAnalysis) -> None:
     shapes = " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in analysis.shapes.items())
+    at = f" at {shapes}" if shapes else ""
     partial = "at least " if analysis.uncounted else ""
     print_pairs(
         [
             ("parameters", f"{format_count(analysis.parameters)}, {format_bytes(analysis.parameter_bytes)}"),
-            ("FLOPs", f"{partial}{format_count(analysis.flops)} (a multiply-add as two) at {shapes}"),
+            ("FLOPs", f"{partial}{format_count(analysis.flops)} (a multiply-add as two){at}"),
         ]
     )
     if analysis.uncounted:
@@ -129,7 +130,7 @@ def _listed(uses: Sequence[OperatorUse]) -> str:
     return ", ".join(f"{use.name} ({counted(use.count, 'time')})" for use in uses)
 
 
-def _print_ports(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
+def _print_ports(inputs: Sequence[ModelPort | TensorSpec], outputs: Sequence[ModelPort | TensorSpec]) -> None:
     click.echo()
     rows = [
         [kind, spec.name, spec.dtype, format_shape(spec.shape)]
