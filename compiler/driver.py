@@ -53,6 +53,7 @@ class Stage:
 class CompiledVariant:
     """The code for one CPU, or for GPUs (``devices``).
 
+    ``kernels`` counts ours, ``subgraphs`` those that an accelerator computes, of all forms together.
     ``verification`` is None where none was asked for, or where this machine's CPU lacks the features that
     ``missing`` names. ``choices`` has the forms of kernels that may have several, by the kernel's name, and
     what logs say above kernels; ``graph_choices`` has all that could be chosen there. ``offloaded`` says for
@@ -61,6 +62,7 @@ class CompiledVariant:
 
     mcpu: str
     kernels: int
+    subgraphs: int
     missing: tuple[str, ...]
     verification: VerificationResult | None
     choices: Mapping[str, Choice]
@@ -93,7 +95,7 @@ class CompileResult:
 
     @property
     def kernels(self) -> int:
-        """Kernels of the first variant."""
+        """Kernels of ours in the first variant."""
         return self.variants[0].kernels
 
     @property
@@ -202,7 +204,7 @@ def compile_model(
             shares = {} if accelerator is None else {name: table.offloaded(name) for name in table.forms}
             variants.append(
                 CompiledVariant(
-                    *(target.mcpu, table.kernels, missing[target.mcpu], None),
+                    *(target.mcpu, table.kernels, table.subgraphs, missing[target.mcpu], None),
                     *(made, graph, shares, target.devices),
                 )
             )

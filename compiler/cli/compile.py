@@ -138,6 +138,7 @@ def compile(
     find_model(model)
     from paddle_tvm import compiler
     from paddle_tvm.compiler.cli.console import StageProgress, stderr_console, stdout_console
+    from paddle_tvm.compiler.profiling.kernel_table import count_kernels
 
     progress = StageProgress(stderr_console())
     fixed = [shape_set for shape_set in sets if shape_set]
@@ -173,7 +174,8 @@ def compile(
     console = stdout_console()
     seconds = sum(stage.seconds for stage in result.stages)
     kernels = ", ".join(
-        f"{counted(variant.kernels, 'kernel')} for {variant.made_for}" for variant in result.variants
+        f"{count_kernels(variant.kernels, variant.subgraphs, target)} for {variant.made_for}"
+        for variant in result.variants
     )
     console.print(
         f"{result.artifact}: {kernels}, {format_bytes(result.artifact_bytes)}, in {seconds:.1f} s",
@@ -231,6 +233,7 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
                 "mcpu": variant.mcpu,
                 "devices": list(variant.devices),
                 "kernels": variant.kernels,
+                "subgraphs": variant.subgraphs,
                 "forms": count_origins(variant.choices.values()),
                 "offloaded": {
                     form: {
