@@ -82,7 +82,8 @@ class CompileResult:
 
     ``skipped_records`` are the lines of tuning logs that could not be used; ``unused_logs`` are those of the
     user's logs that have winners for none of the variants; ``foreign_forms`` names the logs
-    that gave forms of another family of cores than was compiled for.
+    that gave forms of another family of cores than was compiled for. ``notes`` are sentences on what was
+    compiled for.
     """
 
     artifact: Path
@@ -92,6 +93,7 @@ class CompileResult:
     skipped_records: tuple[Skipped, ...]
     foreign_forms: tuple[ForeignForms, ...]
     unused_logs: tuple[UnusedLog, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def kernels(self) -> int:
@@ -228,6 +230,7 @@ def compile_model(
             for unused in logged[0].unused_logs
             if all(unused.log in {other.log for other in choices.unused_logs} for choices in logged)
         ),
+        notes=tuple(note for target in targets for note in target.notes),
     )
 
 

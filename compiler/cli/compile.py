@@ -162,6 +162,8 @@ def compile(
     warn_of_skipped(result.skipped_records)
     note_foreign_forms(result.foreign_forms)
     note_unused_logs(result.unused_logs)
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
     if report is not None:
         from paddle_tvm.compiler.report import write_report
 
@@ -268,4 +270,5 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
             }
             for unused in result.unused_logs
         ],
+        "notes": list(result.notes),
     }
