@@ -281,7 +281,7 @@ def test_check_tells_what_can_be_applied_from_what_cannot(run: Run, tmp_path: Pa
     kept = Winner(DYNAMIC, DYNAMIC.default(), {2: 1e-3}, DYNAMIC.default(), {2: 1e-3})
     LogWriter(log, HEADER).append([_winner(), kept, trial, no_form])
     with log.open("ab") as file:
-        file.write(b'{"record":"trial"\n')
+        file.write(b'{"record":"trial"\n{"record":"tri')
     result = run("tune", "--check", log)
     assert result.code == 5
     lines = result.out.splitlines()
@@ -291,11 +291,13 @@ def test_check_tells_what_can_be_applied_from_what_cannot(run: Run, tmp_path: Pa
         in lines[1]
     )
     assert lines[2].startswith("  line 5 is stale: this version has no such form")
-    assert lines[3].startswith("  line 6 is damaged: not JSON")
-    assert "2 lines cannot be applied" in result.err
+    assert lines[3].startswith("  line 6 is damaged: not JSON from column 18 on: ")
+    assert lines[4:] == ["  line 7 is damaged: not JSON from column 11 on: Unterminated string"]
+    assert all(line.count("line") == 1 for line in lines[2:])
+    assert "3 lines cannot be applied" in result.err
     (content,) = json.loads(run("tune", "--check", log, "--json").out)
     assert (content["winners"], content["defaults"], content["trials"]) == (1, 1, 1)
-    assert [entry["line"] for entry in content["stale"] + content["bad"]] == [5, 6]
+    assert [entry["line"] for entry in content["stale"] + content["bad"]] == [5, 6, 7]
     assert content["measured"][0]["cpu"] == "Some CPU"
     assert content["measured"][0]["microarchitecture"] == "znver4"
 
