@@ -21,7 +21,7 @@ from paddle_tvm.compiler.cli.tuned_forms import (
 from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions, Precision
 from paddle_tvm.compiler.output_places import check_output, check_report_path
-from paddle_tvm.compiler.tuning.log import check_log_path
+from paddle_tvm.compiler.tuning.log import check_is_log
 from paddle_tvm.runtime.wording import agreeing, counted
 from paddle_tvm.targets.cpu_names import check_cpu_names
 
@@ -134,7 +134,7 @@ def compile(
     if report is not None:
         check_report_path(report, output)
     for log in tuning_logs:
-        check_log_path(log)
+        check_is_log(log)
     find_model(model)
     from paddle_tvm import compiler
     from paddle_tvm.compiler.cli.console import StageProgress, stderr_console, stdout_console

@@ -20,6 +20,7 @@ from paddle_tvm.compiler.cli.text_table import (
     print_table,
 )
 from paddle_tvm.compiler.frontends.source import NoModelError, find_model
+from paddle_tvm.compiler.output_places import check_is_page
 from paddle_tvm.runtime.artifact import MANIFEST_FILE
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.wording import agreeing, counted
@@ -55,6 +56,7 @@ def inspect(path: Path, html: Path | None, shapes: tuple[str, ...], as_json: boo
     if html is not None:
         if source.kind == "onnx":
             raise UsageError(f"--html draws Paddle models; {source.program} is ONNX")
+        check_is_page(html, "--html")
         check_writable(html)
     # Only now, for Paddle and TVM take seconds.
     from paddle_tvm.compiler.analysis import analyse

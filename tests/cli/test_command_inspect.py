@@ -82,6 +82,7 @@ def test_the_page_stands_alone_and_shows_every_operation(run: Run, model: Path, 
     [
         (["--shape", "x=1,4,8,8"], "'x'"),
         (["--shape", "y=1"], "no input y"),
+        (["--shape", "x=0,3,8,8"], "expected at least 1 in dimension 0, got 0"),
         (["--html", "/no/such/x.html"], "/no"),
     ],
 )
@@ -89,6 +90,15 @@ def test_bad_options(run: Run, model: Path, arguments: list[str], message: str) 
     result = run("inspect", model, *arguments)
     assert result.code == 2
     assert message in result.err
+
+
+def test_the_page_does_not_take_the_place_of_another_kind_of_file(run: Run, model: Path) -> None:
+    program = model / "inference.json"
+    before = program.read_bytes()
+    result = run("inspect", model, "--html", program)
+    assert result.code == 2
+    assert f"--html {program}: that is a file of another kind, and no page" in result.err
+    assert program.read_bytes() == before
 
 
 def test_artifacts_have_no_picture(run: Run, artifact: Path, tmp_path: Path) -> None:

@@ -329,6 +329,22 @@ def test_merge_keeps_the_best(run: Run, tmp_path: Path) -> None:
     assert json.loads(run(*merge, "--force", "--json").out)["winners"] == 1
 
 
+def test_what_is_no_log_is_neither_checked_nor_merged_nor_replaced(run: Run, tmp_path: Path) -> None:
+    log, picture, empty = (tmp_path / name for name in ("log.jsonl", "picture.png", "empty.jsonl"))
+    LogWriter(log, HEADER).append([_winner()])
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" * 9)
+    empty.touch()
+    merge_over = ("tune", "--merge", log, "-o", picture, "--force")
+    for arguments in (("tune", "--check", picture), ("tune", "--merge", picture, "-o", empty), merge_over):
+        result = run(*arguments)
+        assert (result.code, result.out) == (2, "")
+        assert f"{picture} " in result.err
+        assert "is no tuning log" in result.err
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert run("tune", "--check", empty).code == 0
+    assert run("tune", "--merge", log, "-o", empty, "--force").code == 0
+
+
 class _OneConvolution(nn.Layer):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
