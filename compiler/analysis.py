@@ -6,13 +6,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from paddle_tvm.compiler.frontends.paddle.importer import import_program, missing_operators
 from paddle_tvm.compiler.frontends.paddle.program import Operation, Port, Program, Value
 from paddle_tvm.compiler.sample_inputs import Shapes, complete_shapes
 from paddle_tvm.runtime.errors import UnsupportedModelError
-from paddle_tvm.runtime.manifest import TensorSpec
+from paddle_tvm.runtime.manifest import Shape, TensorSpec
+
+
+class ModelPort(NamedTuple):
+    """An input or output of a model; ``shape`` is None where not even its rank is known."""
+
+    name: str
+    dtype: str
+    shape: Shape | None
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,8 @@ class ModelAnalysis:
     ``uncounted`` operations have shapes that could not be found, and are missing in it.
     """
 
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    inputs: tuple[ModelPort, ...]
+    outputs: tuple[ModelPort, ...]
     operators: tuple[OperatorUse, ...]
     parameters: int
     parameter_bytes: int
@@ -103,8 +111,8 @@ def analyse(program: Program, shapes: Mapping[str, Sequence[int]]) -> ModelAnaly
         if name not in ("builtin.parameter", "builtin.combine")
     ]
     return ModelAnalysis(
-        inputs=inputs,
-        outputs=tuple(map(_port_spec, program.outputs)),
+        inputs=tuple(ModelPort(*spec) for spec in inputs),
+        outputs=tuple(ModelPort(*_port_spec(port)) for port in program.outputs),
         operators=tuple(uses),
         parameters=sum(int(array.size) for array in program.params.values()),
         parameter_bytes=sum(int(array.nbytes) for array in program.params.values()),
@@ -146,8 +154,8 @@ def value_shapes(program: Program, shapes: Shapes) -> dict[Value, _Dims]:
     return stated
 
 
-def _port_json(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)}
+def _port_json(port: ModelPort) -> dict[str, Any]:
+    return {**port._asdict(), "shape": None if port.shape is None else list(port.shape)}
 
 
 def _importable_operations(program: Program) -> tuple[Operation, ...]:

@@ -25,6 +25,9 @@ _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error),
 )
 
+# What .npy and .npz files begin with, also one without arrays.
+_MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")
+
 
 def load_array(path: Path) -> npt.NDArray[np.generic]:
     """Read a .npy file.
@@ -53,8 +56,14 @@ def load_arrays(path: Path) -> Arrays:
 def _load(path: Path) -> npt.NDArray[np.generic] | Arrays:
     try:
         with path.open("rb") as file:
-            if not file.read(1):
-                raise UsageError(f"{path} is empty; expected a .npy or .npz file")
+            beginning = file.read(len(_MAGIC[0]))
+        if not beginning:
+            raise UsageError(f"{path} is empty; expected a .npy or .npz file")
+        if not beginning.startswith(_MAGIC):
+            # NumPy takes all others for pickles, and says how to load those.
+            raise UsageError(
+                f"{path} cannot be read: expected a .npy or .npz file, as numpy.save and numpy.savez write"
+            )
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded

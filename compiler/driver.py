@@ -53,6 +53,7 @@ class Stage:
 class CompiledVariant:
     """The code for one CPU, or for GPUs (``devices``).
 
+    ``kernels`` counts ours, ``subgraphs`` those that an accelerator computes, of all forms together.
     ``verification`` is None where none was asked for, or where this machine's CPU lacks the features that
     ``missing`` names. ``choices`` has the forms of kernels that may have several, by the kernel's name, and
     what logs say above kernels; ``graph_choices`` has all that could be chosen there. ``offloaded`` says for
@@ -61,6 +62,7 @@ class CompiledVariant:
 
     mcpu: str
     kernels: int
+    subgraphs: int
     missing: tuple[str, ...]
     verification: VerificationResult | None
     choices: Mapping[str, Choice]
@@ -80,7 +82,8 @@ class CompileResult:
 
     ``skipped_records`` are the lines of tuning logs that could not be used; ``unused_logs`` are those of the
     user's logs that have winners for none of the variants; ``foreign_forms`` names the logs
-    that gave forms of another family of cores than was compiled for.
+    that gave forms of another family of cores than was compiled for. ``notes`` are sentences on what was
+    compiled for.
     """
 
     artifact: Path
@@ -90,10 +93,11 @@ class CompileResult:
     skipped_records: tuple[Skipped, ...]
     foreign_forms: tuple[ForeignForms, ...]
     unused_logs: tuple[UnusedLog, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def kernels(self) -> int:
-        """Kernels of the first variant."""
+        """Kernels of ours in the first variant."""
         return self.variants[0].kernels
 
     @property
@@ -202,7 +206,7 @@ def compile_model(
             shares = {} if accelerator is None else {name: table.offloaded(name) for name in table.forms}
             variants.append(
                 CompiledVariant(
-                    *(target.mcpu, table.kernels, missing[target.mcpu], None),
+                    *(target.mcpu, table.kernels, table.subgraphs, missing[target.mcpu], None),
                     *(made, graph, shares, target.devices),
                 )
             )
@@ -226,6 +230,7 @@ def compile_model(
             for unused in logged[0].unused_logs
             if all(unused.log in {other.log for other in choices.unused_logs} for choices in logged)
         ),
+        notes=tuple(note for target in targets for note in target.notes),
     )
 
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
-from paddle_tvm.compiler.analysis import ModelAnalysis, value_shapes
+from paddle_tvm.compiler.analysis import ModelAnalysis, ModelPort, value_shapes
 from paddle_tvm.compiler.cli.text_table import format_bytes, format_count, format_shape
 from paddle_tvm.compiler.frontends.paddle.program import Program, Value
 from paddle_tvm.compiler.graph_layout import Layout, Node, lay_out
 from paddle_tvm.compiler.graph_nodes import Box, build_boxes
-from paddle_tvm.runtime.manifest import TensorSpec
 from paddle_tvm.runtime.wording import counted
 
 _CHAR = 6.65
@@ -131,7 +130,7 @@ def _summary(analysis: ModelAnalysis) -> str:
     )
 
 
-def _ports(ports: Sequence[TensorSpec]) -> str:
+def _ports(ports: Sequence[ModelPort]) -> str:
     items = "".join(
         f"<li><b>{escape(port.name)}</b> {escape(port.dtype)} {escape(format_shape(port.shape))}</li>"
         for port in ports

@@ -9,12 +9,12 @@ from typing import Any
 
 import onnx
 
-from paddle_tvm.compiler.analysis import ModelAnalysis, OperatorUse
+from paddle_tvm.compiler.analysis import ModelAnalysis, ModelPort, OperatorUse
 from paddle_tvm.compiler.frontends.onnx import missing_onnx_operators
 from paddle_tvm.compiler.frontends.onnx.model import all_nodes, load_onnx
 from paddle_tvm.compiler.frontends.onnx.operators import operator_name
 from paddle_tvm.compiler.frontends.source import ModelSource
-from paddle_tvm.compiler.sample_inputs import complete_shapes
+from paddle_tvm.compiler.sample_inputs import Shapes, complete_shapes
 from paddle_tvm.runtime.manifest import TensorSpec
 
 _HEAVY = ("Conv", "ConvTranspose", "MatMul", "Gemm", "LSTM", "GRU")
@@ -33,8 +33,8 @@ def analyse_onnx(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> Mo
     model = load_onnx(source.program).proto
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    inputs = tuple(_spec(port) for port in graph.input if port.name not in weights)
-    chosen = next(complete_shapes(inputs, shapes))
+    inputs = tuple(_port(port) for port in graph.input if port.name not in weights)
+    chosen = _chosen_shapes(inputs, shapes)
     known = _infer_shapes(model, chosen)
     flops: Counter[str] = Counter()
     uncounted = 0
@@ -49,7 +49,7 @@ def analyse_onnx(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> Mo
     sizes = [(prod(tensor.dims), _item_size(tensor)) for tensor in tensors]
     return ModelAnalysis(
         inputs=inputs,
-        outputs=tuple(map(_spec, graph.output)),
+        outputs=tuple(map(_port, graph.output)),
         operators=tuple(
             OperatorUse(name, count, flops[name], name not in missing, name in missing and name not in lost)
             for name, count in counts.most_common()
@@ -62,13 +62,30 @@ def analyse_onnx(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> Mo
     )
 
 
-def _spec(port: Any) -> TensorSpec:
+def _port(port: Any) -> ModelPort:
     tensor = port.type.tensor_type
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    if not tensor.HasField("shape"):
+        return ModelPort(port.name, dtype, None)
     dims = tuple(
         dim.dim_param or (dim.dim_value if dim.HasField("dim_value") else -1) for dim in tensor.shape.dim
     )
-    return TensorSpec(port.name, dtype, dims)
+    return ModelPort(port.name, dtype, dims)
+
+
+def _chosen_shapes(inputs: Sequence[ModelPort], asked: Mapping[str, Sequence[int]]) -> Shapes:
+    """The shapes to count at; of inputs of unknown rank only what is asked for."""
+    specs = [
+        TensorSpec(
+            port.name,
+            port.dtype,
+            (-1,) * len(asked.get(port.name, ())) if port.shape is None else port.shape,
+        )
+        for port in inputs
+    ]
+    chosen = next(complete_shapes(specs, asked))
+    guessed = {port.name for port in inputs if port.shape is None} - set(asked)
+    return {name: shape for name, shape in chosen.items() if name not in guessed}
 
 
 def _constants(graph: Any) -> list[Any]:
@@ -91,8 +108,10 @@ def _infer_shapes(model: Any, chosen: Mapping[str, Sequence[int]]) -> dict[str, 
     fixed.CopyFrom(model)
     for port in fixed.graph.input:
         if port.name in chosen:
-            for dim, size in zip(port.type.tensor_type.shape.dim, chosen[port.name], strict=True):
-                dim.dim_value = size
+            shape = onnx.TensorShapeProto()
+            for size in chosen[port.name]:
+                shape.dim.add(dim_value=size)
+            port.type.tensor_type.shape.CopyFrom(shape)
     _fold_constants(fixed.graph)
     # What the file says of them would stay as it is.
     del fixed.graph.value_info[:]

@@ -49,8 +49,8 @@ def check_output(output: str | os.PathLike[str], force: bool) -> None:
         raise UsageError(f"{path} is no artifact (it has no {MANIFEST_FILE}), so --force does not replace it")
 
 
-def check_is_page(path: Path) -> None:
-    """Refuse to put a report in the place of a file that is none.
+def check_is_page(path: Path, option: str) -> None:
+    """Refuse to put a page, which ``option`` asks for, in the place of a file that is none.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def check_is_page(path: Path) -> None:
     with suppress(OSError), path.open("rb") as file:
         beginning = file.read(100).lstrip().lower()
         if beginning and not beginning.startswith(b"<!doctype html"):
-            raise UsageError(f"--report {path}: that is a file of another kind, and no report; name another")
+            raise UsageError(f"{option} {path}: that is a file of another kind, and no page; name another")
 
 
 def check_report_path(path: Path, artifact: Path) -> None:
@@ -87,7 +87,7 @@ def check_report_path(path: Path, artifact: Path) -> None:
             f"--report {path}: that is inside the artifact {artifact}, whose files are its own; "
             f"name a file beside it, such as {artifact.with_suffix('.html')}"
         )
-    check_is_page(path)
+    check_is_page(path, "--report")
     if path.is_dir():
         raise UsageError(f"--report {path}: it is a directory; name a file, such as {path / 'report.html'}")
     if not parent.is_dir():

@@ -83,13 +83,18 @@ def complete_shapes(ports: Sequence[TensorSpec], asked: Mapping[str, Sequence[in
         )
     sizes: dict[str, int] = {}
     for port in ports:
-        for dim, size in _paired(port, asked[port.name]) if port.name in asked else ():
+        for axis, (dim, size) in enumerate(_paired(port, asked[port.name]) if port.name in asked else ()):
             if isinstance(dim, int) and dim >= 0:
                 if dim != size:
                     raise UsageError(
                         f"input '{port.name}' is given the shape {show(asked[port.name])}, "
                         f"the model takes {_listed(port.shape)}"
                     )
+            elif size == 0:
+                raise UsageError(
+                    f"input '{port.name}': expected at least 1 in dimension {axis}"
+                    f"{f' ({dim})' if isinstance(dim, str) else ''}, got 0"
+                )
             elif isinstance(dim, str) and sizes.setdefault(dim, size) != size:
                 raise UsageError(
                     f"--shape gives dimension '{dim}' as {sizes[dim]} and, in input '{port.name}', as {size}"

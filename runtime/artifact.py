@@ -56,9 +56,9 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     Raises
     ------
     UsageError
-        There is no such directory, or it is a model that is not compiled.
+        There is no such directory, or it is no artifact: a model that is not compiled, or something else.
     ArtifactError
-        It is no artifact, its manifest is damaged, or its format is newer than this version reads.
+        Its manifest is missing or damaged, or its format is newer than this version reads.
     """
     directory = Path(path)
     if not (directory / MANIFEST_FILE).is_file():
@@ -79,8 +79,13 @@ def _no_artifact(path: Path) -> UsageError | ArtifactError:
         return UsageError(f"{path}: that is a file of an artifact; name its directory, {path.parent}")
     if (path / WEIGHTS_FILE).is_file() or (path / RUNTIME_FILE).is_file():
         return ArtifactError(f"{path} is damaged: {MANIFEST_FILE}: missing; {_AGAIN}")
+    if path.is_symlink() and not path.exists():
+        return UsageError(f"{path} is a link to {path.readlink()}, which does not exist")
     # A model may be named by its directory, by one of its files, or by the beginning of their names.
-    near = path.glob("*") if path.is_dir() else path.parent.glob(glob.escape(path.name) + "*")
+    if path.is_dir():
+        near: Iterable[Path] = path.iterdir()
+    else:
+        near = [path] if path.exists() else path.parent.glob(glob.escape(path.name) + "*")
     if any(file.suffix in _MODEL_SUFFIXES or file.name == "__model__" for file in near):
         return UsageError(
             f"{path}: this is a model, and an artifact is needed; compile it first: "
@@ -88,8 +93,10 @@ def _no_artifact(path: Path) -> UsageError | ArtifactError:
         )
     if not path.exists():
         return UsageError(f"{path}: no such artifact")
-    return ArtifactError(
-        f"{path}: not an artifact: it is no directory with a {MANIFEST_FILE}; compile the model again"
+    what = "directory without one" if path.is_dir() else "file" if path.is_file() else "special file"
+    return UsageError(
+        f"{path}: not an artifact: expected a directory with a {MANIFEST_FILE}, got a {what}; name the "
+        "directory that `paddle-tvm compile` wrote"
     )
 
 

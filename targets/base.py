@@ -74,6 +74,10 @@ class Target(Protocol):
     def accelerator(self) -> Accelerator | None:
         """What computes the parts of a graph that it can take, beside this target's own kernels."""
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a user should know who compiles for this, though nothing is wrong; a sentence each."""
+
     def with_choices(self, choices: Choices) -> Target:
         """The same target with other forms of kernels."""
 

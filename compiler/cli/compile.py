@@ -21,7 +21,7 @@ from paddle_tvm.compiler.cli.tuned_forms import (
 from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions, Precision
 from paddle_tvm.compiler.output_places import check_output, check_report_path
-from paddle_tvm.compiler.tuning.log import check_log_path
+from paddle_tvm.compiler.tuning.log import check_is_log
 from paddle_tvm.runtime.wording import agreeing, counted
 from paddle_tvm.targets.cpu_names import check_cpu_names
 
@@ -134,10 +134,11 @@ def compile(
     if report is not None:
         check_report_path(report, output)
     for log in tuning_logs:
-        check_log_path(log)
+        check_is_log(log)
     find_model(model)
     from paddle_tvm import compiler
     from paddle_tvm.compiler.cli.console import StageProgress, stderr_console, stdout_console
+    from paddle_tvm.compiler.profiling.kernel_table import count_kernels
 
     progress = StageProgress(stderr_console())
     fixed = [shape_set for shape_set in sets if shape_set]
@@ -161,6 +162,8 @@ def compile(
     warn_of_skipped(result.skipped_records)
     note_foreign_forms(result.foreign_forms)
     note_unused_logs(result.unused_logs)
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
     if report is not None:
         from paddle_tvm.compiler.report import write_report
 
@@ -173,7 +176,8 @@ def compile(
     console = stdout_console()
     seconds = sum(stage.seconds for stage in result.stages)
     kernels = ", ".join(
-        f"{counted(variant.kernels, 'kernel')} for {variant.made_for}" for variant in result.variants
+        f"{count_kernels(variant.kernels, variant.subgraphs, target)} for {variant.made_for}"
+        for variant in result.variants
     )
     console.print(
         f"{result.artifact}: {kernels}, {format_bytes(result.artifact_bytes)}, in {seconds:.1f} s",
@@ -231,6 +235,7 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
                 "mcpu": variant.mcpu,
                 "devices": list(variant.devices),
                 "kernels": variant.kernels,
+                "subgraphs": variant.subgraphs,
                 "forms": count_origins(variant.choices.values()),
                 "offloaded": {
                     form: {
@@ -265,4 +270,5 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
             }
             for unused in result.unused_logs
         ],
+        "notes": list(result.notes),
     }

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from paddle_tvm.compiler.array_files import Arrays, load_array, load_arrays
 from paddle_tvm.runtime.errors import UsageError
-from paddle_tvm.runtime.manifest import Manifest
+from paddle_tvm.runtime.manifest import Manifest, TensorSpec
+from paddle_tvm.runtime.shapes import check_shape
 
 
 def gather_inputs(
@@ -19,7 +21,7 @@ def gather_inputs(
     asked: Mapping[str, tuple[int, ...]],
     seed: int,
 ) -> tuple[Arrays, list[str]]:
-    """Arrays for all inputs, and the names of those that are random.
+    """Arrays for all inputs, as kernels read them, and the names of those that are random.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ def gather_inputs(
     Raises
     ------
     UsageError
-        A name is no input, a file cannot be read, or a shape does not fit.
+        A name is no input, a file cannot be read, or a shape or a dtype does not fit.
     """
     given = _read_inputs(files)
     names = [spec.name for spec in manifest.inputs]
@@ -52,7 +54,20 @@ def gather_inputs(
     if both:
         raise UsageError(f"--input and --shape both give {', '.join(both)}: an array has its own shape")
     arrays = _complete_inputs(manifest, dict(asked), given, seed)
+    for spec in manifest.inputs:
+        check_shape(spec, manifest.symbols, arrays[spec.name].shape)
+        arrays[spec.name] = _native(spec, arrays[spec.name])
     return arrays, [name for name in names if name not in given]
+
+
+def _native(spec: TensorSpec, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """In the order of rows and of this machine's bytes; files may hold others."""
+    if array.dtype.newbyteorder("=") != np.dtype(spec.dtype):
+        raise UsageError(
+            f"input '{spec.name}': expected {spec.dtype}, got {array.dtype}: convert it with "
+            f"x.astype('{spec.dtype}')"
+        )
+    return np.asarray(array, spec.dtype, order="C")
 
 
 def _read_inputs(values: Sequence[str]) -> Arrays:
@@ -77,7 +92,6 @@ def _complete_inputs(
 ) -> Arrays:
     """The given arrays, and random ones beside them whose shapes fit."""
     from paddle_tvm.compiler.sample_inputs import complete_shapes, default_shape_sets, random_inputs
-    from paddle_tvm.runtime.manifest import TensorSpec
 
     if asked or given:
         fixed = {name: array.shape for name, array in given.items()}

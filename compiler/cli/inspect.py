@@ -19,13 +19,14 @@ from paddle_tvm.compiler.cli.text_table import (
     print_pairs,
     print_table,
 )
-from paddle_tvm.compiler.frontends.source import find_model
+from paddle_tvm.compiler.frontends.source import NoModelError, find_model
+from paddle_tvm.compiler.output_places import check_is_page
 from paddle_tvm.runtime.artifact import MANIFEST_FILE
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.wording import agreeing, counted
 
 if TYPE_CHECKING:
-    from paddle_tvm.compiler.analysis import ModelAnalysis, OperatorUse
+    from paddle_tvm.compiler.analysis import ModelAnalysis, ModelPort, OperatorUse
     from paddle_tvm.runtime.manifest import Manifest, TensorSpec, Variant
 
 
@@ -46,10 +47,16 @@ def inspect(path: Path, html: Path | None, shapes: tuple[str, ...], as_json: boo
         _inspect_artifact(path, as_json)
         return
     require_compiler("inspect MODEL")
-    source = find_model(path)
+    try:
+        source = find_model(path)
+    except NoModelError as error:
+        if not path.exists():
+            raise
+        raise UsageError(f"{error}; nor is it an artifact, a directory with a {MANIFEST_FILE}") from None
     if html is not None:
         if source.kind == "onnx":
             raise UsageError(f"--html draws Paddle models; {source.program} is ONNX")
+        check_is_page(html, "--html")
         check_writable(html)
     # Only now, for Paddle and TVM take seconds.
     from paddle_tvm.compiler.analysis import analyse
@@ -79,11 +86,12 @@ def inspect(path: Path, html: Path | None, shapes: tuple[str, ...], as_json: boo
 
 def _print_analysis(analysis: ModelAnalysis) -> None:
     shapes = " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in analysis.shapes.items())
+    at = f" at {shapes}" if shapes else ""
     partial = "at least " if analysis.uncounted else ""
     print_pairs(
         [
             ("parameters", f"{format_count(analysis.parameters)}, {format_bytes(analysis.parameter_bytes)}"),
-            ("FLOPs", f"{partial}{format_count(analysis.flops)} (a multiply-add as two) at {shapes}"),
+            ("FLOPs", f"{partial}{format_count(analysis.flops)} (a multiply-add as two){at}"),
         ]
     )
     if analysis.uncounted:
@@ -124,7 +132,7 @@ def _listed(uses: Sequence[OperatorUse]) -> str:
     return ", ".join(f"{use.name} ({counted(use.count, 'time')})" for use in uses)
 
 
-def _print_ports(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
+def _print_ports(inputs: Sequence[ModelPort | TensorSpec], outputs: Sequence[ModelPort | TensorSpec]) -> None:
     click.echo()
     rows = [
         [kind, spec.name, spec.dtype, format_shape(spec.shape)]

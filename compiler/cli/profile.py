@@ -87,14 +87,18 @@ def _print_profile(result: Profile, top: int, console: Console) -> None:
     from rich.table import Table
 
     from paddle_tvm.compiler.profiling.gpu_peak import GpuPeak
+    from paddle_tvm.compiler.profiling.kernel_table import count_kernels
 
     timing = result.timing
     calls = sum(kernel.calls for kernel in result.kernels)
+    externals = [kernel.schedule.external for kernel in result.kernels if kernel.schedule]
+    subgraphs = [external for external in externals if external is not None]
+    count = count_kernels(len(result.kernels) - len(subgraphs), len(subgraphs), "".join(subgraphs[:1]))
     if result.disturbed:
         console.print(f"[yellow]warning:[/] {result.disturbance_remark}", soft_wrap=True)
     console.print(
         f"one run {marked(f'{timing.run_ms:.3f} ms', result.disturbed)} on {result.ran_on}, code for "
-        f"{result.made_for}, median of {timing.rounds}; {counted(len(result.kernels), 'kernel')}, called "
+        f"{result.made_for}, median of {timing.rounds}; {count}, called "
         f"{counted(calls, 'time')}",
         soft_wrap=True,
     )

@@ -16,6 +16,7 @@ from paddle_tvm.compiler.array_files import Arrays, check_writable, save_arrays
 from paddle_tvm.compiler.cli.given_inputs import gather_inputs
 from paddle_tvm.compiler.cli.shape_option import parse_one_shape_set, shape_option
 from paddle_tvm.compiler.cli.text_table import format_shape, print_table
+from paddle_tvm.runtime.errors import UsageError
 
 
 @click.command()
@@ -53,6 +54,9 @@ def run(
     manifest = read_manifest(artifact)
     if output is not None:
         check_writable(output)
+        # A device, such as /dev/null, has any name.
+        if output.suffix != ".npz" and (output.is_file() or not output.exists()):
+            raise UsageError(f"--output {output}: expected a .npz file, such as {output.stem}.npz")
     arrays, random_names = gather_inputs(artifact, manifest, input_files, asked, seed)
     started = perf_counter()
     predictor = load_predictor(artifact, threads, mcpu)

@@ -35,8 +35,10 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
             click.echo(f"{('' if number else name).ljust(width)}  {line}".rstrip())
 
 
-def format_shape(shape: Sequence[int | str]) -> str:
-    """A shape as ``[1, 3, height, width]``; -1 is shown as ``?``."""
+def format_shape(shape: Sequence[int | str] | None) -> str:
+    """A shape as ``[1, 3, height, width]``; -1 is shown as ``?``, and None is a shape of unknown rank."""
+    if shape is None:
+        return "unknown rank"
     return "[" + ", ".join("?" if dim == -1 else str(dim) for dim in shape) + "]"
 
 

@@ -24,7 +24,7 @@ from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions, Precision
 from paddle_tvm.compiler.output_places import check_is_page
 from paddle_tvm.compiler.tuning.gpu_here import gpu_here
-from paddle_tvm.compiler.tuning.log import check_log_path
+from paddle_tvm.compiler.tuning.log import check_is_log
 from paddle_tvm.runtime.cpu import default_threads
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.cpu_names import check_cpu_names
@@ -190,7 +190,7 @@ def tune(
         refuse_given(context, _NOT_FOR_GPUS, f"for CPUs; --target {GPU} measures on this machine's GPU")
         gpu_here(asked.architectures)
     for log in tuning_logs:
-        check_log_path(log)
+        check_is_log(log)
     source = find_model(paths[0])
     if output is None:
         check_log_folder()
@@ -198,7 +198,7 @@ def tune(
     if report is not None:
         if log_path is not None and report.absolute() == log_path.absolute():
             raise UsageError(f"--report {report}: that is the log; name another file")
-        check_is_page(report)
+        check_is_page(report, "--report")
         check_writable(report)
 
     from paddle_tvm.compiler.cli.tune_run import tune_and_print
@@ -247,7 +247,7 @@ def _for_logs(
         raise UsageError("--merge: name the log to write with -o")
     require_compiler("tune")
     for log in paths:
-        check_log_path(log)
+        check_is_log(log)
     from paddle_tvm.compiler.cli.tuning_logs import check_tuning_logs, merge_tuning_logs
 
     if output is None:

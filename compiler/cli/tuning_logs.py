@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from paddle_tvm.compiler.tuning.log import Checked, Skipped, check_log, check_log_path
+from paddle_tvm.compiler.tuning.log import Checked, Skipped, check_is_log, check_log
 from paddle_tvm.compiler.tuning.merge import merge_logs
 from paddle_tvm.compiler.tuning.records import Header, Record, Winner
 from paddle_tvm.runtime.errors import ArtifactError
@@ -77,7 +77,7 @@ def check_tuning_logs(logs: Sequence[Path], as_json: bool) -> None:
         There are lines that cannot be applied.
     """
     for log in logs:
-        check_log_path(log)
+        check_is_log(log)
     reports = []
     for log in logs:
         reports.append(_Report(log))

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 from paddle_tvm.runtime.artifact import MANIFEST_FILE
-from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
+from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import WEIGHTS_FILE, Manifest
 
 Kind = Literal["pir", "pdmodel", "onnx"]
 
 _KIND_BY_SUFFIX: dict[str, Kind] = {".json": "pir", ".pdmodel": "pdmodel", ".onnx": "onnx"}
+
+
+class NoModelError(UsageError):
+    """A path at which there is no saved model, of whatever content."""
 
 
 @dataclass(frozen=True)
@@ -74,20 +78,24 @@ def find_model(model: str | Path) -> ModelSource:
 
     Raises
     ------
+    NoModelError
+        Nothing is there, or what is there is no saved model.
     UsageError
-        Nothing is there, or several models are and the choice is the user's.
-    UnsupportedModelError
-        What is there is no saved model.
+        Several models are there and the choice is the user's, or an artifact is.
     """
     path = Path(model)
     if path.is_dir():
         return _find_in_directory(path)
     if path.is_file():
         return _from_file(path)
+    if path.is_symlink() and not path.exists():
+        raise NoModelError(f"{path} is a link to {path.readlink()}, which does not exist")
+    if path.exists():
+        raise NoModelError(f"{path} is neither a file nor a directory: expected a saved model")
     candidates = [path.with_name(path.name + suffix) for suffix in _KIND_BY_SUFFIX]
     found = [candidate for candidate in candidates if candidate.is_file()]
     if not found:
-        raise UsageError(
+        raise NoModelError(
             f"no model at {path}: there is no such directory or file, nor any of "
             + ", ".join(candidate.name for candidate in candidates)
             + f" in {path.parent}"
@@ -107,7 +115,7 @@ def _find_in_directory(path: Path) -> ModelSource:
         if (path / MANIFEST_FILE).is_file() and (path / WEIGHTS_FILE).is_file():
             raise _compiled_already(path)
         holds = ", ".join(sorted(child.name for child in path.iterdir())[:8]) or "nothing"
-        raise UnsupportedModelError(
+        raise NoModelError(
             f"no model in directory {path}: expected a .json (PIR), .pdmodel or .onnx file, found {holds}"
         )
     return _from_program(_preferred(programs, path))
@@ -138,7 +146,7 @@ def _from_file(path: Path) -> ModelSource:
             if program.is_file():
                 return _from_program(program)
         return _find_in_directory(path.parent)
-    raise UnsupportedModelError(
+    raise NoModelError(
         f"{path} is no model file: expected .json (PIR), .pdmodel, .pdiparams or .onnx, "
         f"got {path.suffix or 'no suffix'}"
     )

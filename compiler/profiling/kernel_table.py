@@ -137,6 +137,14 @@ def name_subgraph(accelerator: str, call: KernelCall) -> str:
     return f"{accelerator}: {counted(count_computed(call), 'operator')} ({named}{others})"
 
 
+def count_kernels(kernels: int, subgraphs: int, accelerator: str) -> str:
+    """Our kernels and an accelerator's subgraphs, such as ``2 kernels and 1 subgraph of onednn``."""
+    parts = [counted(kernels, "kernel")] if kernels or not subgraphs else []
+    if subgraphs:
+        parts.append(f"{counted(subgraphs, 'subgraph')} of {accelerator}")
+    return " and ".join(parts)
+
+
 def count_computed(call: KernelCall) -> int:
     """How many operators of the model a call computes, without those that are folded into weights."""
     return len(set(call.operators) - set(call.folded))
@@ -181,8 +189,13 @@ class KernelTable:
 
     @property
     def kernels(self) -> int:
-        """How many kernels there are; views, which do nothing at run time, are none."""
-        return sum(not schedule.view for schedule in self.schedules.values())
+        """How many kernels of ours there are; views, which do nothing at run time, are none."""
+        return sum(not schedule.view and schedule.external is None for schedule in self.schedules.values())
+
+    @property
+    def subgraphs(self) -> int:
+        """How many subgraphs an accelerator computes, of all forms together."""
+        return sum(schedule.external is not None for schedule in self.schedules.values())
 
     @property
     def choices(self) -> dict[str, Choice]:

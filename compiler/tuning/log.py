@@ -48,31 +48,49 @@ class Checked:
     problem: str | None
 
 
-def check_log_path(path: Path) -> None:
-    """Refuse what is no file that can be read.
-
-    Raises
-    ------
-    UsageError
-        It is missing, a directory, or not readable.
-    """
-    _open(path).close()
-
-
 def check_appendable(path: Path) -> None:
     """Refuse a file that has something in it, and no record.
 
     Raises
     ------
     UsageError
-        It is none that a tuner wrote; or as ``check_log_path``.
+        It is none that a tuner wrote; or it is missing, a directory, or not readable.
     """
-    with _open(path) as file:
-        beginning = file.read(_LONGEST_LINE)
-    if beginning.strip() and b'{"record":' not in beginning:
+    if _is_foreign(path):
         raise UsageError(
             f"{path} exists and is no tuning log: nothing is appended to it; name another with -o"
         )
+
+
+def check_is_log(path: Path) -> None:
+    """Refuse a file that has something in it, and no record, where a log is to be read.
+
+    Raises
+    ------
+    UsageError
+        It is none that a tuner wrote; or it is missing, a directory, or not readable.
+    """
+    if _is_foreign(path):
+        raise UsageError(f"{path} is no tuning log: expected a .jsonl file that `paddle-tvm tune` wrote")
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to put a log in the place of a file that is none.
+
+    Raises
+    ------
+    UsageError
+        There is a file that no tuner wrote.
+    """
+    if path.is_file() and _is_foreign(path):
+        raise UsageError(f"{path} exists and is no tuning log, so --force does not replace it; name another")
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file has something in it, and no record where its first ones would be."""
+    with _open(path) as file:
+        beginning = file.read(_LONGEST_LINE)
+    return bool(beginning.strip()) and b'"record"' not in beginning
 
 
 def read_log(path: Path) -> Iterator[Entry | Skipped]:
@@ -81,7 +99,7 @@ def read_log(path: Path) -> Iterator[Entry | Skipped]:
     Raises
     ------
     UsageError
-        As ``check_log_path``.
+        It is missing, a directory, or not readable.
     """
     file = _open(path)
 

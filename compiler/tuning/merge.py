@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paddle_tvm.compiler.array_files import check_writable, replacing
-from paddle_tvm.compiler.tuning.log import Entry, Skipped, check_log_path, lock_log, read_log
+from paddle_tvm.compiler.tuning.log import (
+    Entry,
+    Skipped,
+    check_is_log,
+    check_replaceable,
+    lock_log,
+    read_log,
+)
 from paddle_tvm.compiler.tuning.records import Header, Winner, encode
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.wording import counted
@@ -52,11 +59,12 @@ def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, forc
         An input cannot be read, or the output cannot be written or would lose something.
     """
     for log in logs:
-        check_log_path(log)
+        check_is_log(log)
     check_writable(output)
     in_place = _is_one_of(output, logs)
     if not in_place and os.path.lexists(output) and not force:
         raise UsageError(f"{output} exists and is none of the merged logs; replace it with --force")
+    check_replaceable(output)
     with _kept_still(output if in_place else None):
         entries: list[Entry] = []
         skipped: list[Skipped] = []

@@ -38,11 +38,15 @@ def decode(line: bytes) -> Header | Record:
         It is no JSON, or lacks something, or something in it has another type.
     """
     try:
-        value = json.loads(line.decode(), parse_constant=_refuse_constant)
+        value = json.loads(line.decode().rstrip(), parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         raise BadRecordError("not UTF-8") from None
     except RecursionError:
         raise BadRecordError("not JSON of a record: nested too deeply") from None
+    except json.JSONDecodeError as error:
+        # Not its own words: they say `line 1`, of this line, and readers look for it in the log.
+        what = error.msg.removesuffix(" starting at")
+        raise BadRecordError(f"not JSON from column {error.pos + 1} on: {what}") from None
     except ValueError as error:
         raise BadRecordError(f"not JSON: {error}") from None
     fields = _Fields(value)

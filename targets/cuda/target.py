@@ -45,6 +45,7 @@ class CudaTarget:
     mcpu: ClassVar[str] = _HOST
     features: ClassVar[tuple[str, ...]] = ()
     graphs: ClassVar[bool] = True
+    notes: ClassVar[tuple[str, ...]] = ()
 
     @cached_property
     def tvm_target(self) -> tvm.target.Target:

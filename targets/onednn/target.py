@@ -10,13 +10,15 @@ from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.cpu_names import CPUS
 from paddle_tvm.targets.onednn.accelerator import OneDnn
 from paddle_tvm.targets.x86 import x86_targets
-from paddle_tvm.targets.x86.cpus import features_of
+from paddle_tvm.targets.x86.cpus import features_of, has_bfloat16_amx
 from paddle_tvm.targets.x86.target import X86Target
 
 # What a CPU must have for bfloat16, as /proc/cpuinfo names it. oneDNN 3.2 has no bfloat16 primitives for CPUs
 # without AVX-512, and on those without this feature it emulates them, slower than float32. AMX is not asked
 # for, and used where it is there.
 _BFLOAT16 = "avx512_bf16"
+# What makes it faster than float32, as /proc/cpuinfo names it.
+_BFLOAT16_AMX = "amx_bf16"
 # All CPUs with that feature run its code.
 _LEAST_WITH_BFLOAT16 = "cooperlake"
 # One of these a CPU must have for products of integers: without them oneDNN 3.2 adds pairs of products in 16
@@ -43,9 +45,23 @@ def onednn_targets(mcpus: Sequence[str], precision: str = "float32") -> tuple[X8
             target,
             kind=OneDnn.name,
             accelerator=OneDnn(precision, integers=bool(_INTEGERS.intersection(target.features))),
+            notes=_notes(target.mcpu if mcpus else None) if precision == "bfloat16" else (),
         )
         for target in targets
     )
+
+
+def _notes(mcpu: str | None) -> tuple[str, ...]:
+    """What to know of bfloat16 on a CPU; None: this machine's."""
+    if has_bfloat16_amx(mcpu) if mcpu is not None else _BFLOAT16_AMX in cpu_features():
+        return ()
+    whose = "this machine's CPU" if mcpu is None else f"--mcpu {mcpu}"
+    note = (
+        f"{whose} has no AMX ({_BFLOAT16_AMX}), without which bfloat16 may be slower than float32: on an "
+        "Intel CPU, oneDNN took 1.4 times as long; compile with --precision float32, too, and compare the "
+        "two with paddle-tvm bench"
+    )
+    return (note,)
 
 
 def _check_bfloat16(mcpus: Sequence[str]) -> None:

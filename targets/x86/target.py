@@ -32,6 +32,7 @@ class X86Target:
     kind: str = "x86"
     accelerator: Accelerator | None = field(default=None, compare=False)
     choices: Choices = field(default_factory=Defaults, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     # It runs on the CPU alone, and needs nothing beside TVM's runtime.
     devices: ClassVar[tuple[str, ...]] = ()

@@ -128,7 +128,7 @@ def test_no_such_path(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_no_artifact(tmp_path: Path) -> None:
-    assert "not an artifact" in refusal(tmp_path)
+    assert "not an artifact" in refusal(tmp_path, UsageError, 2)
 
 
 @pytest.mark.parametrize("name", ["inference.pdmodel", "inference.json", "model.onnx"])

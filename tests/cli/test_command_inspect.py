@@ -6,6 +6,7 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import onnx
 import paddle
 import pytest
@@ -81,6 +82,7 @@ def test_the_page_stands_alone_and_shows_every_operation(run: Run, model: Path, 
     [
         (["--shape", "x=1,4,8,8"], "'x'"),
         (["--shape", "y=1"], "no input y"),
+        (["--shape", "x=0,3,8,8"], "expected at least 1 in dimension 0, got 0"),
         (["--html", "/no/such/x.html"], "/no"),
     ],
 )
@@ -88,6 +90,15 @@ def test_bad_options(run: Run, model: Path, arguments: list[str], message: str) 
     result = run("inspect", model, *arguments)
     assert result.code == 2
     assert message in result.err
+
+
+def test_the_page_does_not_take_the_place_of_another_kind_of_file(run: Run, model: Path) -> None:
+    program = model / "inference.json"
+    before = program.read_bytes()
+    result = run("inspect", model, "--html", program)
+    assert result.code == 2
+    assert f"--html {program}: that is a file of another kind, and no page" in result.err
+    assert program.read_bytes() == before
 
 
 def test_artifacts_have_no_picture(run: Run, artifact: Path, tmp_path: Path) -> None:
@@ -126,6 +137,35 @@ def test_operators_that_onnxruntime_runs_are_told_from_those_that_nobody_does(
         False,
         True,
     )
+
+
+def test_a_tensor_of_unknown_rank_is_told_from_a_scalar(run: Run, tmp_path: Path) -> None:
+    def port(name: str, shape: list[object] | None) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Add", ["h", "s"], ["y"])]
+    weight = onnx.numpy_helper.from_array(np.ones((4, 5), "float32"), "w")
+    inputs = [port("x", None), port("s", []), port("n", ["n", None])]
+    graph = helper.make_graph(nodes, "graph", inputs, [port("y", None)], [weight])
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+
+    shapes = [["input", "x", "unknown rank"], ["input", "s", "[]"], ["input", "n", "[n, ?]"]]
+    shown = [line.replace("float32", "") for line in run("inspect", path).out.splitlines()]
+    for kind, name, shape in [*shapes, ["output", "y", "unknown rank"]]:
+        assert [line for line in shown if line.split(None, 2) == [kind, name, shape]]
+    content = json.loads(run("inspect", path, "--json").out)
+    assert [port["shape"] for port in content["inputs"]] == [None, [], ["n", -1]]
+    assert [port["shape"] for port in content["outputs"]] == [None]
+    assert "x" not in content["shapes"]
+    assert (content["flops"], content["uncounted"]) == (0, 1)
+
+    asked = json.loads(run("inspect", path, "--json", "--shape", "x=2,3,4").out)
+    assert asked["shapes"]["x"] == [2, 3, 4]
+    assert (asked["flops"], asked["uncounted"]) == (2 * (2 * 3 * 5) * 4, 0)
+    refused = run("inspect", path, "--shape", "z=1")
+    assert refused.code == 2
+    assert "its inputs are n, s, x" in refused.err
 
 
 def test_what_can_record_a_verification_depends_on_the_code(run: Run, artifact: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -52,6 +54,41 @@ def test_wrong_usage_exits_with_2_and_one_message(run: Run, arguments: list[str]
     assert result.err.startswith("error: ")
     assert message in result.err
     assert "Traceback" not in result.err
+
+
+def _text(path: Path) -> None:
+    path.write_text("hello\n")
+
+
+WRONG_KINDS: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "notes.txt": (_text, "got .txt", "got a file"),
+    "picture.png": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n"), "got .png", "got a file"),
+    "empty": (Path.touch, "got no suffix", "got a file"),
+    "nothing": (Path.mkdir, "found nothing", "got a directory without one"),
+    "pipe": (os.mkfifo, "neither a file nor a directory", "got a special file"),
+    "lost": (lambda path: path.symlink_to("gone"), "a link to gone", "a link to gone"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_KINDS)
+def test_what_is_neither_a_model_nor_an_artifact_is_told_so(run: Run, tmp_path: Path, name: str) -> None:
+    make, of_a_model, of_an_artifact = WRONG_KINDS[name]
+    path = tmp_path / name
+    make(path)
+    # A model whose name begins alike does not make one of it.
+    _text(tmp_path / f"{name}.onnx")
+    output = tmp_path / "new.pdtvm"
+    commands = {("compile", path, "-o", output): of_a_model, ("inspect", path): of_a_model}
+    commands |= {(command, path): of_an_artifact for command in ("run", "bench", "profile")}
+    commands[("verify", path, "--model", f"{path}.onnx")] = of_an_artifact
+    for arguments, message in commands.items():
+        result = run(*arguments)
+        assert (result.code, result.out) == (2, "")
+        assert str(path) in result.err
+        assert message in result.err
+        assert "no such" not in result.err
+    assert ("manifest.json" in run("inspect", path).err) == (name != "lost")
+    assert not output.exists()
 
 
 LIGHT = """

@@ -185,11 +185,26 @@ def test_an_artifact_of_another_version_of_the_table(run: Run, artifact: Path) -
     assert "model.kernels.json: expected SHA-256" in result.err
 
 
+def test_input_files_are_checked_as_run_does(run: Run, artifact: Path, tmp_path: Path) -> None:
+    file = tmp_path / "x.npy"
+    option = ("--input", f"x={file}", "--rounds", "1")
+    wide = np.zeros((1, 3, 8, 8))
+    for wrong in (wide, np.zeros((1, 3, 8, 0), "float32")):
+        np.save(file, wrong)
+        refused, of_run = run("profile", artifact, *option), run("run", artifact, *option[:2])
+        assert (refused.code, refused.err) == (2, of_run.err)
+        assert "input 'x': expected " in refused.err
+    for right in (np.asfortranarray(wide.astype("float32")), wide.astype(">f4")):
+        np.save(file, right)
+        assert run("profile", artifact, *option).code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--shape", "y=1,3,8,8"], "y, which is no input"),
         (["--input", "y=missing.npy"], "no such file: missing.npy"),
+        (["--shape", "x=0,3,8,8"], "expected at least 1 in dimension 0 (x_0), got 0"),
         (["--threads", "0"], "--threads"),
         (["--mcpu", "z80"], "no code for the CPU z80"),
     ],

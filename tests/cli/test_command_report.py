@@ -260,7 +260,7 @@ def test_a_report_takes_the_place_of_reports_alone(run: Run, model: Path, tmp_pa
     ):
         refused = run(*command, "--report", notes)
         assert refused.code == 2
-        assert "is a file of another kind, and no report" in refused.err
+        assert "is a file of another kind, and no page" in refused.err
     assert not (tmp_path / "out.pdtvm").exists()
     assert not (tmp_path / "a.jsonl").exists()
     assert notes.read_text() == "milk\n"

@@ -31,6 +31,16 @@ def test_runs_given_input_and_writes_the_outputs(run: Run, artifact: Path, tmp_p
         np.testing.assert_array_equal(one[name], other[name])
 
 
+def test_outputs_do_not_take_the_place_of_another_kind_of_file(run: Run, artifact: Path, model: Path) -> None:
+    program = model / "inference.json"
+    before = program.read_bytes()
+    result = run("run", artifact, "--output", program)
+    assert result.code == 2
+    assert "expected a .npz file, such as inference.npz" in result.err
+    assert program.read_bytes() == before
+    assert run("run", artifact, "--output", "/dev/null").code == 0
+
+
 def test_says_that_input_is_random(run: Run, artifact: Path) -> None:
     result = run("run", artifact, "--shape", "x=1,3,9,9", "--threads", "1", "--repeat", "3")
     assert result.code == 0
@@ -62,8 +72,8 @@ def _write_wrong_dtype(path: Path) -> None:
     [
         ("missing.npy", lambda path: None, "no such file"),
         ("empty.npy", lambda path: path.touch(), "is empty"),
-        ("text.npy", lambda path: path.write_text("hello"), "cannot be read"),
-        ("pickle.npy", lambda path: path.write_bytes(pickle.dumps([1])), "cannot be read"),
+        ("text.npy", lambda path: path.write_text("hello"), "expected a .npy or .npz file"),
+        ("pickle.npy", lambda path: path.write_bytes(pickle.dumps([1])), "expected a .npy or .npz file"),
         ("objects.npy", _write_pickle, "cannot be read"),
         ("folder.npy", lambda path: path.mkdir(), "is a directory"),
         ("dtype.npy", _write_wrong_dtype, "float32"),
@@ -92,6 +102,8 @@ def test_bad_input_files(
         (["--input", "x.npy"], "write it like x=x.npy"),
         (["--shape", "x=1,3,9999999999,9999999999"], "more elements than fit"),
         (["--threads", "100000"], "1<=x<=1024"),
+        (["--shape", "x=0,3,8,8"], "input 'x': expected at least 1 in dimension 0 (x_0), got 0"),
+        (["--output", "out.txt"], "--output out.txt: expected a .npz file, such as out.npz"),
     ],
 )
 def test_bad_options(run: Run, artifact: Path, arguments: list[str], message: str) -> None:

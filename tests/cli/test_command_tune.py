@@ -282,7 +282,7 @@ def test_check_tells_what_can_be_applied_from_what_cannot(run: Run, tmp_path: Pa
     kept = Winner(DYNAMIC, DYNAMIC.default(), {2: 1e-3}, DYNAMIC.default(), {2: 1e-3})
     LogWriter(log, HEADER).append([_winner(), kept, trial, no_form])
     with log.open("ab") as file:
-        file.write(b'{"record":"trial"\n')
+        file.write(b'{"record":"trial"\n{"record":"tri')
     result = run("tune", "--check", log)
     assert result.code == 5
     lines = result.out.splitlines()
@@ -292,11 +292,13 @@ def test_check_tells_what_can_be_applied_from_what_cannot(run: Run, tmp_path: Pa
         in lines[1]
     )
     assert lines[2].startswith("  line 5 is stale: this version has no such form")
-    assert lines[3].startswith("  line 6 is damaged: not JSON")
-    assert "2 lines cannot be applied" in result.err
+    assert lines[3].startswith("  line 6 is damaged: not JSON from column 18 on: ")
+    assert lines[4:] == ["  line 7 is damaged: not JSON from column 11 on: Unterminated string"]
+    assert all(line.count("line") == 1 for line in lines[2:])
+    assert "3 lines cannot be applied" in result.err
     (content,) = json.loads(run("tune", "--check", log, "--json").out)
     assert (content["winners"], content["defaults"], content["trials"]) == (1, 1, 1)
-    assert [entry["line"] for entry in content["stale"] + content["bad"]] == [5, 6]
+    assert [entry["line"] for entry in content["stale"] + content["bad"]] == [5, 6, 7]
     assert content["measured"][0]["cpu"] == "Some CPU"
     assert content["measured"][0]["microarchitecture"] == "znver4"
 
@@ -326,6 +328,22 @@ def test_merge_keeps_the_best(run: Run, tmp_path: Path) -> None:
     assert refused.code == 2
     assert "--force" in refused.err
     assert json.loads(run(*merge, "--force", "--json").out)["winners"] == 1
+
+
+def test_what_is_no_log_is_neither_checked_nor_merged_nor_replaced(run: Run, tmp_path: Path) -> None:
+    log, picture, empty = (tmp_path / name for name in ("log.jsonl", "picture.png", "empty.jsonl"))
+    LogWriter(log, HEADER).append([_winner()])
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" * 9)
+    empty.touch()
+    merge_over = ("tune", "--merge", log, "-o", picture, "--force")
+    for arguments in (("tune", "--check", picture), ("tune", "--merge", picture, "-o", empty), merge_over):
+        result = run(*arguments)
+        assert (result.code, result.out) == (2, "")
+        assert f"{picture} " in result.err
+        assert "is no tuning log" in result.err
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert run("tune", "--check", empty).code == 0
+    assert run("tune", "--merge", log, "-o", empty, "--force").code == 0
 
 
 class _OneConvolution(nn.Layer):  # type: ignore[misc]

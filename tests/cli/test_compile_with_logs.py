@@ -192,7 +192,13 @@ def test_bad_lines_are_counted_on_stderr(run: Run, model: Path, tuned: Tuned, tm
 def test_logs_that_are_none_are_refused_before_anything_is_compiled(
     run: Run, model: Path, tmp_path: Path
 ) -> None:
-    for log, message in ((tmp_path / "none.jsonl", "no such tuning log"), (tmp_path, "is a directory")):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("milk\neggs\n")
+    for log, message in (
+        (tmp_path / "none.jsonl", "no such tuning log"),
+        (tmp_path, "is a directory"),
+        (notes, "is no tuning log"),
+    ):
         result = run("compile", model, "-o", tmp_path / "out.pdtvm", "--tuning-log", log)
         assert result.code == 2
         assert message in result.err

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from paddle_tvm import compiler
 from paddle_tvm.compiler.frontends.onnx import import_onnx
 from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.runtime.errors import UnsupportedModelError
@@ -84,6 +85,51 @@ def test_topk_of_equal_elements_takes_the_first(check_graph, rng):
         [{"x": x}],
         opset=9,
     )
+
+
+@pytest.mark.parametrize("exclusive", [0, 1])
+@pytest.mark.parametrize("reverse", [0, 1])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64"])
+def test_cumulative_sums(check_graph, rng, dtype, exclusive, reverse):
+    axes = {"first": np.int64(0), "middle": np.int32(-2), "last": ints(-1)}
+    check_graph(
+        [node("CumSum", ["x", axis], [f"y_{axis}"], exclusive=exclusive, reverse=reverse) for axis in axes],
+        {"x": (dtype, ["n", 3, "m"])},
+        {f"y_{axis}": dtype for axis in axes},
+        [{"x": (9 * rng.standard_normal(shape)).astype(dtype)} for shape in ((2, 3, 70), (5, 3, 1))],
+        constants=axes,
+    )
+
+
+def test_a_cumulative_sum_of_a_vector_and_of_nan(check_graph):
+    x = np.float32([1, np.inf, 2, -np.inf, 3, np.nan])
+    check_graph(
+        [node("CumSum", ["x", "a"], ["y"]), node("CumSum", ["x", "a"], ["z"], reverse=1)],
+        {"x": ("float32", ["n"])},
+        {"y": "float32", "z": "float32"},
+        [{"x": x[:count]} for count in (1, 3, 6)],
+        constants={"a": np.int64(0)},
+    )
+
+
+@pytest.mark.parametrize("target", ["onednn", "onnxruntime", "cuda"])
+def test_cumulative_sums_on_other_targets(make_graph, rng, tmp_path, target, request):
+    if target == "cuda":
+        request.getfixturevalue("emulator")
+    modes = [(exclusive, reverse) for exclusive in (0, 1) for reverse in (0, 1)]
+    nodes = [node("MatMul", ["x", "w"], ["h"])]
+    nodes += [
+        node("CumSum", ["h", "a"], [f"y{2 * exclusive + reverse}"], exclusive=exclusive, reverse=reverse)
+        for exclusive, reverse in modes
+    ]
+    path = make_graph(
+        nodes,
+        {"x": ("float32", ["n", 6, 8])},
+        {f"y{index}": "float32" for index in range(4)},
+        {"w": floats(rng, 8, 5), "a": np.int64(-2)},
+    )
+    shapes = [{"x": (2, 6, 8)}, {"x": (3, 6, 8)}]
+    compiler.compile(path, tmp_path / "a.pdtvm", target=target, shapes=shapes, verify=True)
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1, 3])
@@ -243,6 +289,7 @@ X = {"x": ("float32", [1, 2, 4, 4])}
         (node("Pad", ["x", "p"], ["y"]), {"p": ints(0, 0, -1, 0, 0, 0, 0, 0)}, "negative pads"),
         (node("Resize", ["x", "", "s"], ["y"]), {"s": np.array([1, 1, 1.3, 1], "float32")}, "whole number"),
         (node("Gather", ["x", "i"], ["y"]), {"i": ints(1)}, "outside"),
+        (node("CumSum", ["x", "a"], ["y"]), {"a": ints(4)}, "not one axis of an input of rank 4"),
     ],
     ids=lambda value: value.op_type if hasattr(value, "op_type") else "",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from paddle.static import InputSpec
 from toy_accelerator import Toy
 
 from paddle_tvm import compiler, runtime
+from paddle_tvm.compiler.cli.main import run_command_line
 from paddle_tvm.compiler.driver import CompileResult
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file, read_kernel_table
@@ -164,6 +166,26 @@ def test_profile_times_its_subgraphs(toy: None, model: Path, tmp_path: Path) -> 
     artifact = _compile(model, tmp_path / "out.pdtvm").artifact
     profile = profile_artifact(artifact, {"x": np.ones((1, 3, 6, 5), "float32")}, rounds=2)
     assert "paddle_tvm_toy_0" in {kernel.name for kernel in profile.kernels}
+
+
+def test_compile_and_profile_count_kernels_and_subgraphs_apart(
+    toy: None, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.pdtvm"
+    arguments = ["compile", str(model), "-o", str(output), "--target", "toy", "--shape", "x=1,3,6,5"]
+    assert run_command_line(arguments) == 0
+    shown = capsys.readouterr().out
+    profile = profile_artifact(output, {"x": np.ones((1, 3, 6, 5), "float32")}, rounds=1)
+    names = {kernel.name for kernel in profile.kernels}
+    subgraphs = {name for name in names if name.startswith("paddle_tvm_toy_")}
+    assert len(subgraphs) == 1
+    kernels = len(names - subgraphs)
+    assert f"{output}: {kernels} kernels and 1 subgraph of toy for " in shown
+    assert run_command_line(["profile", str(output), "--rounds", "1"]) == 0
+    assert f"; {kernels} kernels and 1 subgraph of toy, called " in capsys.readouterr().out
+    assert run_command_line([*arguments, "--json", "--force"]) == 0
+    (variant,) = json.loads(capsys.readouterr().out)["variants"]
+    assert (variant["kernels"], variant["subgraphs"]) == (kernels, 1)
 
 
 def test_a_subgraph_counts_what_its_operators_do(toy: None, model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 from onednn_models import Compiled
 from paddle import nn
 from paddle.nn import functional as F
+from paddle.static import InputSpec
 
 from paddle_tvm import compiler
+from paddle_tvm.compiler.cli.main import run_command_line
 from paddle_tvm.compiler.verify import TOLERANCES, verify_artifact
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.cpu import cpu_features
@@ -21,6 +24,7 @@ from paddle_tvm.runtime.errors import ArtifactError, UsageError
 from paddle_tvm.targets.offload import measured_name
 from paddle_tvm.targets.onednn import OneDnn, target
 from paddle_tvm.targets.registry import targets_of
+from paddle_tvm.targets.x86.cpus import features_of
 
 Compile = Callable[..., Compiled]
 needs_bfloat16 = pytest.mark.skipif(
@@ -199,6 +203,40 @@ def test_cpus_without_bfloat16_are_refused(tmp_path: Path, monkeypatch: pytest.M
     (made,) = targets_of("onednn", ["znver4"], precision="bfloat16")
     assert made.accelerator is not None
     assert "avx512_bf16" in made.features
+
+
+def test_a_note_says_that_bfloat16_may_be_slow_without_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+    def notes(*mcpus: str, precision: str = "bfloat16") -> list[str]:
+        return [note for made in targets_of("onednn", mcpus, precision=precision) for note in made.notes]
+
+    assert notes("sapphirerapids", "graniterapids") == []
+    (note,) = notes("sapphirerapids", "cooperlake")
+    assert note.startswith("--mcpu cooperlake has no AMX (amx_bf16)")
+    assert notes("cooperlake", precision="float32") == []
+    features = frozenset(features_of("cooperlake"))
+    monkeypatch.setattr(target, "cpu_features", lambda: features)
+    (note,) = notes()
+    assert note.startswith("this machine's CPU has no AMX (amx_bf16)")
+    monkeypatch.setattr(target, "cpu_features", lambda: features | {"amx_bf16"})
+    assert notes() == []
+
+
+def test_compile_prints_the_note_and_gives_it_in_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefix = tmp_path / "model" / "inference"
+    paddle.jit.save(nn.Linear(8, 8), str(prefix), input_spec=[InputSpec((2, 8), "float32", "x")])
+    arguments = ["compile", str(prefix), "--target", "onednn", "--precision", "bfloat16", "--json"]
+    noted = {}
+    for mcpu in ("cooperlake", "sapphirerapids"):
+        output = tmp_path / f"{mcpu}.pdtvm"
+        assert run_command_line([*arguments, "--mcpu", mcpu, "-o", str(output)]) == 0
+        shown = capsys.readouterr()
+        noted[mcpu] = json.loads(shown.out)["notes"]
+        assert [line for line in shown.err.splitlines() if line.startswith("note: ")] == [
+            f"note: {note}" for note in noted[mcpu]
+        ]
+    assert (len(noted["cooperlake"]), len(noted["sapphirerapids"])) == (1, 0)
 
 
 def test_other_precisions_are_refused(tmp_path: Path) -> None:

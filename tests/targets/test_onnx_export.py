@@ -480,13 +480,6 @@ def test_sums_keep_nan() -> None:
     close(run_call(lambda v: op.sum(v, 1), [x])[0], np.array([np.nan, np.nan], "float32"))
 
 
-def test_cumulative_sum() -> None:
-    x = _random(*X)
-    close(run_call(lambda v: op.cumsum(v, 1), [x])[0], np.cumsum(x, 1))
-    exclusive = run_call(lambda v: op.cumsum(v, -1, exclusive=True), [x])[0]
-    close(exclusive, np.cumsum(x, -1) - x)
-
-
 def test_places() -> None:
     x = _random(3, 4, 5)
     places = np.array([[2, 0], [-1, 1]], "int64")
@@ -545,10 +538,7 @@ def test_every_converter_has_a_test() -> None:
         ),
         *(f"relax.nn.{name}" for name in ("group_norm", "instance_norm", "batch_norm", "prelu", "pad")),
         *(f"relax.nn.{kind}_pool{rank}d" for kind in ("max", "avg", "adaptive_avg") for rank in (1, 2, 3)),
-        *(
-            f"relax.{name}"
-            for name in (*MOVES, "squeeze", "matmul", "einsum", "split", "where", "astype", "cumsum")
-        ),
+        *(f"relax.{name}" for name in (*MOVES, "squeeze", "matmul", "einsum", "split", "where", "astype")),
         *(f"relax.{name}" for name in ("sum", "mean", "max", "min", "prod", "variance", "std", "topk")),
         *(f"relax.{name}" for name in ("take", "gather_elements", "gather_nd", "scatter_nd", "argmax")),
         *(

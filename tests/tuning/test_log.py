@@ -356,21 +356,24 @@ def test_a_merge_keeps_trials_if_asked(log: Log, tmp_path: Path) -> None:
     assert len(records(tmp_path / "b.jsonl")) == 6
 
 
-def test_a_merge_replaces_only_inputs_or_by_force(log: Log, tmp_path: Path) -> None:
+def test_a_merge_replaces_only_inputs_or_other_logs_by_force(log: Log, tmp_path: Path) -> None:
     first, second = log("a.jsonl", HERE, *RECORDS, winner(Rows(8, 8), FORM)), log("b.jsonl", HERE)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"exists and is none of the merged logs; .* --force"):
         merge_logs([first], tmp_path / "notes.txt")
+    with pytest.raises(UsageError, match="is no tuning log, so --force does not replace it"):
+        merge_logs([first], tmp_path / "notes.txt", force=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     merge_logs([first, second], second)
     assert records(second) == [winner(Rows(8, 8), FORM)]
-    merge_logs([first], tmp_path / "notes.txt", force=True)
-    assert records(tmp_path / "notes.txt") == [winner(Rows(8, 8), FORM)]
+    other = log("c.jsonl", HERE, *RECORDS)
+    merge_logs([first], other, force=True)
+    assert records(other) == [winner(Rows(8, 8), FORM)]
     with pytest.raises(UsageError, match="no such tuning log"):
-        merge_logs([first, tmp_path / "none.jsonl"], tmp_path / "c.jsonl")
+        merge_logs([first, tmp_path / "none.jsonl"], tmp_path / "d.jsonl")
     with pytest.raises(UsageError, match="is a directory"):
         merge_logs([first], tmp_path, force=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "b.jsonl", "notes.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "b.jsonl", "c.jsonl", "notes.txt"]
 
 
 def test_a_merge_into_itself_does_not_drop_what_it_cannot_read(log: Log) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from tvm import relax
-
 from paddle_tvm.targets.onnx_export.context import ExportContext
 from paddle_tvm.targets.onnx_export.registry import register
 
@@ -39,18 +37,3 @@ def _variance(ctx: ExportContext) -> str:
     squares = ctx.add("Mul", difference, difference)
     result = ctx.add("ReduceMean", squares, *axes, keepdims=int(ctx.attrs.keepdims))
     return ctx.add("Sqrt", result) if str(ctx.call.op.name) == "relax.std" else result
-
-
-def _refuse_cumsum(call: relax.Call) -> str | None:
-    if call.attrs.axis is None:
-        return "it sums up the flattened tensor"
-    if str(call.ty.dtype) != str(call.args[0].ty.dtype):
-        return f"it computes {call.ty.dtype} from {call.args[0].ty.dtype}"
-    return None
-
-
-@register("cumsum", refuse=_refuse_cumsum)
-def _cumsum(ctx: ExportContext) -> str:
-    exclusive = int(bool(ctx.attrs.exclusive))
-    axis = ctx.scalar(int(ctx.attrs.axis), "int64")
-    return ctx.add("CumSum", ctx.input(0), axis, exclusive=exclusive)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tvm import relax, tirx
@@ -77,34 +78,61 @@ def _as_3d(ctx: OpContext, x: relax.Expr, axis: int) -> relax.Expr:
     )
 
 
-def _scan(
-    ctx: OpContext, axis: int, flatten: bool, combine: _Combine, start: float, onnx: str | None = None
-) -> Converted:
-    """Scan along an axis; ``onnx`` is what ONNX calls it."""
+@dataclass(frozen=True)
+class _Scan:
+    """What a scan is called, what it does, what it starts with, and what ONNX calls it, where it does."""
+
+    name: str
+    combine: _Combine
+    start: float
+    onnx: str | None = None
+
+
+_SUM = _Scan("cumsum", lambda total, x: total + x, 0, "CumSum")
+_PRODUCT = _Scan("cumprod", lambda total, x: total * x, 1)
+
+
+def _scan_along(
+    ctx: OpContext, x: relax.Expr, axis: int, scan: _Scan, exclusive: bool, reverse: bool
+) -> relax.Expr:
+    shape = shape_of(x)
+    data = _as_3d(ctx, x, axis % len(shape))
+    kernel = _scan_kernel(dtype_of(x), scan.combine, scan.start, exclusive, reverse)
+    if scan.onnx is not None:
+        middle = Operand(dtype="int64", value=1)
+        kernel = kernel.with_attrs(
+            means(scan.onnx, 0, middle, exclusive=int(exclusive), reverse=int(reverse))
+        )
+    function = ctx.builder.add_func(kernel, scan.name)
+    return relax.op.reshape(ctx.emit(relax.call_tir(function, [data], data.ty)), shape)
+
+
+def running_sum(ctx: OpContext, x: relax.Expr, axis: int, *, exclusive: bool, reverse: bool) -> relax.Expr:
+    """Sums along an axis of all elements up to each, of a tensor of rank 1 or more.
+
+    ``exclusive`` leaves the element itself out, and ``reverse`` begins at the end, as in Paddle's ``cumsum``
+    and ONNX's ``CumSum``.
+    """
+    return _scan_along(ctx, x, axis, _SUM, exclusive, reverse)
+
+
+def _convert(ctx: OpContext, axis: int, flatten: bool, scan: _Scan) -> Converted:
     x = ctx.input(0)
     if ctx.ndim(0) == 0:
         return ctx.emit(relax.op.reshape(x, [1])) if flatten else x
     if flatten:
         x, axis = ctx.emit(relax.op.flatten(x)), 0
-    shape = shape_of(x)
-    data = _as_3d(ctx, x, axis % len(shape))
-    exclusive, reverse = bool(ctx.attr("exclusive")), bool(ctx.attr("reverse"))
-    kernel = _scan_kernel(dtype_of(x), combine, start, exclusive, reverse)
-    if onnx is not None:
-        middle = Operand(dtype="int64", value=1)
-        kernel = kernel.with_attrs(means(onnx, 0, middle, exclusive=int(exclusive), reverse=int(reverse)))
-    function = ctx.builder.add_func(kernel, ctx.operation.name.removeprefix("pd_op."))
-    return relax.op.reshape(ctx.emit(relax.call_tir(function, [data], data.ty)), shape)
+    return _scan_along(ctx, x, axis, scan, bool(ctx.attr("exclusive")), bool(ctx.attr("reverse")))
 
 
 @register("cumsum", "cumsum_")
 def _cumsum(ctx: OpContext) -> Converted:
-    return _scan(ctx, ctx.ints(1)[0], bool(ctx.attr("flatten")), lambda total, x: total + x, 0, "CumSum")
+    return _convert(ctx, ctx.ints(1)[0], bool(ctx.attr("flatten")), _SUM)
 
 
 @register("cumprod", "cumprod_")
 def _cumprod(ctx: OpContext) -> Converted:
-    return _scan(ctx, int(ctx.attr("dim")), False, lambda total, x: total * x, 1)
+    return _convert(ctx, int(ctx.attr("dim")), False, _PRODUCT)
 
 
 @register("logcumsumexp")
@@ -116,7 +144,8 @@ def _logcumsumexp(ctx: OpContext) -> Converted:
         added = largest + tirx.log1p(tirx.exp(tirx.min(total, x) - largest))
         return tirx.Select(largest < lowest, largest, added)
 
-    return _scan(ctx, int(ctx.attr("axis")), bool(ctx.attr("flatten")), combine, lowest.value)
+    scan = _Scan("logcumsumexp", combine, lowest.value)
+    return _convert(ctx, int(ctx.attr("axis")), bool(ctx.attr("flatten")), scan)
 
 
 def _register_extreme(name: str, at_least: _Combine) -> None:
