@@ -125,4 +125,9 @@ def _time(
 
 
 def _wins(before: Mapping[int, float], after: Mapping[int, float], threads: Sequence[int]) -> bool:
-    return set(after) == set(threads) and all(after[count] <= WORSE * before[count] for count in threads)
+    first = threads[0]
+    return (
+        set(after) == set(threads)
+        and before[first] >= _GAIN * after[first]
+        and all(after[count] <= WORSE * before[count] for count in threads)
+    )

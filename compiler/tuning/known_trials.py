@@ -8,7 +8,7 @@ from typing import Any
 from paddle_tvm.compiler.tuning.log import Skipped, read_log
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Header, Trial
-from paddle_tvm.targets.workload import Workload
+from paddle_tvm.targets.workload import GraphWorkload, Workload
 
 
 def known_trials(log: Path, here: Header) -> tuple[dict[Workload, list[Outcome]], list[Skipped]]:
@@ -35,7 +35,9 @@ def known_trials(log: Path, here: Header) -> tuple[dict[Workload, list[Outcome]]
         elif isinstance(entry.record, Trial) and _is_alike(entry.header, here):
             known.setdefault(entry.record.workload, []).append(entry.record.outcome)
     for workload, outcomes in known.items():
-        if not any(outcome.seconds and outcome.config == workload.default() for outcome in outcomes):
+        # A choice above kernels has no trial of its default, and what fails there fails again.
+        is_kernel = not isinstance(workload, GraphWorkload)
+        if is_kernel and not any(o.seconds and o.config == workload.default() for o in outcomes):
             known[workload] = [outcome for outcome in outcomes if outcome.seconds]
     return known, skipped
 

@@ -220,7 +220,8 @@ class Measurer:
         Returns
         -------
         dict
-            For each number of threads the outcome of each form, in the order of the forms.
+            For each number of threads the outcome of each form, in the order of the forms; that of
+            all is a crash where who measures dies twice.
         """
         request = CompareRequest(pickle.dumps(kernel), dict(enumerate(configs)), tuple(threads), rounds)
         try:
@@ -229,9 +230,12 @@ class Measurer:
             try:
                 answers = list(self._ask(request))
             except _Died as died:
-                raise RuntimeError(
-                    f"the process that measures died twice comparing {kernel.name}: {died}"
-                ) from None
+                # Which of them did it is not known; other kernels may still be compared.
+                detail = f"who measures died twice comparing them: {died}"
+                return {
+                    count: [Outcome(config, "crash", detail=detail) for config in configs]
+                    for count in threads
+                }
         outcomes: dict[int, list[Outcome]] = {count: [] for count in threads}
         for answer in answers:
             outcomes[answer.threads].append(answer.outcome)

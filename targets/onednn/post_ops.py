@@ -22,6 +22,8 @@ from paddle_tvm.targets.onednn.nodes import (
 )
 
 _TAKES_POST_OPS = {"convolution", "deconvolution", "matmul", "pool", "resample", "apply"}
+# oneDNN defines sums for these; of pooling, oneDNN 3.2 takes one where channels are last, and leaves it out.
+_TAKES_SUMS = {"convolution", "deconvolution", "matmul", "resample"}
 
 
 def with_post_ops(nodes: Sequence[Node], results: Sequence[relax.Var]) -> list[Node]:
@@ -105,7 +107,7 @@ def with_overwriting(nodes: Sequence[Node], results: Sequence[relax.Var]) -> lis
         other = producers.get(post_op.other)
         return (
             post_op.algorithm == "add"
-            and node.kind != "apply"
+            and node.kind in _TAKES_SUMS
             and other is not None
             and other.kind not in VIEWS
             and (other.shape, other.type) == (node.shape, node.type)

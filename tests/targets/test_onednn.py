@@ -183,6 +183,20 @@ def test_sums_keep_what_is_read_again(compiled: Compile) -> None:
         model.check()
 
 
+@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (2, 6, 8, 10)])
+def test_pooling_plus_a_convolution(compiled: Compile, shape: tuple[int, ...]) -> None:
+    channels = shape[1]
+
+    def function(m: Any, x: paddle.Tensor) -> Any:
+        x = m.first(x)
+        return F.avg_pool2d(x, 3, 1, 1) + m.one(x), F.relu(F.max_pool2d(x, 3, 1, 1) + m.two(x))
+
+    layers = {"first": nn.Conv2D(channels, channels, 1)} | {
+        name: nn.Conv2D(channels, channels, 3, padding=1) for name in ("one", "two")
+    }
+    compiled(layers, [shape], function).check()
+
+
 def test_parts_of_tensors_are_results(compiled: Compile) -> None:
     """The first of a batch lies as a tensor of its own would."""
 

@@ -783,6 +783,15 @@ def test_what_has_no_counterpart_is_refused_in_words(name: str) -> None:
     assert words in reason
 
 
+def test_spreading_to_unknown_sizes_is_refused(tmp_path: Path) -> None:
+    def function(a: Any) -> Any:
+        return paddle.mean(a, 1, keepdim=True).expand([-1, 3, -1, -1])
+
+    _, reasons = taken_of(save_function(function, [((-1, 3, -1, -1), "float32")], tmp_path))
+    (reason,) = {words for words in reasons.values() if "spreads" in words}
+    assert reason.endswith("the sizes that it spreads to are known only when it runs")
+
+
 def test_a_size_that_is_nowhere_is_refused() -> None:
     from paddle_tvm.targets.onnx_export.graph import UnknownSizeError
 

@@ -185,6 +185,16 @@ def test_what_makes_the_whole_model_faster_is_kept(
     assert len(history.notes) == 2 - len(won)
 
 
+@pytest.mark.parametrize(("seconds", "won"), [(1.01, False), (0.99, False), (0.97, True)])
+def test_with_one_number_of_threads_a_choice_must_gain_as_much(
+    tmp_path: Path, seconds: float, won: bool
+) -> None:
+    run = cast(ModelRun, Run(tmp_path, {NEITHER: {1: 1.0}, FIRST: {1: seconds}}))
+    log = tmp_path / "log.jsonl"
+    (trial,) = search_graph(run, log, [NARROW], (1,), LogWriter(log, header()), History(), lambda: True)
+    assert trial.won == won
+
+
 def test_trials_of_subgraphs_count_in_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(offload_search, "monotonic", lambda: now[0])

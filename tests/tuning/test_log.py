@@ -33,6 +33,7 @@ from paddle_tvm.compiler.tuning.merge import merge_logs
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Record, Trial, encode
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.x86.graph_workloads import BlockWidth
 from paddle_tvm.targets.x86.workloads import Conv2d
 
 HERE, THERE = header(), header("x86-avx2", cpu="Another CPU")
@@ -203,6 +204,13 @@ def test_failures_are_forgotten_where_the_default_never_ran(log: Log) -> None:
     assert known_trials(path, HERE)[0] == {rows: [other.outcome]}
     log("a.jsonl", HERE, Trial(rows, Outcome(rows.default(), "ok", (1e-3,))))
     assert len(known_trials(path, HERE)[0][rows]) == 4
+
+
+def test_failures_above_kernels_are_remembered(log: Log) -> None:
+    # Their default has no trial.
+    width = BlockWidth("a graph", 24, 16)
+    failed = Trial(width, Outcome(width.candidates()[1], "error", detail="UnsupportedModelError"))
+    assert known_trials(log("a.jsonl", HERE, failed), HERE)[0] == {width: [failed.outcome]}
 
 
 def test_a_file_without_its_last_line_break_is_whole(log: Log) -> None:

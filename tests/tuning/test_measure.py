@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from faulty_kernels import FAULTS, Doubling, DoublingKernel, faulty
 
-from paddle_tvm.compiler.tuning.measure import Measurer
+from paddle_tvm.compiler.tuning.measure import Measurer, _Died, _Server
+from paddle_tvm.compiler.tuning.messages import Answer
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.targets.x86 import x86_target
 
@@ -187,6 +188,20 @@ def test_a_killed_tuner_leaves_neither_processes_nor_files(tmp_path: Path, fault
         tuner.communicate()
     wait_until(lambda: not any(map(is_alive, started)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_comparison_whose_server_is_killed_twice_has_no_times(
+    measurer: Measurer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(_: _Server, request: object) -> Iterator[Answer]:
+        raise _Died("it ended with code -9")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Server, "ask", ask)
+        compared = measurer.compare(DoublingKernel(), GOOD[:2], threads=[2, 1], rounds=1)
+    assert [[outcome.status for outcome in compared[count]] for count in (2, 1)] == [["crash"] * 2] * 2
+    assert "died twice" in compared[1][0].detail
+    assert measurer.compare(DoublingKernel(), GOOD[:1], threads=[1], rounds=1)[1][0].status == "ok"
 
 
 def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,15 @@ def _permute_dims(ctx: ExportContext) -> str:
     return ctx.add("Transpose", ctx.input(0), perm=list(order))
 
 
-@register("broadcast_to", operands=2)
+def _refuse_broadcast(call: relax.Call) -> str | None:
+    # TVM 0.27 makes the sizes a parameter of the match, whose result then has no shape.
+    shape = call.ty.shape
+    if shape is None or any(size(dim) is None for dim in shape):
+        return "the sizes that it spreads to are known only when it runs"
+    return None
+
+
+@register("broadcast_to", operands=2, refuse=_refuse_broadcast)
 def _broadcast_to(ctx: ExportContext) -> str:
     return ctx.add("Expand", ctx.input(0), ctx.graph.shape(list(ctx.result.shape)))
 
