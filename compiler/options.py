@@ -46,6 +46,7 @@ class CompileOptions:
         ):
             if value not in known:
                 raise UsageError(f"{option} '{value}' is not known; known: {', '.join(known)}")
+        self._check_shapes()
         if self.min_subgraph_size is not None and self.target != TENSORRT:
             raise UsageError(
                 f"--min-subgraph-size goes with --target {TENSORRT}, and the target is {self.target}"
@@ -67,6 +68,14 @@ class CompileOptions:
             fitting = [target for target, known in PRECISIONS.items() if self.precision in known]
             raise UsageError(
                 f"precision '{self.precision}' goes with --target {' or '.join(fitting)}: {where}"
+            )
+
+    def _check_shapes(self) -> None:
+        sets = self.shapes if isinstance(self.shapes, Sequence) else (self.shapes,)
+        if isinstance(self.shapes, str) or not all(one is None or isinstance(one, Mapping) for one in sets):
+            raise UsageError(
+                "shapes: expected sizes by input name, such as {'x': [1, 3, 224, 224]}, or a sequence of "
+                f"such mappings, got {self.shapes!r}"
             )
 
     def mcpus(self) -> tuple[str, ...]:

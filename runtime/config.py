@@ -39,6 +39,7 @@ class Config(GpuOptions, PaddleOptions):
         self._mcpu: str | None = None
         self._cached_memory_mb = _DEFAULT_CACHED_MEMORY_MB
         self._onnxruntime = False
+        self._bfloat16: str | None = None
         super().__init__()
         if isinstance(model, Config):
             self.__dict__.update(model.__dict__)
@@ -142,6 +143,14 @@ class Config(GpuOptions, PaddleOptions):
         """Take back ``enable_onnxruntime``; an artifact for ONNX Runtime still runs there."""
         self._onnxruntime = False
 
+    def enable_mkldnn_bfloat16(self) -> None:
+        """Ask for an artifact that computes in bfloat16; creating a predictor of another is refused."""
+        self._bfloat16 = "enable_mkldnn_bfloat16"
+
+    def enable_onednn_bfloat16(self) -> None:
+        """Ask for an artifact that computes in bfloat16; creating a predictor of another is refused."""
+        self._bfloat16 = "enable_onednn_bfloat16"
+
     def check_target(self, artifact: str, target: TargetSpec, precision: str) -> None:
         """Refuse an artifact that is not for what is asked for; ``create_predictor`` calls it.
 
@@ -154,6 +163,12 @@ class Config(GpuOptions, PaddleOptions):
             raise UsageError(
                 f"Config.enable_onnxruntime(): {artifact} was compiled for target {target.kind}. Compile "
                 "the model for it: paddle-tvm compile MODEL -o ARTIFACT --target onnxruntime; or leave the "
+                "call out"
+            )
+        if self._bfloat16 is not None and precision != "bfloat16":
+            raise UsageError(
+                f"Config.{self._bfloat16}(): {artifact} computes in {precision}. Compile the model for it: "
+                "paddle-tvm compile MODEL -o ARTIFACT --target onednn --precision bfloat16; or leave the "
                 "call out"
             )
         super().check_target(artifact, target, precision)

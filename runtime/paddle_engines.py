@@ -15,6 +15,10 @@ _PARTITION = (
     "cuda, or leave the call out"
 )
 _PRECISION = "the precision is chosen when the model is compiled; leave the call out"
+_INTEGERS = (
+    "a model that carries quantisation is computed on integers where it is compiled with --target onednn, "
+    "and no other is; leave the call out"
+)
 _PASSES = "Paddle's passes do not run here, the graph was optimised when the model was compiled; leave it out"
 
 
@@ -73,8 +77,8 @@ class PaddleEngines:
         "exp_disable_mixed_precision_ops", "the precision is chosen when the model is compiled"
     )
 
-    enable_onednn_bfloat16 = _refused("enable_onednn_bfloat16", _PRECISION)
-    enable_onednn_int8 = _refused("enable_onednn_int8", _PRECISION)
+    enable_mkldnn_int8 = _refused("enable_mkldnn_int8", _INTEGERS)
+    enable_onednn_int8 = _refused("enable_onednn_int8", _INTEGERS)
     set_bfloat16_op = _refused("set_bfloat16_op", _PRECISION)
     exp_enable_mixed_precision_ops = _refused("exp_enable_mixed_precision_ops", _PRECISION)
 

@@ -118,14 +118,6 @@ class PaddleOptions(PaddleEngines):
         """Refuse: the engine is chosen when the model is compiled."""
         raise _refuse("enable_openvino_engine", "compiled models run on TVM's virtual machine; leave it out")
 
-    def enable_mkldnn_bfloat16(self) -> None:
-        """Refuse: the precision is chosen when the model is compiled."""
-        raise _refuse("enable_mkldnn_bfloat16", "the precision is chosen when the model is compiled")
-
-    def enable_mkldnn_int8(self, *args: object) -> None:
-        """Refuse: the precision is chosen when the model is compiled."""
-        raise _refuse("enable_mkldnn_int8", "the precision is chosen when the model is compiled")
-
     def enable_low_precision_io(self, x: bool = True) -> None:
         """Refuse: the types of inputs and outputs are fixed when the model is compiled."""
         raise _refuse("enable_low_precision_io", "types of inputs and outputs are fixed by compilation")

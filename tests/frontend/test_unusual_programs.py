@@ -14,7 +14,7 @@ from paddle.static import InputSpec
 from paddle_tvm import compiler
 from paddle_tvm.compiler.frontends.paddle.program import Program, load_program
 from paddle_tvm.compiler.frontends.source import find_model
-from paddle_tvm.runtime.errors import PaddleTvmError, UnsupportedModelError
+from paddle_tvm.runtime.errors import PaddleTvmError, UnsupportedModelError, UsageError
 
 
 class Apply(nn.Layer):
@@ -83,3 +83,9 @@ def test_models_compile_in_several_threads(tmp_path: Path, legacy: bool) -> None
     assert failures == []
     assert passed == [True] * 3
     assert paddle.in_dynamic_mode()
+
+
+def test_shapes_as_the_command_line_writes_them_are_refused(tmp_path: Path) -> None:
+    for shapes in ("x=1,3", ["x=1,3"]):
+        with pytest.raises(UsageError, match=r"shapes: expected sizes by input name"):
+            compiler.compile(tmp_path / "model", tmp_path / "a.pdtvm", shapes=shapes)  # type: ignore[arg-type]

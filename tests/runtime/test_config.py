@@ -86,7 +86,6 @@ def test_questions_get_true_answers(affine: Path) -> None:
         lambda config: config.enable_custom_device("npu", 0),
         lambda config: config.enable_tensorrt_engine(use_calib_mode=True),
         lambda config: config.enable_openvino_engine(),
-        lambda config: config.enable_mkldnn_bfloat16(),
         lambda config: config.enable_mkldnn_int8(),
         lambda config: config.enable_low_precision_io(True),
         lambda config: config.enable_profile(),
@@ -181,6 +180,14 @@ def test_enumerations_have_paddles_names_and_values() -> None:
 def test_versions() -> None:
     assert get_version().startswith("version: ")
     assert get_trt_compile_version() == get_trt_runtime_version() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("method", ["enable_mkldnn_bfloat16", "enable_onednn_bfloat16"])
+def test_bfloat16_is_refused_for_an_artifact_in_float32(affine: Path, method: str) -> None:
+    config = Config(str(affine))
+    getattr(config, method)()
+    with pytest.raises(UsageError, match=rf"{method}\(\): .* float32\. .*--precision bfloat16"):
+        create_predictor(config)
 
 
 def test_onnxruntime_is_refused_for_other_artifacts(affine: Path) -> None:
