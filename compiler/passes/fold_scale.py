@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import tvm
 from tvm import ir, relax
@@ -36,9 +37,9 @@ class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types
         if _is_call(bound, "relax.add"):
             for inner, bias in ((bound.args[0], bound.args[1]), (bound.args[1], bound.args[0])):
                 if isinstance(bias, ir.Constant):
-                    scaled = self._scaled(inner, scale)
+                    product = _finite_product(bias.value.numpy(), scale)
+                    scaled = None if product is None else self._scaled(inner, scale)
                     if scaled is not None:
-                        product = bias.value.numpy() * scale
                         # Under its old name, by which it is known where it comes from.
                         name = inner.name if isinstance(inner, relax.Var) else ""
                         return relax.op.add(
@@ -53,7 +54,10 @@ class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types
                 if channels.size not in (1, array.shape[0]):
                     return None
                 shaped = channels.reshape(-1, *[1] * (array.ndim - 1))
-                folded = relax.const((array * shaped).astype(array.dtype), str(array.dtype))
+                product = _finite_product(array, shaped)
+                if product is None:
+                    return None
+                folded = relax.const(product.astype(array.dtype), str(array.dtype))
                 return relax.Call(bound.op, [bound.args[0], folded], bound.attrs, bound.ty_args)
         return None
 
@@ -63,6 +67,13 @@ class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types
             return value
         bound = self.lookup_binding(value)
         return value if bound is None else bound
+
+
+def _finite_product(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    """The product; None where that is infinite or no number, of which sums would be no numbers either."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = one * other
+    return product if np.isfinite(product).all() else None
 
 
 def _is_call(expr: relax.Expr | None, name: str) -> bool:

@@ -124,3 +124,18 @@ def test_dynamic_data_must_be_as_long_as_the_windows(tmp_path):
     net = paddle.nn.Sequential(Conv2D(3, 8, 3, stride=2), Conv2D(8, 8, (5, 3), stride=(2, 1), padding=(0, 1)))
     save_model(net, tmp_path / "model", [(1, 3, -1, -1)], ["float32"])
     assert import_program(load_program(find_model(tmp_path))).minimums == {"x0_2": 11, "x0_3": 3}
+
+
+def test_factors_that_no_weight_can_take(check_op, rng):
+    """Their product is infinite, of which a sum of weights would be no number."""
+
+    class Model(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.layer = Conv2D(3, 4, 1)
+
+        def forward(self, x):
+            y = self.layer(x)
+            return y * 1e30 * 1e30, (y + 1e30) * 1e30
+
+    check_op(Model(), rng.standard_normal((1, 3, 5, 4)).astype("float32"))
