@@ -188,7 +188,7 @@ def compile(
         for form, share in variant.offloaded.items():
             described = _describe_offloaded(target, share, rest)
             console.print(f"{form} for {variant.made_for}: {described}", soft_wrap=True)
-        if any(choice.origin != "default" for choice in variant.choices.values()):
+        if tuning_logs or any(choice.origin != "default" for choice in variant.choices.values()):
             console.print(
                 f"forms of kernels for {variant.made_for}: {describe_origins(variant.choices)}",
                 soft_wrap=True,
@@ -267,6 +267,7 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
                 "log": str(unused.log),
                 "measured_for": list(unused.measured_for),
                 "compiled_for": unused.compiled_for,
+                "reason": unused.reason,
             }
             for unused in result.unused_logs
         ],
