@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
+from time import monotonic
 
+from paddle_tvm.compiler.tuning.budget import Budget
 from paddle_tvm.compiler.tuning.finalists import WORSE
 from paddle_tvm.compiler.tuning.log import LogWriter
 from paddle_tvm.compiler.tuning.model_run import ModelRun
@@ -21,6 +23,8 @@ from paddle_tvm.targets.x86.graph_workloads import Epilogue
 _LEAST_SHARE = 0.04
 # A choice wins where the whole model is faster by this.
 _GAIN = 1.02
+# Timing two artifacts in turns, about, with one number of threads and with another.
+_TIMING_SECONDS = 10.0
 
 Alternative = tuple[GraphWorkload, Config]
 
@@ -49,6 +53,11 @@ def alternatives(
     ]
 
 
+def first_trial_seconds(run: ModelRun) -> float:
+    """How long the first trial takes, about: two compilations like that of the default, and the timing."""
+    return 2 * run.compile_seconds + _TIMING_SECONDS
+
+
 def search_graph(
     run: ModelRun,
     log: Path,
@@ -56,7 +65,8 @@ def search_graph(
     threads: Sequence[int],
     writer: LogWriter,
     listener: TuningListener,
-    may_go_on: Callable[[], bool],
+    budget: Budget,
+    what: str,
 ) -> list[GraphTrial]:
     """Try alternatives, keeping what makes the model faster; all is written to the log.
 
@@ -72,8 +82,10 @@ def search_graph(
         The numbers of threads to time with; the first decides.
     writer, listener
         Are told of every trial.
-    may_go_on
-        Asked before each trial.
+    budget
+        Trials are begun as long as they fit into it; of others ``listener`` gets a note.
+    what
+        Names what is tried, and how many there are, for that note.
 
     Returns
     -------
@@ -83,8 +95,13 @@ def search_graph(
     fixed: dict[GraphWorkload, Config] = {}
     best: Path | None = None
     trials: list[GraphTrial] = []
+    expected, begun = first_trial_seconds(run), 0.0
     for number, (workload, config) in enumerate(tried):
-        if not may_go_on():
+        # The others take as long as the one before them.
+        expected = monotonic() - begun if number else expected
+        begun = monotonic()
+        if not budget.take(expected):
+            listener.note(budget.left_out(len(tried) - number, what))
             break
         if best is None:
             best, _ = run.compile("best.pdtvm", log, {})

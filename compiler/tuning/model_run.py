@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 
@@ -36,6 +37,11 @@ class ModelRun:
         Of the inputs.
     folder
         For artifacts, inputs and outputs.
+
+    Attributes
+    ----------
+    compile_seconds
+        How long it took to compile it in default forms.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class ModelRun:
         folder.mkdir(exist_ok=True)
         self.model = model
         self.default = folder / "default.pdtvm"
+        self.compile_seconds = 0.0
         self._options = replace(options, verify=False, force=True, shipped_logs=False)
         self._sizes = sizes
         self._seed = seed
@@ -72,7 +79,9 @@ class ModelRun:
 
     def compile_default(self) -> Mapping[GraphWorkload, Choice]:
         """Compile it in default forms, as ``default``; the choices above its kernels."""
+        begin = monotonic()
         _, choices = self.compile(self.default.name, None, {})
+        self.compile_seconds = monotonic() - begin
         inputs = read_manifest(self.default).inputs
         shapes = next(complete_shapes(inputs, self._sizes))
         save_arrays(self._inputs, model_inputs(inputs, find_model(self.model), shapes, self._seed))
