@@ -85,7 +85,14 @@ class KernelTrials:
         """Search until a budget is used up, or nothing promises a gain any more."""
         options, peak = self._options, self._profile.peak.gflops
         self._listener.begin(
-            Start(self._tasks, self._profile.total_us / 1e6, peak or 0.0, options.seconds, options.trials)
+            Start(
+                self._tasks,
+                self._profile.total_us / 1e6,
+                peak or 0.0,
+                options.seconds,
+                options.trials,
+                self._budget.elapsed,
+            )
         )
         scheduler = TaskScheduler(self._tasks, self._searches, peak)
         while (left := self._budget.batch(_BATCH)) and (turn := scheduler.next()) is not None:

@@ -149,10 +149,10 @@ def _sum(standings: Standings) -> list[Text]:
 
 def _row(standing: Standing, standings: Standings, width: int) -> Text:
     task = standing.task
-    gain = task.gain
+    gain = standing.gain
     cells = (
         (show_share(standings.share(standing), 1), ""),
-        (show_gflops(task.gflops), ""),
+        (show_gflops(standing.gflops), ""),
         (show_share(standings.of_peak(standing)), ""),
         (show_gain(gain), "green" if gain is not None and gain >= NOTEWORTHY else ""),
         (str(len(task.outcomes) or "-"), ""),

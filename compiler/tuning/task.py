@@ -129,6 +129,8 @@ class Start:
         The machine's peak; 0 where it is not known.
     budget_seconds, budget_trials
         When the search ends, at the latest; None: when nothing promises a gain any more.
+    elapsed
+        Seconds since the run began, which count in its budget.
     """
 
     tasks: Sequence[Task]
@@ -136,6 +138,7 @@ class Start:
     peak_gflops: float
     budget_seconds: float | None = None
     budget_trials: int | None = None
+    elapsed: float = 0.0
 
 
 class TuningListener(Protocol):
