@@ -100,7 +100,8 @@ class Script:
         ):
             after = {self.threads: seconds * MODEL_SECONDS}
             before = {self.threads: MODEL_SECONDS}
-            self.listener.graph_trial(GraphTrial(workload, config, after, before, seconds < 1))
+            rejected = None if seconds < 1 else "it gains less than 2 %"
+            self.listener.graph_trial(GraphTrial(workload, config, after, before, rejected))
         self.listener.stage("compile with the log")
         return compared
 

@@ -15,6 +15,7 @@ from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Trial, Winner
 from paddle_tvm.compiler.tuning.task import GraphTrial, Task, TuningListener
 from paddle_tvm.runtime.errors import PaddleTvmError
+from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.workload import Config, GraphWorkload, Workload
 from paddle_tvm.targets.x86.graph_workloads import Epilogue
@@ -115,7 +116,7 @@ def search_graph(
             listener.graph_failure(f"{workload.operator} {dict(config)}: {outcome.detail}")
             continue
         writer.append([Trial(workload, Outcome(config, "ok", (after[threads[0]],)))])
-        trial = GraphTrial(workload, config, after, before, _wins(before, after, threads))
+        trial = GraphTrial(workload, config, after, before, _rejection(before, after))
         trials.append(trial)
         listener.graph_trial(trial)
         if trial.won:
@@ -141,5 +142,13 @@ def _time(
     return before, after
 
 
-def _wins(before: Mapping[int, float], after: Mapping[int, float], threads: Sequence[int]) -> bool:
-    return set(after) == set(threads) and all(after[count] <= WORSE * before[count] for count in threads)
+def _rejection(before: Mapping[int, float], after: Mapping[int, float]) -> str | None:
+    """Why a choice is not kept; None where it is. The first number of threads is the one that decides."""
+    first = next(iter(after))
+    if before[first] < _GAIN * after[first]:
+        return f"it gains less than {100 * (_GAIN - 1):.0f} %"
+    for count in after:
+        if after[count] > WORSE * before[count]:
+            milliseconds = " -> ".join(f"{1e3 * of[count]:.4g}" for of in (before, after))
+            return f"it is slower with {counted(count, 'thread')}: {milliseconds} ms"
+    return None

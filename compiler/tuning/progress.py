@@ -20,6 +20,7 @@ from paddle_tvm.compiler.tuning.standings_view import (
     latency_line,
     show_gain,
     show_gflops,
+    show_graph_trial,
     show_ms,
     show_share,
     show_time,
@@ -27,7 +28,6 @@ from paddle_tvm.compiler.tuning.standings_view import (
     trials_line,
 )
 from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Start, Task
-from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.wording import counted
 
 # Seconds between two drawings, which take time from what is measured, and between lines.
@@ -98,11 +98,8 @@ class TuningProgress(ABC):
         self._stepped()
 
     def graph_trial(self, trial: GraphTrial) -> None:
-        threads, seconds = next(iter(trial.seconds.items()))
-        before = trial.default[threads]
-        what = f"{name_workload(trial.workload)}, {name_form(trial.config)}"
-        times = f"one run {show_ms(before)} -> {show_ms(seconds)} ms, {show_gain(before / seconds)}"
-        self._say(f"{what}: {times}, {'kept' if trial.won else 'not kept'}")
+        outcome = "kept" if trial.rejected is None else f"not kept, because {trial.rejected}"
+        self._say(f"{show_graph_trial(trial)}, {outcome}")
         self._stepped()
 
     def graph_failure(self, text: str) -> None:

@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from paddle_tvm.compiler.tuning.standings import Standing, Standings
+from paddle_tvm.compiler.tuning.task import GraphTrial
+from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.wording import counted
 
 # Heading and width of each column behind the name.
@@ -138,6 +140,14 @@ def show_gflops(gflops: float | None) -> str:
 
 def show_gain(gain: float | None) -> str:
     return "-" if gain is None else f"{gain:.2f}x"
+
+
+def show_graph_trial(trial: GraphTrial) -> str:
+    """A choice above kernels, and what it gains; with the digits that tell whether that is enough."""
+    threads, seconds = next(iter(trial.seconds.items()))
+    before = trial.default[threads]
+    times = f"one run {show_ms(before)} -> {show_ms(seconds)} ms, {before / seconds:.3f}x"
+    return f"{name_workload(trial.workload)}, {name_form(trial.config)}: {times}"
 
 
 def _sum(standings: Standings) -> list[Text]:

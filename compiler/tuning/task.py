@@ -105,14 +105,19 @@ class Comparison:
 class GraphTrial:
     """A choice above kernels, and the whole model with it and before: seconds of a run, by threads.
 
-    ``won`` says whether it was kept.
+    ``rejected`` says why it was not kept; None where it was.
     """
 
     workload: GraphWorkload
     config: Config
     seconds: Mapping[int, float]
     default: Mapping[int, float]
-    won: bool
+    rejected: str | None = None
+
+    @property
+    def won(self) -> bool:
+        """Whether it was kept."""
+        return self.rejected is None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.workload import Workload
 
+AGAIN_OR_WITHOUT = "Tune again while this machine does nothing else, or compile without the log"
+"""What to do where a log makes the model slower on this machine."""
+
 # The most of the time left by the kernels' turn that trials of choices above them get.
 _GRAPH_SHARE = 0.3
 # After which a form for GPUs is given up: until nvcc has compiled it, and until it has done something.
@@ -56,6 +59,11 @@ class TuneResult:
     failures: Mapping[Status, int]
     elapsed: float
     skipped: tuple[Skipped, ...]
+
+    @property
+    def slower_with(self) -> tuple[int, ...]:
+        """The numbers of threads with which the model as a whole is slower with the log."""
+        return slower_threads(self.default_seconds, self.tuned_seconds)
 
 
 def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: TuningListener) -> TuneResult:
@@ -203,18 +211,20 @@ def _latencies(
         count: run.time({"default": default, "tuned": tuned}, count)
         for count in thread_counts(options.threads)
     }
-    for count, times in seconds.items():
-        if times["tuned"] > WORSE * times["default"]:
-            where = "on the GPU" if options.compile.architectures else f"with {counted(count, 'thread')}"
-            listener.note(
-                f"{where} the model as a whole is slower with the log: "
-                "what was faster alone is not so among the others, or something disturbed this machine. Tune "
-                "again while it does nothing else, or compile without the log"
-            )
-    return (
-        {count: times["default"] for count, times in seconds.items()},
-        {count: times["tuned"] for count, times in seconds.items()},
-    )
+    before = {count: times["default"] for count, times in seconds.items()}
+    after = {count: times["tuned"] for count, times in seconds.items()}
+    for count in slower_threads(before, after):
+        where = "on the GPU" if options.compile.architectures else f"with {counted(count, 'thread')}"
+        listener.note(
+            f"{where} the model as a whole is slower with the log: what was faster alone is not so among the "
+            f"others, or something disturbed this machine. {AGAIN_OR_WITHOUT}"
+        )
+    return before, after
+
+
+def slower_threads(before: Mapping[int, float], after: Mapping[int, float]) -> tuple[int, ...]:
+    """The numbers of threads with which a model has become slower, by more than what does not count."""
+    return tuple(count for count, seconds in after.items() if seconds > WORSE * before[count])
 
 
 def thread_counts(threads: int) -> tuple[int, ...]:

@@ -21,9 +21,10 @@ from paddle_tvm.compiler.tuning.log import Entry, LogWriter, Skipped, read_log
 from paddle_tvm.compiler.tuning.options import TuneOptions
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Header, Trial, Winner
-from paddle_tvm.compiler.tuning.task import Start, TuningListener
+from paddle_tvm.compiler.tuning.task import GraphTrial, Start, TuningListener
 from paddle_tvm.compiler.tuning.tune import TuneResult
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.x86.graph_workloads import BlockWidth
 
 HEADER = Header(
     "x86-avx512", "Some CPU", "znver4", ("avx512f",), 2, "2026-11-22T10:00:00+00:00", "0.1.0", "0.27.0"
@@ -39,6 +40,8 @@ class Tuner:
 
     def __init__(self) -> None:
         self.play: Callable[[Script], object] = Script.whole
+        self.graph: tuple[GraphTrial, ...] = ()
+        self.tuned_seconds = {2: 0.016, 1: 0.032}
 
     def __call__(self, model: Path, log: Path, options: TuneOptions, listener: TuningListener) -> TuneResult:
         self.model, self.log, self.options = model, log, options
@@ -50,9 +53,9 @@ class Tuner:
             log=log,
             tasks=tuple(script.tasks),
             comparisons=tuple(compared) if isinstance(compared, list) else (),
-            graph=(),
+            graph=self.graph,
             default_seconds={2: 0.020, 1: 0.040},
-            tuned_seconds={2: 0.016, 1: 0.032},
+            tuned_seconds=self.tuned_seconds,
             trials=8,
             failures={"crash": 1, "wrong": 1},
             elapsed=65.0,
@@ -133,6 +136,41 @@ def test_the_result_says_what_became_faster_and_what_to_do_next(
     assert f"next: paddle-tvm compile {saved_model} -o OUTPUT.pdtvm --tuning-log {log}" in lines
     assert "latency 20.00 -> 15.00 ms expected" in result.err
     assert "Tuning of" in report.read_text()
+
+
+@pytest.mark.parametrize(("after", "slower"), [({2: 0.016, 1: 0.044}, [1]), ({2: 0.0202, 1: 0.0401}, [])])
+def test_a_log_that_makes_the_model_slower_is_not_recommended(
+    run: Run, tuner: Tuner, saved_model: Path, tmp_path: Path, after: dict[int, float], slower: list[int]
+) -> None:
+    tuner.tuned_seconds = after
+    tune = ("tune", saved_model, "-o", tmp_path / "log.jsonl", "--threads", 2)
+    result = run(*tune)
+    lines = result.out.splitlines()
+    assert not [line for line in lines if line.startswith("next:")]
+    assert lines[-1].startswith("the model as a whole ")
+    assert lines[-1].endswith("or compile without the log")
+    assert ("slower with the log (1 thread)" in lines[-1]) == bool(slower)
+    assert ("one run, 1 thread: 40.00 -> 44.00 ms, 0.91x: slower with the log" in lines) == bool(slower)
+    assert json.loads(run(*tune, "--json").out)["slower_with"] == slower
+
+
+def test_choices_above_kernels_that_won_are_named(
+    run: Run, tuner: Tuner, saved_model: Path, tmp_path: Path
+) -> None:
+    form, before = {"lanes": 8}, {2: 0.02, 1: 0.04}
+    tuner.graph = (
+        GraphTrial(BlockWidth("a graph", 24, 16), form, {2: 0.016, 1: 0.032}, before),
+        GraphTrial(BlockWidth("a graph", 40, 16), form, {2: 0.0198}, before, "it gains less than 2 %"),
+    )
+    tuner.play = lambda script: (script.begin(), script.defaults())
+    tune = ("tune", saved_model, "-o", tmp_path / "log.jsonl", "--threads", 2)
+    out = run(*tune).out
+    assert "layout of 24 channels, lanes=8: one run 20.00 -> 16.00 ms, 1.250x\n" in out
+    assert "40 channels" not in out
+    assert "0 of 4 tasks, together 90 % of a run, became faster; 1 choice above kernels won; 8 trials" in out
+    assert "next: paddle-tvm compile" in out
+    rejected = [trial["rejected"] for trial in json.loads(run(*tune, "--json").out)["graph"]]
+    assert rejected == [None, "it gains less than 2 %"]
 
 
 def test_the_page_names_the_target_that_was_asked_for(

@@ -188,6 +188,26 @@ def test_what_makes_the_whole_model_faster_is_kept(
     assert len(history.notes) == 2 - len(won)
 
 
+@pytest.mark.parametrize(
+    ("after", "threads", "reason"),
+    [
+        ({2: 0.985, 1: 2.0}, (2, 1), "it gains less than 2 %"),
+        ({2: 0.9, 1: 2.1}, (2, 1), "it is slower with 1 thread: 2000 -> 2100 ms"),
+        # Where one thread is all that there is, it has to gain as much.
+        ({1: 1.97}, (1,), "it gains less than 2 %"),
+        ({1: 1.9}, (1,), None),
+    ],
+)
+def test_what_is_not_kept_has_a_reason(
+    tmp_path: Path, after: dict[int, float], threads: tuple[int, ...], reason: str | None
+) -> None:
+    run = cast(ModelRun, Run(tmp_path, {NEITHER: BEFORE, FIRST: after}))
+    log = tmp_path / "log.jsonl"
+    writer = LogWriter(log, header(threads=threads[0]))
+    (trial,) = search_graph(run, log, [NARROW], threads, writer, History(), UNLIMITED, "1 choice")
+    assert (trial.rejected, trial.won) == (reason, reason is None)
+
+
 def test_what_the_budget_leaves_out_is_told(tmp_path: Path) -> None:
     run = cast(ModelRun, Run(tmp_path, {NEITHER: BEFORE, FIRST: BEFORE}))
     log, history = tmp_path / "log.jsonl", History()
