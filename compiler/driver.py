@@ -20,7 +20,7 @@ from paddle_tvm.compiler.output_places import check_output
 from paddle_tvm.compiler.passes.lift_weights import lift_weights
 from paddle_tvm.compiler.passes.merge_forms import merge_forms
 from paddle_tvm.compiler.profiling.describe import describe_kernels
-from paddle_tvm.compiler.profiling.kernel_table import OffloadedShare
+from paddle_tvm.compiler.profiling.offloaded_share import OffloadedShare
 from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.log import Skipped
 from paddle_tvm.compiler.tuning.log_use import ForeignForms, UnusedLog, unused_by_all

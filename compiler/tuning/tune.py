@@ -104,8 +104,13 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     with scratch_directory("paddle-tvm-tune") as folder:
         run = ModelRun(Path(model), options.compile, options.sizes, options.seed, folder / "first")
         listener.stage("compile")
-        graph_choices = run.compile_default()
+        first = run.compile_default()
+        graph_choices = first.graph_choices
         default = run.default
+        for share in first.offloaded.values():
+            if not share.subgraphs:
+                described = share.describe(options.compile.target, "on the CPU")
+                listener.note(f"{described}. So our own kernels are all that is tuned")
         # Who computes what comes first: the kernels that there are depend on it.
         offered = [workload for workload in graph_choices if isinstance(workload, Offloading)]
         asked_first = [workload for workload in offered if _is_wanted(workload, options)]
@@ -121,7 +126,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
             target = target.with_choices(TunedChoices(target, fixed=own))
             run = ModelRun(Path(model), options.compile, options.sizes, options.seed, folder / "own")
             listener.stage("compile")
-            graph_choices = run.compile_default()
+            graph_choices = run.compile_default().graph_choices
         listener.stage("profile")
         profile = run.profile(options.threads)
         if profile.disturbed:

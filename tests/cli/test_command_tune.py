@@ -121,6 +121,17 @@ def test_by_default_the_log_lies_under_its_target_class(
     assert (tmp_path / tuner.log.parent).is_dir()
 
 
+def test_onednn_says_when_it_takes_nothing(run: Run, saved_model: Path, tmp_path: Path) -> None:
+    tune = ("tune", saved_model, "-o", tmp_path / "log.jsonl", "--target", "onednn", "--trials", 0)
+    result = run(*tune)
+    assert result.code == 0, result.err
+    (note,) = [line for line in result.err.splitlines() if line.startswith("note: onednn computes nothing")]
+    assert "stay on the CPU" in note
+    assert "because: " in note
+    assert note.endswith("So our own kernels are all that is tuned")
+    assert "onednn computes nothing" not in run(*tune, "--shape", "x=1,3,16,16").err
+
+
 def test_the_result_says_what_became_faster_and_what_to_do_next(
     run: Run, tuner: Tuner, saved_model: Path, tmp_path: Path
 ) -> None:

@@ -143,13 +143,13 @@ class Run:
 
     def compile(
         self, name: str, log: Path | None, fixed: Mapping[GraphWorkload, Config]
-    ) -> tuple[Path, Mapping[GraphWorkload, Choice]]:
+    ) -> tuple[Path, None]:
         path = self._folder / name
         path.mkdir()
         self._of[path] = frozenset(workload.operator for workload in fixed)
         if self._of[path] not in self._seconds:
             raise UnsupportedModelError("no such form")
-        return path, {}
+        return path, None
 
     def time(self, artifacts: Mapping[str, Path], threads: int) -> dict[str, float]:
         return {name: self._seconds[self._of[path]][threads] for name, path in artifacts.items()}
