@@ -14,6 +14,7 @@ from paddle_tvm.compiler.cli.main import INTERRUPTED
 from paddle_tvm.compiler.cli.tune_summary import on_gpu, print_summary
 from paddle_tvm.compiler.cli.tune_values import default_log
 from paddle_tvm.compiler.tuning import tune as tuning
+from paddle_tvm.compiler.tuning.choices import shipped_folder
 from paddle_tvm.compiler.tuning.history import Both, History
 from paddle_tvm.compiler.tuning.measured_target import measured_target
 from paddle_tvm.compiler.tuning.options import TuneOptions
@@ -53,7 +54,14 @@ def tune_and_print(
     _check_operators(options.ops)
     target = measured_target(options.compile)
     options = options.measured_on(target)
-    log = log or default_log(target.target_class, name)
+    if log is None:
+        log = default_log(target.target_class, name)
+        if log.parent.resolve() == shipped_folder(target).resolve():
+            click.echo(
+                f"note: {log} lies among the logs that the package brings, so `compile` takes it without "
+                "--tuning-log, for every model; name another place with -o if that is not what you want",
+                err=True,
+            )
     history = History()
     machine = f"{options.compile.target} {target.microarchitecture if on_gpu(options) else target.mcpu}"
     how = options.compile.precision if on_gpu(options) else show_timed_on(options.threads, False)

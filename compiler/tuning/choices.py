@@ -23,10 +23,14 @@ _LEAST_GAIN = 1.02
 _FARTHEST = 2.0
 
 
+def shipped_folder(target: Target) -> Path:
+    """Where the package has its logs for the class of a target."""
+    return Path(str(files("paddle_tvm.tuning_logs"))) / target.target_class
+
+
 def shipped_logs(target: Target) -> tuple[Path, ...]:
     """The logs that the package brings for the class of a target."""
-    folder = Path(str(files("paddle_tvm.tuning_logs"))) / target.target_class
-    return tuple(sorted(folder.glob("*.jsonl")))
+    return tuple(sorted(shipped_folder(target).glob("*.jsonl")))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from paddle.static import InputSpec
 from saved_layers import save
 from scripted_tuning import CONV, DYNAMIC, Script, tasks
 
+from paddle_tvm.compiler.cli import tune_run
 from paddle_tvm.compiler.cli.tune_values import parse_duration, parse_share
 from paddle_tvm.compiler.tuning import tune as tuning
 from paddle_tvm.compiler.tuning.history import History
@@ -119,6 +120,18 @@ def test_by_default_the_log_lies_under_its_target_class(
     assert run("tune", saved_model.resolve(), "--mcpu", "haswell").code == 0
     assert tuner.log == Path("tuning_logs/x86-avx2") / f"{saved_model.name}.jsonl"
     assert (tmp_path / tuner.log.parent).is_dir()
+
+
+def test_a_log_among_those_of_the_package_is_told(
+    run: Run, tuner: Tuner, saved_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tune_run, "shipped_folder", lambda target: tmp_path / "tuning_logs" / "x86-avx2")
+    tune = ("tune", saved_model.resolve(), "--mcpu", "haswell")
+    said = run(*tune).err
+    assert f"note: {tuner.log} lies among the logs that the package brings" in said
+    assert "name another place with -o" in said
+    assert "lies among" not in run(*tune, "-o", tmp_path / "log.jsonl").err
 
 
 def test_onednn_says_when_it_takes_nothing(run: Run, saved_model: Path, tmp_path: Path) -> None:
