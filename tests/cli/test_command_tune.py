@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import paddle
@@ -285,7 +286,8 @@ def test_an_error_of_the_tuner_is_one_message(
         ([], "expected one MODEL to tune, got none"),
         (["{model}", "{model}"], "expected one MODEL to tune"),
         (["{model}", "--trials", "-1"], "--trials"),
-        (["{model}", "--time-budget", "0s"], "expected a time such as 90s, 30m, 2h or 1h30m"),
+        (["{model}", "--time-budget", "0s"], "expected a time with its unit, such as 90s, 30m"),
+        (["{model}", "--time-budget", "10"], "expected a time with its unit, such as 90s, 30m"),
         (["{model}", "--min-share", "1"], "such as 1% or 0.01"),
         (["{model}", "--ops", " ,"], "--ops names no operator"),
         (
@@ -326,10 +328,10 @@ def test_wrong_usage(
 
 
 def test_times_and_shares() -> None:
-    times = ("90", "90s", "1.5m", "30m", "2h", "1h30m", "1h2m3s")
-    assert [parse_duration(time) for time in times] == [90, 90, 90, 1800, 7200, 5400, 3723]
+    times = ("90s", "1.5m", "30m", "2h", "1h30m", "1h2m3s")
+    assert [parse_duration(time) for time in times] == [90, 90, 1800, 7200, 5400, 3723]
     assert [parse_share(share) for share in ("1%", "2.5 %", "0.01", "0")] == [0.01, 0.025, 0.01, 0.0]
-    for value in ("", "m", "-1s", "1d", "30m1h", "1e3", "\N{ARABIC-INDIC DIGIT FIVE}m"):
+    for value in ("", "m", "1", "1h30", "-1s", "1d", "30m1h", "1e3", "\N{ARABIC-INDIC DIGIT FIVE}m"):
         with pytest.raises(UsageError):
             parse_duration(value)
     for value in ("", "%", "100%", "-1%", "nan"):
@@ -372,6 +374,29 @@ def test_check_of_sound_logs(run: Run, tmp_path: Path) -> None:
     result = run("tune", "--check", *logs)
     assert (result.code, result.err) == (0, "")
     assert result.out.count("1 winner, 0 kept defaults, 0 trials that can be applied") == 2
+
+
+def test_check_joins_what_was_measured_alike_and_names_bad_lines_in_their_order(
+    run: Run, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.jsonl"
+    no_form = Trial(DYNAMIC, Outcome({"points": 99}, "ok", (1e-3,)))
+    for day in (24, 22, 23):
+        LogWriter(log, replace(HEADER, date=f"2026-11-{day}T10:00:00+00:00")).append([_winner()])
+    LogWriter(log, replace(HEADER, threads=1)).append([])
+    with log.open("ab") as file:
+        file.write(b"half a l\n")
+    LogWriter(log, HEADER).append([no_form, _winner()])
+    result = run("tune", "--check", log)
+    assert result.out.splitlines()[1:] == [
+        "  4 winners, 0 kept defaults, 0 trials for x86-avx512: Some CPU (znver4), 2 threads, "
+        "2026-11-22T10:00:00+00:00 to 2026-11-24T10:00:00+00:00, paddle-tvm 0.1.0, TVM 0.27.0",
+        "  line 8 is damaged: not JSON from column 1 on: Expecting value",
+        *[line for line in result.out.splitlines() if line.startswith("  line 10 is stale")],
+    ]
+    assert "line 10 is stale" in result.out
+    # Each of them stands for itself where programs read them.
+    assert len(json.loads(run("tune", "--check", log, "--json").out)[0]["measured"]) == 3
 
 
 def test_merge_keeps_the_best(run: Run, tmp_path: Path) -> None:
