@@ -151,13 +151,13 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         ]
         above = alternatives(asked, found, known) if may_time_it else []
         search = KernelTrials(tasks, known, known_forms, options, writer, listener, profile, budget)
-        budget.reserve(len(above), first_trial_seconds(run), _GRAPH_SHARE)
+        budget.reserve(len(above), first_trial_seconds(run, counts), _GRAPH_SHARE)
         with _measurer(target, options, run.default, folder) as measurer:
             search.run(measurer)
             budget.release()
             with budget.stopped():
                 comparisons = tuple(compare_with_defaults(tasks, measurer, counts, writer, listener))
-        if above and budget.fits(first_trial_seconds(run)):
+        if above and budget.fits(first_trial_seconds(run, counts)):
             listener.stage("try other layouts and fusions", len(above))
         what = f"{counted(len(above), 'choice')} above kernels"
         graph = [*decided, *search_graph(run, log, above, counts, writer, listener, budget, what)]
