@@ -100,7 +100,7 @@ class Script:
         ):
             after = {self.threads: seconds * MODEL_SECONDS}
             before = {self.threads: MODEL_SECONDS}
-            rejected = None if seconds < 1 else "it gains less than 2 %"
+            rejected = None if seconds < 1 else "it is slower"
             self.listener.graph_trial(GraphTrial(workload, config, after, before, rejected))
         self.listener.stage("compile with the log")
         return compared

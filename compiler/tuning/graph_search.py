@@ -149,7 +149,11 @@ def _rejection(before: Mapping[int, float], after: Mapping[int, float]) -> str |
     """Why a choice is not kept; None where it is. The first number of threads is the one that decides."""
     first = next(iter(after))
     if before[first] < _GAIN * after[first]:
-        return f"it gains less than {100 * (_GAIN - 1):.0f} %"
+        return (
+            "it is slower"
+            if before[first] < after[first]
+            else f"it gains less than {100 * (_GAIN - 1):.0f} %"
+        )
     for count in after:
         if after[count] > WORSE * before[count]:
             milliseconds = " -> ".join(f"{1e3 * of[count]:.4g}" for of in (before, after))
