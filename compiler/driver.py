@@ -20,9 +20,10 @@ from paddle_tvm.compiler.output_places import check_output
 from paddle_tvm.compiler.passes.lift_weights import lift_weights
 from paddle_tvm.compiler.passes.merge_forms import merge_forms
 from paddle_tvm.compiler.profiling.describe import describe_kernels
-from paddle_tvm.compiler.profiling.kernel_table import OffloadedShare
-from paddle_tvm.compiler.tuning.choices import ForeignForms, TunedChoices, UnusedLog, shipped_logs
+from paddle_tvm.compiler.profiling.offloaded_share import OffloadedShare
+from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.log import Skipped
+from paddle_tvm.compiler.tuning.log_use import ForeignForms, UnusedLog, unused_by_all
 from paddle_tvm.compiler.tuning.workload_names import name_workload
 from paddle_tvm.compiler.verify import VerificationResult, verify_artifact
 from paddle_tvm.runtime.cpu import cpu_features, default_threads
@@ -81,9 +82,8 @@ class CompileResult:
     """What a compilation made; a machine takes the first of ``variants`` that it can run.
 
     ``skipped_records`` are the lines of tuning logs that could not be used; ``unused_logs`` are those of the
-    user's logs that have winners for none of the variants; ``foreign_forms`` names the logs
-    that gave forms of another family of cores than was compiled for. ``notes`` are sentences on what was
-    compiled for.
+    user's logs whose winners are for nothing of any variant; ``foreign_forms`` names the logs that gave forms
+    of another family of cores than was compiled for. ``notes`` are sentences on what was compiled for.
     """
 
     artifact: Path
@@ -224,12 +224,7 @@ def compile_model(
         # Several targets read the same logs.
         skipped_records=tuple(dict.fromkeys(line for choices in logged for line in choices.skipped)),
         foreign_forms=tuple(forms for choices in logged for forms in choices.foreign_forms),
-        # What no variant has a use for.
-        unused_logs=tuple(
-            unused
-            for unused in logged[0].unused_logs
-            if all(unused.log in {other.log for other in choices.unused_logs} for choices in logged)
-        ),
+        unused_logs=unused_by_all([choices.unused_logs for choices in logged]),
         notes=tuple(note for target in targets for note in target.notes),
     )
 

@@ -60,7 +60,7 @@ class Script:
     def begin(self, seconds: float | None = 100.0, trials: int | None = None) -> None:
         for stage in ("import", "profile"):
             self.listener.stage(stage)
-        self.listener.begin(Start(self.tasks, MODEL_SECONDS, PEAK_GFLOPS, seconds, trials))
+        self.listener.begin(Start(self.tasks, MODEL_SECONDS, PEAK_GFLOPS, seconds, trials, self.elapsed))
 
     def trial(self, task: Task, outcome: Outcome, after: float = 0.1) -> None:
         self.elapsed += after
@@ -100,7 +100,8 @@ class Script:
         ):
             after = {self.threads: seconds * MODEL_SECONDS}
             before = {self.threads: MODEL_SECONDS}
-            self.listener.graph_trial(GraphTrial(workload, config, after, before, seconds < 1))
+            rejected = None if seconds < 1 else "it is slower"
+            self.listener.graph_trial(GraphTrial(workload, config, after, before, rejected))
         self.listener.stage("compile with the log")
         return compared
 

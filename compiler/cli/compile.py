@@ -22,12 +22,10 @@ from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions, Precision
 from paddle_tvm.compiler.output_places import check_output, check_report_path
 from paddle_tvm.compiler.tuning.log import check_is_log
-from paddle_tvm.runtime.wording import agreeing, counted
 from paddle_tvm.targets.cpu_names import check_cpu_names
 
 if TYPE_CHECKING:
     from paddle_tvm.compiler.driver import CompiledVariant, CompileResult
-    from paddle_tvm.compiler.profiling.kernel_table import OffloadedShare
 
 
 @click.command("compile")
@@ -186,9 +184,9 @@ def compile(
     for variant in result.variants:
         rest = "with our kernels" if variant.devices else "on the CPU"
         for form, share in variant.offloaded.items():
-            described = _describe_offloaded(target, share, rest)
+            described = share.describe(target, rest)
             console.print(f"{form} for {variant.made_for}: {described}", soft_wrap=True)
-        if any(choice.origin != "default" for choice in variant.choices.values()):
+        if tuning_logs or any(choice.origin != "default" for choice in variant.choices.values()):
             console.print(
                 f"forms of kernels for {variant.made_for}: {describe_origins(variant.choices)}",
                 soft_wrap=True,
@@ -203,19 +201,6 @@ def compile(
                 print_verification(variant.verification, console)
             else:
                 console.print(f"{variant.mcpu}: {_not_verified(variant)}", soft_wrap=True)
-
-
-def _describe_offloaded(accelerator: str, share: OffloadedShare, rest: str) -> str:
-    taken = "nothing"
-    if share.subgraphs:
-        taken = f"{counted(share.operators, 'operator')} in {counted(share.subgraphs, 'subgraph')}"
-    if not share.left:
-        return f"{accelerator} computes {taken}"
-    left = sum(share.left.values())
-    reason, count = next(iter(share.left.items()))
-    part = "" if count == left else f", {count} of them"
-    stays = agreeing(left, "stays", "stay")
-    return f"{accelerator} computes {taken}; {left} {stays} {rest}{part} because: {reason}"
 
 
 def _not_verified(variant: CompiledVariant) -> str:
@@ -267,6 +252,7 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
                 "log": str(unused.log),
                 "measured_for": list(unused.measured_for),
                 "compiled_for": unused.compiled_for,
+                "reason": unused.reason,
             }
             for unused in result.unused_logs
         ],

@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from paddle_tvm.compiler.bench.suite.machine import describe_machine
 from paddle_tvm.compiler.cli.console import stderr_console, stdout_console
 from paddle_tvm.compiler.cli.main import INTERRUPTED
+from paddle_tvm.compiler.cli.tune_summary import on_gpu, print_summary
 from paddle_tvm.compiler.cli.tune_values import default_log
-from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.tuning import tune as tuning
+from paddle_tvm.compiler.tuning.choices import shipped_folder
 from paddle_tvm.compiler.tuning.history import Both, History
 from paddle_tvm.compiler.tuning.measured_target import measured_target
 from paddle_tvm.compiler.tuning.options import TuneOptions
 from paddle_tvm.compiler.tuning.progress import tuning_progress
 from paddle_tvm.compiler.tuning.report import Content, write_tuning_report
 from paddle_tvm.compiler.tuning.standings_view import (
-    show_gain,
-    show_ms,
     show_share,
     show_time,
     show_timed_on,
     show_trials,
 )
-from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.tune import TuneResult
-from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.gpus import find_gpus
 from paddle_tvm.runtime.wording import counted
-from paddle_tvm.targets.registry import CPU, GPU
 from paddle_tvm.targets.workload import known_operators
-
-# Columns from which on a table has room for the forms that won.
-_WITH_FORM = 110
 
 
 def tune_and_print(
@@ -65,18 +53,24 @@ def tune_and_print(
     """
     _check_operators(options.ops)
     target = measured_target(options.compile)
-    on_gpu = bool(target.devices)
     options = options.measured_on(target)
-    log = log or default_log(target.target_class, name)
+    if log is None:
+        log = default_log(target.target_class, name)
+        if log.parent.resolve() == shipped_folder(target).resolve():
+            click.echo(
+                f"note: {log} lies among the logs that the package brings, so `compile` takes it without "
+                "--tuning-log, for every model; name another place with -o if that is not what you want",
+                err=True,
+            )
     history = History()
-    machine = f"{options.compile.target} {target.microarchitecture if on_gpu else target.mcpu}"
-    how = options.compile.precision if on_gpu else show_timed_on(options.threads, on_gpu)
+    machine = f"{options.compile.target} {target.microarchitecture if on_gpu(options) else target.mcpu}"
+    how = options.compile.precision if on_gpu(options) else show_timed_on(options.threads, False)
     subtitle = f"{machine} · {how} · {_shapes(options)} · {log}"
 
     def write_report(result: TuneResult | None) -> None:
         if report is not None:
             environment = _environment(options, log)
-            content = Content(name, subtitle, options.threads, history, result, environment, on_gpu)
+            content = Content(name, subtitle, options.threads, history, result, environment, on_gpu(options))
             write_tuning_report(content, report)
 
     try:
@@ -92,7 +86,7 @@ def tune_and_print(
         written = {} if report is None else {"report": str(report)}
         click.echo(json.dumps({**_as_json(result, options), **written}, indent=2))
         return
-    _print(result, model, options, stdout_console())
+    print_summary(result, model, options, stdout_console())
     if report is not None:
         click.echo(f"report: {report}")
 
@@ -120,104 +114,6 @@ def _interrupted(history: History, log: Path) -> str:
     )
 
 
-def _print(result: TuneResult, model: Path, options: TuneOptions, console: Console) -> None:
-    better = sorted(
-        (one for one in result.comparisons if one.is_better), key=lambda one: -_saved(one, options.threads)
-    )
-    if better:
-        console.print(_table(better, options, console.width))
-    if not result.tasks:
-        console.print(
-            "no kernel was searched: none that has several forms takes "
-            f"{show_share(options.min_share)} of a run or more"
-            + (f" and is of --ops {','.join(options.ops)}" if options.ops else ""),
-            soft_wrap=True,
-        )
-    above = [trial for trial in result.graph if trial.won]
-    share = sum(task.share for task in result.tasks)
-    failed = sum(result.failures.values())
-    kinds = ", ".join(f"{count} {status}" for status, count in result.failures.items() if count)
-    became = ""
-    if result.tasks:
-        became = (
-            f"{len(better)} of {len(result.tasks)} tasks, together {show_share(share)} of a run, became "
-            "faster; "
-        )
-    console.print(
-        f"{became}{show_trials(result.trials, failed)}{f' ({kinds})' if kinds else ''}, in "
-        f"{show_time(result.elapsed)}",
-        soft_wrap=True,
-    )
-    for threads, tuned in sorted(result.tuned_seconds.items(), reverse=True):
-        default = result.default_seconds[threads]
-        timed_on = show_timed_on(threads, _on_gpu(options))
-        console.print(
-            f"one run, {timed_on}: {show_ms(default)} -> {show_ms(tuned)} ms, {show_gain(default / tuned)}",
-            soft_wrap=True,
-        )
-    console.print(Text(f"log: {result.log}"), soft_wrap=True)
-    if not better and not above:
-        return
-    gains = [result.default_seconds[count] / tuned for count, tuned in result.tuned_seconds.items()]
-    if gains and max(gains) <= 1:
-        console.print(
-            "the model did not become faster with it: compile without this log, or tune again when the "
-            "machine is idle",
-            soft_wrap=True,
-        )
-        return
-    console.print(Text(f"next: {_compile_command(model, result.log, options.compile)}"), soft_wrap=True)
-
-
-def _compile_command(model: Path, log: Path, options: CompileOptions) -> str:
-    """The command that compiles as the model was tuned: for other shapes, or another CPU, forms differ."""
-    words = ["paddle-tvm", "compile", str(model), "-o", "OUTPUT.pdtvm"]
-    if options.target != CPU:
-        words += ["--target", options.target]
-    for mcpu in options.mcpus():
-        words += ["--mcpu", mcpu]
-    if options.frontend != "paddle":
-        words += ["--frontend", options.frontend]
-    if options.architectures:
-        words += ["--arch", ",".join(options.architectures)]
-    if options.precision != "float32":
-        words += ["--precision", options.precision]
-    if isinstance(options.shapes, Mapping):
-        for name, shape in options.shapes.items():
-            words += ["--shape", f"{name}={','.join(map(str, shape))}"]
-    return shlex.join([*words, "--tuning-log", str(log)])
-
-
-def _table(comparisons: list[Comparison], options: TuneOptions, width: int) -> Table:
-    threads, on_gpu = options.threads, _on_gpu(options)
-    counts = sorted({count for one in comparisons for count in one.seconds}, reverse=True)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    table.add_column("operator", no_wrap=True)
-    gains_with = ["gain"] if on_gpu else [f"gain, {count}T" for count in counts]
-    for heading in ("of run", "calls", f"ms, {show_timed_on(threads, on_gpu)}", *gains_with):
-        table.add_column(heading, justify="right", no_wrap=True)
-    with_form = width >= _WITH_FORM
-    if with_form:
-        table.add_column("form", overflow="fold")
-    for one in comparisons:
-        gains = [
-            one.default[count] / one.seconds[count] if count in one.seconds else None for count in counts
-        ]
-        table.add_row(
-            Text(name_workload(one.task.workload)),
-            show_share(one.task.share, 1),
-            str(one.task.calls),
-            f"{show_ms(one.default[threads])} -> {show_ms(one.seconds[threads])}",
-            *map(show_gain, gains),
-            *([Text(name_form(one.winner.config))] if with_form else []),
-        )
-    return table
-
-
-def _saved(comparison: Comparison, threads: int) -> float:
-    return comparison.task.calls * (comparison.default[threads] - comparison.seconds[threads])
-
-
 def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
     return {
         "log": str(result.log),
@@ -228,6 +124,7 @@ def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
         "failures": dict(result.failures),
         "default_ms": {str(threads): value * 1e3 for threads, value in result.default_seconds.items()},
         "tuned_ms": {str(threads): value * 1e3 for threads, value in result.tuned_seconds.items()},
+        "slower_with": list(result.slower_with),
         "tasks": [
             {
                 "workload": json.loads(task.workload.key),
@@ -257,6 +154,7 @@ def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
                 "default_ms": {str(threads): value * 1e3 for threads, value in one.default.items()},
                 "ms": {str(threads): value * 1e3 for threads, value in one.seconds.items()},
                 "won": one.won,
+                "rejected": one.rejected,
             }
             for one in result.graph
         ],
@@ -278,7 +176,7 @@ def _environment(options: TuneOptions, log: Path) -> dict[str, str]:
         "least share of a run": show_share(options.min_share, 1),
         "at most": " or ".join(limits) or "until nothing promises a gain",
         "measured on": "this machine" if options.rpc is None else "{}:{}, key {}".format(*options.rpc),
-        **({"gpu": find_gpus().found} if _on_gpu(options) else {}),
+        **({"gpu": find_gpus().found} if on_gpu(options) else {}),
         **describe_machine(),
     }
 
@@ -291,7 +189,3 @@ def _shapes(options: TuneOptions) -> str:
 
 def _shape_text(shapes: Mapping[str, Sequence[int | str]]) -> str:
     return " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in shapes.items())
-
-
-def _on_gpu(options: TuneOptions) -> bool:
-    return options.compile.target == GPU

@@ -14,14 +14,14 @@ from paddle_tvm.runtime.errors import UsageError
 LOG_FOLDER = Path("tuning_logs")
 """Where logs go whose place nobody names, each under its target class."""
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
 _LONGEST_SECONDS = 365 * 24 * 3600
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _MOST_PORT = 65535
 
 
 def parse_duration(value: str) -> float:
-    """Seconds of ``90s``, ``30m``, ``2h``, ``1h30m``, or a number of seconds.
+    """Seconds of ``90s``, ``30m``, ``2h`` or ``1h30m``; a number without its unit is none.
 
     Raises
     ------
@@ -32,7 +32,9 @@ def parse_duration(value: str) -> float:
     hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0.0, 0.0, 0.0)
     total = 3600 * hours + 60 * minutes + seconds
     if not 0 < total <= _LONGEST_SECONDS:
-        raise UsageError(f"--time-budget {value}: expected a time such as 90s, 30m, 2h or 1h30m")
+        raise UsageError(
+            f"--time-budget {value}: expected a time with its unit, such as 90s, 30m, 2h or 1h30m"
+        )
     return total
 
 

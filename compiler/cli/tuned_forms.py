@@ -12,8 +12,8 @@ import click
 from paddle_tvm.targets.workload import Choice, Origin
 
 if TYPE_CHECKING:
-    from paddle_tvm.compiler.tuning.choices import ForeignForms, UnusedLog
     from paddle_tvm.compiler.tuning.log import Skipped
+    from paddle_tvm.compiler.tuning.log_use import ForeignForms, UnusedLog
 
 
 def count_origins(choices: Iterable[Choice]) -> dict[str, int]:
@@ -25,7 +25,8 @@ def count_origins(choices: Iterable[Choice]) -> dict[str, int]:
 def describe_origins(choices: Mapping[str, Choice]) -> str:
     """The same as text, without those that there are none of."""
     counts = count_origins(choices.values())
-    return ", ".join(f"{count} {origin}" for origin, count in counts.items() if count)
+    described = ", ".join(f"{count} {origin}" for origin, count in counts.items() if count)
+    return described or "none has several"
 
 
 def warn_of_skipped(skipped: Sequence[Skipped]) -> None:
@@ -56,10 +57,4 @@ def note_foreign_forms(found: Sequence[ForeignForms]) -> None:
 def note_unused_logs(found: Sequence[UnusedLog]) -> None:
     """A line on stderr for each log that has no winner for what was compiled."""
     for unused in found:
-        measured = ", ".join(unused.measured_for)
-        one = "" if "+" not in unused.compiled_for else "; records of GPUs hold for code for one --arch alone"
-        click.echo(
-            f"note: nothing of {unused.log} is used: it was measured for {measured}, and this is compiled "
-            f"for {unused.compiled_for}{one}",
-            err=True,
-        )
+        click.echo(f"note: nothing of {unused.log} is used: {unused.reason}", err=True)

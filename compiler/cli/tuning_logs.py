@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -28,6 +28,16 @@ class _Report:
     usable: dict[Header, Counter[str]] = field(default_factory=dict)
     stale: list[tuple[int, str]] = field(default_factory=list)
     bad: list[tuple[int, str]] = field(default_factory=list)
+
+    def by_conditions(self) -> dict[Header, tuple[Counter[str], list[str]]]:
+        """What can be applied by headers without their dates, with the dates, the earliest first."""
+        joined: dict[Header, tuple[Counter[str], list[str]]] = {}
+        for header, counts in self.usable.items():
+            total, dates = joined.setdefault(replace(header, date=""), (Counter(), []))
+            total.update(counts)
+            dates.append(header.date)
+            dates.sort()
+        return joined
 
     def add(self, found: Checked | Skipped) -> None:
         if isinstance(found, Skipped):
@@ -124,14 +134,20 @@ def merge_tuning_logs(logs: Sequence[Path], output: Path, force: bool, as_json: 
 def _print(report: _Report) -> None:
     held = ", ".join(counted(report.count(kind), kind) for kind in _KINDS)
     click.echo(f"{report.log}: {held} that can be applied")
-    for header, counts in report.usable.items():
+    for header, (counts, dates) in report.by_conditions().items():
         held = ", ".join(counted(counts[kind], kind) for kind in _KINDS)
         core = header.microarchitecture or "microarchitecture not recorded"
         click.echo(
             f"  {held} for {header.target}: {header.cpu} ({core}), "
-            f"{counted(header.threads, 'thread')}, {header.date}, paddle-tvm {header.paddle_tvm}, "
+            f"{counted(header.threads, 'thread')}, {_span(dates)}, paddle-tvm {header.paddle_tvm}, "
             f"TVM {header.tvm}"
         )
-    for name, lines in (("stale", report.stale), ("damaged", report.bad)):
-        for line, reason in lines:
-            click.echo(f"  line {line} is {name}: {reason}")
+    named = [(line, "stale", reason) for line, reason in report.stale]
+    named += [(line, "damaged", reason) for line, reason in report.bad]
+    for line, name, reason in sorted(named):
+        click.echo(f"  line {line} is {name}: {reason}")
+
+
+def _span(dates: Sequence[str]) -> str:
+    first, last = dates[0], dates[-1]
+    return first if first == last else f"{first} to {last}"

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from paddle_tvm.compiler.profiling.expressions import Amount, evaluate
+from paddle_tvm.compiler.profiling.offloaded_share import OffloadedShare
 from paddle_tvm.runtime.errors import ArtifactError
 from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.workload import Choice
@@ -155,23 +156,6 @@ def operator_kinds(call: KernelCall) -> dict[tuple[str, bool], int]:
     return dict(
         Counter((one.name, one in call.folded) for one in dict.fromkeys(call.operators)).most_common()
     )
-
-
-@dataclass(frozen=True)
-class OffloadedShare:
-    """What an accelerator computes of a form.
-
-    Attributes
-    ----------
-    subgraphs, operators
-        How many it computes.
-    left
-        How many operators stay on the CPU for each reason, most first.
-    """
-
-    subgraphs: int
-    operators: int
-    left: Mapping[str, int]
 
 
 @dataclass(frozen=True)

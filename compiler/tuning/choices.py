@@ -11,6 +11,7 @@ from math import inf, log2
 from pathlib import Path
 
 from paddle_tvm.compiler.tuning.log import Entry, Skipped, read_log
+from paddle_tvm.compiler.tuning.log_use import ForeignForms, UnusedLog
 from paddle_tvm.compiler.tuning.records import Winner
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.core_families import same_family
@@ -22,31 +23,14 @@ _LEAST_GAIN = 1.02
 _FARTHEST = 2.0
 
 
+def shipped_folder(target: Target) -> Path:
+    """Where the package has its logs for the class of a target."""
+    return Path(str(files("paddle_tvm.tuning_logs"))) / target.target_class
+
+
 def shipped_logs(target: Target) -> tuple[Path, ...]:
     """The logs that the package brings for the class of a target."""
-    folder = Path(str(files("paddle_tvm.tuning_logs"))) / target.target_class
-    return tuple(sorted(folder.glob("*.jsonl")))
-
-
-@dataclass(frozen=True)
-class ForeignForms:
-    """A log gave forms that were measured on cores of another family than those that are compiled for.
-
-    ``measured_on`` and ``compiled_for`` are LLVM's names, None where the log names no CPU.
-    """
-
-    log: Path
-    measured_on: tuple[str | None, ...]
-    compiled_for: str
-
-
-@dataclass(frozen=True)
-class UnusedLog:
-    """A log of the user's whose winners are all of other target classes than the one that is compiled for."""
-
-    log: Path
-    measured_for: tuple[str, ...]
-    compiled_for: str
+    return tuple(sorted(shipped_folder(target).glob("*.jsonl")))
 
 
 @dataclass(frozen=True)
@@ -99,9 +83,6 @@ class TunedChoices:
         The choice for every workload that was asked for, by its key.
     skipped
         Lines of the logs that gave no record.
-    unused_logs
-        The user's logs that have winners, and none for the target's class.
-
     Raises
     ------
     UsageError
@@ -120,17 +101,17 @@ class TunedChoices:
         self.made: dict[str, Choice] = {}
         self._target = target
         self._used: dict[str, _Known] = {}
+        self._answered: set[Path] = set()
         skipped: list[Skipped] = []
         known: defaultdict[Workload, list[_Known]] = defaultdict(list)
-        unused: list[UnusedLog] = []
+        self._classes: dict[Path, set[str]] = {}
         for brought, paths in ((False, logs), (True, shipped)):
             for path in paths:
                 classes: set[str] = set()
                 for winner in _winners(path, target, brought, threads, skipped, classes):
                     known[winner.winner.workload].append(winner)
-                if classes and target.target_class not in classes and not brought:
-                    unused.append(UnusedLog(path, tuple(sorted(classes)), target.target_class))
-        self.unused_logs = tuple(unused)
+                if classes and not brought:
+                    self._classes[path] = classes
         self.skipped = tuple(skipped)
         self._known: Mapping[Workload, Sequence[_Known]] = {
             workload: sorted(winners, key=lambda winner: winner.rank) for workload, winners in known.items()
@@ -169,14 +150,31 @@ class TunedChoices:
             for path, names in sorted(measured.items())
         )
 
+    @property
+    def unused_logs(self) -> tuple[UnusedLog, ...]:
+        """The user's logs that have winners, none of which is for a workload that was asked for so far.
+
+        A record that was outranked by one of another log counts as used, and so does one by which the default
+        is the best: they are of this model.
+        """
+        return tuple(
+            UnusedLog(path, tuple(sorted(classes)), self._target.target_class)
+            for path, classes in self._classes.items()
+            if path not in self._answered
+        )
+
     def _choose(self, workload: Workload) -> Choice:
         if workload.key in self._fixed:
             return Choice(self._fixed[workload.key])
-        for known in self._known.get(workload, ()):
-            if workload.fits(known.winner.config):
-                return self._take(workload, known, "tuned")
+        own = [known for known in self._known.get(workload, ()) if workload.fits(known.winner.config)]
+        self._answered.update(known.entry.path for known in own)
+        if own:
+            return self._take(workload, own[0], "tuned")
         neighbour = self._neighbour(workload)
-        return self._take(workload, neighbour, "transferred") if neighbour else Choice(workload.default())
+        if neighbour is None:
+            return Choice(workload.default())
+        self._answered.update(known.entry.path for known in self._known[neighbour.winner.workload])
+        return self._take(workload, neighbour, "transferred")
 
     def _take(self, workload: Workload, known: _Known, origin: Origin) -> Choice:
         config, default = dict(known.winner.config), workload.default()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import rmtree
+from time import monotonic
 
+from paddle_tvm.compiler.tuning.budget import Budget
 from paddle_tvm.compiler.tuning.finalists import WORSE
 from paddle_tvm.compiler.tuning.log import LogWriter
 from paddle_tvm.compiler.tuning.model_run import ModelRun
@@ -13,6 +15,7 @@ from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Trial, Winner
 from paddle_tvm.compiler.tuning.task import GraphTrial, Task, TuningListener
 from paddle_tvm.runtime.errors import PaddleTvmError
+from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.workload import Config, GraphWorkload, Workload
 from paddle_tvm.targets.x86.graph_workloads import Epilogue
@@ -21,6 +24,8 @@ from paddle_tvm.targets.x86.graph_workloads import Epilogue
 _LEAST_SHARE = 0.04
 # A choice wins where the whole model is faster by this.
 _GAIN = 1.02
+# Timing two artifacts in turns with one number of threads, about.
+_TIMING_SECONDS = 9.0
 
 Alternative = tuple[GraphWorkload, Config]
 
@@ -49,6 +54,14 @@ def alternatives(
     ]
 
 
+def first_trial_seconds(run: ModelRun, threads: Sequence[int]) -> float:
+    """How long the first trial takes, about: two compilations like that of the default, and the timing.
+
+    With all of ``threads``, though a choice that does not win is timed with the first of them alone.
+    """
+    return 2 * run.compile_seconds + len(threads) * _TIMING_SECONDS
+
+
 def search_graph(
     run: ModelRun,
     log: Path,
@@ -56,7 +69,8 @@ def search_graph(
     threads: Sequence[int],
     writer: LogWriter,
     listener: TuningListener,
-    may_go_on: Callable[[], bool],
+    budget: Budget,
+    what: str,
 ) -> list[GraphTrial]:
     """Try alternatives, keeping what makes the model faster; all is written to the log.
 
@@ -72,8 +86,10 @@ def search_graph(
         The numbers of threads to time with; the first decides.
     writer, listener
         Are told of every trial.
-    may_go_on
-        Asked before each trial.
+    budget
+        Trials are begun as long as they fit into it; of others ``listener`` gets a note.
+    what
+        Names what is tried, and how many there are, for that note.
 
     Returns
     -------
@@ -83,8 +99,13 @@ def search_graph(
     fixed: dict[GraphWorkload, Config] = {}
     best: Path | None = None
     trials: list[GraphTrial] = []
+    expected, begun = first_trial_seconds(run, threads), 0.0
     for number, (workload, config) in enumerate(tried):
-        if not may_go_on():
+        # The others take as long as the one before them.
+        expected = monotonic() - begun if number else expected
+        begun = monotonic()
+        if not budget.take(expected):
+            listener.note(budget.left_out(len(tried) - number, what))
             break
         if best is None:
             best, _ = run.compile("best.pdtvm", log, {})
@@ -98,7 +119,7 @@ def search_graph(
             listener.graph_failure(f"{workload.operator} {dict(config)}: {outcome.detail}")
             continue
         writer.append([Trial(workload, Outcome(config, "ok", (after[threads[0]],)))])
-        trial = GraphTrial(workload, config, after, before, _wins(before, after, threads))
+        trial = GraphTrial(workload, config, after, before, _rejection(before, after))
         trials.append(trial)
         listener.graph_trial(trial)
         if trial.won:
@@ -124,10 +145,17 @@ def _time(
     return before, after
 
 
-def _wins(before: Mapping[int, float], after: Mapping[int, float], threads: Sequence[int]) -> bool:
-    first = threads[0]
-    return (
-        set(after) == set(threads)
-        and before[first] >= _GAIN * after[first]
-        and all(after[count] <= WORSE * before[count] for count in threads)
-    )
+def _rejection(before: Mapping[int, float], after: Mapping[int, float]) -> str | None:
+    """Why a choice is not kept; None where it is. The first number of threads is the one that decides."""
+    first = next(iter(after))
+    if before[first] < _GAIN * after[first]:
+        return (
+            "it is slower"
+            if before[first] < after[first]
+            else f"it gains less than {100 * (_GAIN - 1):.0f} %"
+        )
+    for count in after:
+        if after[count] > WORSE * before[count]:
+            milliseconds = " -> ".join(f"{1e3 * of[count]:.4g}" for of in (before, after))
+            return f"it is slower with {counted(count, 'thread')}: {milliseconds} ms"
+    return None

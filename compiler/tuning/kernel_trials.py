@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from time import monotonic
 
 from paddle_tvm.compiler.profiling.profile import Profile
+from paddle_tvm.compiler.tuning.budget import Budget
 from paddle_tvm.compiler.tuning.cost_model import CostModel
 from paddle_tvm.compiler.tuning.log import LogWriter
 from paddle_tvm.compiler.tuning.measure import Measurer
@@ -16,6 +16,7 @@ from paddle_tvm.compiler.tuning.records import Trial
 from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
 from paddle_tvm.compiler.tuning.search import KernelSearch
 from paddle_tvm.compiler.tuning.task import Start, Task, TuningListener
+from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.workload import Choices, Config, GraphWorkload, Workload
 
 # Forms that are proposed at once.
@@ -39,15 +40,13 @@ class KernelTrials:
         Are told of every trial.
     profile
         Of the model in default forms.
-    begin
-        When the run began, by ``time.monotonic``.
+    budget
+        What the search may take; kernels for which it leaves nothing are told.
 
     Attributes
     ----------
-    trials
-        How many trials the run has made, those of others included that ``take`` counted.
     failures
-        How many of the kernels' failed, by how.
+        How many trials failed, by how.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class KernelTrials:
         writer: LogWriter,
         listener: TuningListener,
         profile: Profile,
-        begin: float,
+        budget: Budget,
     ) -> None:
         self._tasks = tasks
         self._known_forms = known_forms
@@ -75,23 +74,28 @@ class KernelTrials:
         self._writer = writer
         self._listener = listener
         self._profile = profile
-        self._begin = begin
+        self._budget = budget
         self._model = CostModel(options.seed)
         self._searches = [
             KernelSearch(task.workload, task.outcomes, self._model, options.seed) for task in tasks
         ]
-        self._reserved = 0.0
-        self.trials = 0
         self.failures: Counter[Status] = Counter()
 
     def run(self, measurer: Measurer) -> None:
         """Search until a budget is used up, or nothing promises a gain any more."""
         options, peak = self._options, self._profile.peak.gflops
         self._listener.begin(
-            Start(self._tasks, self._profile.total_us / 1e6, peak or 0.0, options.seconds, options.trials)
+            Start(
+                self._tasks,
+                self._profile.total_us / 1e6,
+                peak or 0.0,
+                options.seconds,
+                options.trials,
+                self._budget.elapsed,
+            )
         )
         scheduler = TaskScheduler(self._tasks, self._searches, peak)
-        while (left := self.left()) and (turn := scheduler.next()) is not None:
+        while (left := self._budget.batch(_BATCH)) and (turn := scheduler.next()) is not None:
             configs = self._begin_with(turn) if not self._tasks[turn].outcomes else []
             if not configs:
                 self._model.fit(self._trials)
@@ -104,6 +108,11 @@ class KernelTrials:
                     self._listener.note(f"{names}: {outcome.detail}; it is left alone in this run")
                     break
                 self._note(turn, outcome)
+        pairs = zip(self._tasks, self._searches, strict=True)
+        untried = sum(not task.outcomes and not search.converged for task, search in pairs)
+        # Without trials nothing was asked for but the comparison.
+        if untried and options.trials != 0:
+            self._listener.note(self._budget.left_out(untried, counted(len(self._tasks), "kernel")))
 
     def _begin_with(self, turn: int) -> list[Config]:
         """The default form, whose time says what there is to gain, and what logs have for the workload.
@@ -116,32 +125,15 @@ class KernelTrials:
         use_known = known not in first and workload.fits(known)
         return [*first, *([known] if use_known else search.propose(1))]
 
-    def reserve(self, seconds: float) -> None:
-        """Leave so much of the time to others."""
-        self._reserved = seconds
-
-    def left(self) -> int:
-        """Trials that may still be made, of those that are proposed at once."""
-        options = self._options
-        if options.seconds is not None and monotonic() - self._begin >= options.seconds - self._reserved:
-            return 0
-        return _BATCH if options.trials is None else max(0, options.trials - self.trials)
-
-    def take(self) -> bool:
-        """Count a trial of others, if it may still be made."""
-        may = bool(self.left())
-        self.trials += may
-        return may
-
     def _note(self, turn: int, outcome: Outcome) -> None:
         task = self._tasks[turn]
         self._writer.append([Trial(task.workload, outcome)])
         self._searches[turn].record([outcome])
         task.add(outcome)
-        self.trials += 1
+        self._budget.made += 1
         if outcome.status != "ok":
             self.failures[outcome.status] += 1
-        self._listener.trial(task, outcome, self._expected(), monotonic() - self._begin)
+        self._listener.trial(task, outcome, self._expected(), self._budget.elapsed)
 
     def _expected(self) -> float:
         """Latency of a run with the best forms so far."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 
 from paddle_tvm.compiler.array_files import save_arrays
 from paddle_tvm.compiler.bench.model_files import Files
 from paddle_tvm.compiler.bench.warm import bench_warm
-from paddle_tvm.compiler.driver import compile_model
+from paddle_tvm.compiler.driver import CompiledVariant, compile_model
 from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.profiling.profile import Profile, profile_artifact
 from paddle_tvm.compiler.sample_inputs import complete_shapes, model_inputs
 from paddle_tvm.runtime.artifact import read_manifest
-from paddle_tvm.targets.workload import Choice, Config, GraphWorkload
+from paddle_tvm.targets.workload import Config, GraphWorkload
 
 _ROUNDS = 5
 _TIME_LIMIT = 300.0
@@ -36,6 +37,11 @@ class ModelRun:
         Of the inputs.
     folder
         For artifacts, inputs and outputs.
+
+    Attributes
+    ----------
+    compile_seconds
+        How long it took to compile it in default forms.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class ModelRun:
         folder.mkdir(exist_ok=True)
         self.model = model
         self.default = folder / "default.pdtvm"
+        self.compile_seconds = 0.0
         self._options = replace(options, verify=False, force=True, shipped_logs=False)
         self._sizes = sizes
         self._seed = seed
@@ -57,8 +64,8 @@ class ModelRun:
 
     def compile(
         self, name: str, log: Path | None, fixed: Mapping[GraphWorkload, Config]
-    ) -> tuple[Path, Mapping[GraphWorkload, Choice]]:
-        """An artifact with the forms of a log, and some that are given; the choices above its kernels."""
+    ) -> tuple[Path, CompiledVariant]:
+        """An artifact with the forms of a log, and some that are given; what was made of the model."""
         output = self._folder / name
         options = replace(
             self._options,
@@ -68,15 +75,17 @@ class ModelRun:
                 **{workload.key: config for workload, config in fixed.items()},
             },
         )
-        return output, compile_model(self.model, output, options).variants[0].graph_choices
+        return output, compile_model(self.model, output, options).variants[0]
 
-    def compile_default(self) -> Mapping[GraphWorkload, Choice]:
-        """Compile it in default forms, as ``default``; the choices above its kernels."""
-        _, choices = self.compile(self.default.name, None, {})
+    def compile_default(self) -> CompiledVariant:
+        """Compile it in default forms, as ``default``."""
+        begin = monotonic()
+        _, variant = self.compile(self.default.name, None, {})
+        self.compile_seconds = monotonic() - begin
         inputs = read_manifest(self.default).inputs
         shapes = next(complete_shapes(inputs, self._sizes))
         save_arrays(self._inputs, model_inputs(inputs, find_model(self.model), shapes, self._seed))
-        return choices
+        return variant
 
     def profile(self, threads: int) -> Profile:
         """The kernels of its default forms."""

@@ -20,6 +20,7 @@ from paddle_tvm.compiler.tuning.standings_view import (
     latency_line,
     show_gain,
     show_gflops,
+    show_graph_trial,
     show_ms,
     show_share,
     show_time,
@@ -27,7 +28,6 @@ from paddle_tvm.compiler.tuning.standings_view import (
     trials_line,
 )
 from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Start, Task
-from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.wording import counted
 
 # Seconds between two drawings, which take time from what is measured, and between lines.
@@ -65,6 +65,9 @@ class TuningProgress(ABC):
         if self._stage == SEARCH and self.standings is not None:
             self.standings.searched()
             self._searched(self.standings)
+        elif self.standings is not None:
+            # What comes after the search is the comparison.
+            self.standings.all_compared()
         if self._stage:
             self.console.print(f"  {self._stage:<{_NAME_WIDTH}}{perf_counter() - self._started:8.2f} s")
         self._stage, self._started = name, perf_counter()
@@ -72,8 +75,8 @@ class TuningProgress(ABC):
         self._changed()
 
     def begin(self, start: Start) -> None:
-        self.standings = Standings(start)
         self.stage(SEARCH)
+        self.standings = Standings(start)
         share = sum(task.share for task in start.tasks)
         kept = sum(len(task.outcomes) for task in start.tasks)
         count = counted(len(start.tasks), "task")
@@ -95,11 +98,8 @@ class TuningProgress(ABC):
         self._stepped()
 
     def graph_trial(self, trial: GraphTrial) -> None:
-        threads, seconds = next(iter(trial.seconds.items()))
-        before = trial.default[threads]
-        what = f"{name_workload(trial.workload)}, {name_form(trial.config)}"
-        times = f"one run {show_ms(before)} -> {show_ms(seconds)} ms, {show_gain(before / seconds)}"
-        self._say(f"{what}: {times}, {'kept' if trial.won else 'not kept'}")
+        outcome = "kept" if trial.rejected is None else f"not kept, because {trial.rejected}"
+        self._say(f"{show_graph_trial(trial)}, {outcome}")
         self._stepped()
 
     def graph_failure(self, text: str) -> None:
@@ -210,10 +210,10 @@ class LineProgress(TuningProgress):
         width = max(len(other.name) for other in standings.tasks)
         parts = [f"{standing.name:<{width}}", f"{show_share(standings.share(standing), 1):>6} of the run"]
         parts += [
-            f"{show_gflops(task.gflops):>6} GFLOP/s",
+            f"{show_gflops(standing.gflops):>6} GFLOP/s",
             f"{show_share(standings.of_peak(standing)):>5} of peak",
         ]
-        parts += [f"{show_gain(task.gain):>6}", show_trials(len(task.outcomes), task.failed)]
+        parts += [f"{show_gain(standing.gain):>6}", show_trials(len(task.outcomes), task.failed)]
         self._say(f"{'':9}{'  '.join(parts)}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.task import Comparison, Start, Task
@@ -11,12 +12,49 @@ from paddle_tvm.compiler.tuning.workload_names import name_workload
 
 
 class Standing:
-    """A task, its name for people, and what is being done with it."""
+    """A task, its name for people, what is being done with it, and how fast it is expected to be.
+
+    That is by its trials until ``settle``.
+    """
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.name = name_workload(task.workload)
         self.state = "searched" if task.outcomes else "waiting"
+        # Seconds of a call with what has won and with the default; None where nothing was compared.
+        self._won: tuple[float, float] | None = None
+        self._settled = False
+
+    def settle(self, comparison: Comparison | None) -> None:
+        """From now on it is known what has won; None: nothing was compared, so the default stays."""
+        self._settled = True
+        if comparison is not None:
+            threads = next(iter(comparison.seconds))
+            self._won = comparison.seconds[threads], comparison.default[threads]
+            self.state = "tuned" if comparison.is_better else "default"
+
+    @property
+    def settled(self) -> bool:
+        return self._settled
+
+    @property
+    def gain(self) -> float | None:
+        """The default's time over that of the form that it will have; None where it is not known."""
+        if self._won is not None:
+            return self._won[1] / self._won[0]
+        return (1.0 if self.task.default is not None else None) if self._settled else self.task.gain
+
+    @property
+    def seconds(self) -> float:
+        """What it takes of a run, as far as is known."""
+        return self.task.seconds / (self.gain or 1.0)
+
+    @property
+    def gflops(self) -> float | None:
+        """What the form that it will have reaches, in thousand million operations a second."""
+        call = self._won[0] if self._won else self.task.default if self._settled else self.task.best
+        flops = self.task.workload.flops()
+        return None if flops is None or call is None or call == inf else flops / call / 1e9
 
 
 @dataclass
@@ -48,8 +86,8 @@ class Standings:
     def __post_init__(self) -> None:
         self.tasks = [Standing(task) for task in self.start.tasks]
         # An earlier run may have gained something already.
-        gained = sum(task.seconds - task.best_seconds for task in self.start.tasks)
-        self.expected = self.start.model_seconds - gained
+        self._expect()
+        self.elapsed = self.start.elapsed
         self._by_task = {id(standing.task): standing for standing in self.tasks}
 
     def trial(self, task: Task, outcome: Outcome, expected: float, elapsed: float) -> None:
@@ -72,19 +110,30 @@ class Standings:
 
     def compared(self, comparison: Comparison) -> None:
         """Take in a comparison."""
-        standing = self._by_task[id(comparison.task)]
-        standing.state = "tuned" if comparison.is_better else "default"
+        self._by_task[id(comparison.task)].settle(comparison)
+        self._expect()
+
+    def all_compared(self) -> None:
+        """All that will be compared was: tasks of which nothing has won keep their defaults."""
+        for standing in self.tasks:
+            if not standing.settled:
+                standing.settle(None)
+        self._expect()
+
+    def _expect(self) -> None:
+        gained = sum(standing.task.seconds - standing.seconds for standing in self.tasks)
+        self.expected = self.start.model_seconds - gained
 
     def by_weight(self) -> list[Standing]:
         """The tasks, that which takes the most of a run now first."""
-        return sorted(self.tasks, key=lambda standing: -standing.task.best_seconds)
+        return sorted(self.tasks, key=lambda standing: -standing.seconds)
 
     def share(self, standing: Standing) -> float:
         """What part of the expected run a task takes."""
-        return standing.task.best_seconds / self.expected if self.expected else 0.0
+        return standing.seconds / self.expected if self.expected else 0.0
 
     def of_peak(self, standing: Standing) -> float | None:
-        gflops, peak = standing.task.gflops, self.start.peak_gflops
+        gflops, peak = standing.gflops, self.start.peak_gflops
         return None if gflops is None or not peak else gflops / peak
 
     @property

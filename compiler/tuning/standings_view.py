@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from paddle_tvm.compiler.tuning.standings import Standing, Standings
+from paddle_tvm.compiler.tuning.task import GraphTrial
+from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.wording import counted
 
 # Heading and width of each column behind the name.
@@ -140,6 +142,14 @@ def show_gain(gain: float | None) -> str:
     return "-" if gain is None else f"{gain:.2f}x"
 
 
+def show_graph_trial(trial: GraphTrial) -> str:
+    """A choice above kernels, and what it gains; with the digits that tell whether that is enough."""
+    threads, seconds = next(iter(trial.seconds.items()))
+    before = trial.default[threads]
+    times = f"one run {show_ms(before)} -> {show_ms(seconds)} ms, {before / seconds:.3f}x"
+    return f"{name_workload(trial.workload)}, {name_form(trial.config)}: {times}"
+
+
 def _sum(standings: Standings) -> list[Text]:
     return [
         Text(latency_line(standings), "bold green" if standings.gain >= NOTEWORTHY else "bold"),
@@ -149,10 +159,10 @@ def _sum(standings: Standings) -> list[Text]:
 
 def _row(standing: Standing, standings: Standings, width: int) -> Text:
     task = standing.task
-    gain = task.gain
+    gain = standing.gain
     cells = (
         (show_share(standings.share(standing), 1), ""),
-        (show_gflops(task.gflops), ""),
+        (show_gflops(standing.gflops), ""),
         (show_share(standings.of_peak(standing)), ""),
         (show_gain(gain), "green" if gain is not None and gain >= NOTEWORTHY else ""),
         (str(len(task.outcomes) or "-"), ""),

@@ -105,14 +105,19 @@ class Comparison:
 class GraphTrial:
     """A choice above kernels, and the whole model with it and before: seconds of a run, by threads.
 
-    ``won`` says whether it was kept.
+    ``rejected`` says why it was not kept; None where it was.
     """
 
     workload: GraphWorkload
     config: Config
     seconds: Mapping[int, float]
     default: Mapping[int, float]
-    won: bool
+    rejected: str | None = None
+
+    @property
+    def won(self) -> bool:
+        """Whether it was kept."""
+        return self.rejected is None
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,8 @@ class Start:
         The machine's peak; 0 where it is not known.
     budget_seconds, budget_trials
         When the search ends, at the latest; None: when nothing promises a gain any more.
+    elapsed
+        Seconds since the run began, which count in its budget.
     """
 
     tasks: Sequence[Task]
@@ -136,6 +143,7 @@ class Start:
     peak_gflops: float
     budget_seconds: float | None = None
     budget_trials: int | None = None
+    elapsed: float = 0.0
 
 
 class TuningListener(Protocol):

@@ -8,11 +8,12 @@ from pathlib import Path
 from time import monotonic
 
 from paddle_tvm.compiler.staging import scratch_directory
+from paddle_tvm.compiler.tuning.budget import Budget
 from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.finalists import WORSE, compare_with_defaults
 from paddle_tvm.compiler.tuning.gpu_here import NUMBER
 from paddle_tvm.compiler.tuning.gpu_tasks import gpu_tasks_of
-from paddle_tvm.compiler.tuning.graph_search import alternatives, search_graph
+from paddle_tvm.compiler.tuning.graph_search import alternatives, first_trial_seconds, search_graph
 from paddle_tvm.compiler.tuning.kernel_trials import KernelTrials
 from paddle_tvm.compiler.tuning.known_trials import known_trials
 from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, check_appendable
@@ -20,12 +21,7 @@ from paddle_tvm.compiler.tuning.measure import Measurer
 from paddle_tvm.compiler.tuning.measured_target import header_for, measured_target
 from paddle_tvm.compiler.tuning.messages import Gpu
 from paddle_tvm.compiler.tuning.model_run import ModelRun
-from paddle_tvm.compiler.tuning.offload_search import (
-    Budget,
-    decide_offloading,
-    first_trial_seconds,
-    left_to_kernels,
-)
+from paddle_tvm.compiler.tuning.offload_search import decide_offloading, left_to_kernels
 from paddle_tvm.compiler.tuning.options import TuneOptions
 from paddle_tvm.compiler.tuning.outcome import Status
 from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Task, TuningListener
@@ -35,8 +31,11 @@ from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.workload import Workload
 
-# What a trial with the whole model takes, about, and the most of the time that such trials get together.
-_GRAPH_SECONDS, _GRAPH_SHARE = 20.0, 0.3
+AGAIN_OR_WITHOUT = "Tune again while this machine does nothing else, or compile without the log"
+"""What to do where a log makes the model slower on this machine."""
+
+# The most of the time left by the kernels' turn that trials of choices above them get.
+_GRAPH_SHARE = 0.3
 # After which a form for GPUs is given up: until nvcc has compiled it, and until it has done something.
 _NVCC_SECONDS, _GPU_SECONDS = 120.0, 30.0
 
@@ -60,6 +59,11 @@ class TuneResult:
     failures: Mapping[Status, int]
     elapsed: float
     skipped: tuple[Skipped, ...]
+
+    @property
+    def slower_with(self) -> tuple[int, ...]:
+        """The numbers of threads with which the model as a whole is slower with the log."""
+        return slower_threads(self.default_seconds, self.tuned_seconds)
 
 
 def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: TuningListener) -> TuneResult:
@@ -100,20 +104,20 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     with scratch_directory("paddle-tvm-tune") as folder:
         run = ModelRun(Path(model), options.compile, options.sizes, options.seed, folder / "first")
         listener.stage("compile")
-        compiling = monotonic()
-        graph_choices = run.compile_default()
+        first = run.compile_default()
+        graph_choices = first.graph_choices
         default = run.default
+        for share in first.offloaded.values():
+            if not share.subgraphs:
+                described = share.describe(options.compile.target, "on the CPU")
+                listener.note(f"{described}. So our own kernels are all that is tuned")
         # Who computes what comes first: the kernels that there are depend on it.
         offered = [workload for workload in graph_choices if isinstance(workload, Offloading)]
         asked_first = [workload for workload in offered if _is_wanted(workload, options)]
-        subgraphs = (
-            alternatives(asked_first, [], known) if options.rpc is None and options.trials != 0 else []
-        )
-        budget = Budget(
-            None if options.seconds is None else begin + options.seconds,
-            options.trials,
-            first_trial_seconds(monotonic() - compiling),
-        )
+        # Other machines time no whole model.
+        may_time_it = options.rpc is None and options.trials != 0
+        subgraphs = alternatives(asked_first, [], known) if may_time_it else []
+        budget = Budget(begin, options.seconds, options.trials)
         counts = thread_counts(options.threads)
         decided = decide_offloading(run, log, subgraphs, counts, writer, listener, budget)
         own = left_to_kernels(offered, target, log, options.threads)
@@ -122,7 +126,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
             target = target.with_choices(TunedChoices(target, fixed=own))
             run = ModelRun(Path(model), options.compile, options.sizes, options.seed, folder / "own")
             listener.stage("compile")
-            graph_choices = run.compile_default()
+            graph_choices = run.compile_default().graph_choices
         listener.stage("profile")
         profile = run.profile(options.threads)
         if profile.disturbed:
@@ -145,17 +149,18 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
             for workload in graph_choices
             if _is_wanted(workload, options) and workload not in offered
         ]
-        above = alternatives(asked, found, known) if options.rpc is None else []
-        search = KernelTrials(tasks, known, known_forms, options, writer, listener, profile, begin)
-        search.trials = budget.made
-        search.reserve(min(_GRAPH_SECONDS * len(above), _GRAPH_SHARE * (options.seconds or 0.0)))
+        above = alternatives(asked, found, known) if may_time_it else []
+        search = KernelTrials(tasks, known, known_forms, options, writer, listener, profile, budget)
+        budget.reserve(len(above), first_trial_seconds(run, counts), _GRAPH_SHARE)
         with _measurer(target, options, run.default, folder) as measurer:
             search.run(measurer)
-            comparisons = tuple(compare_with_defaults(tasks, measurer, counts, writer, listener))
-        search.reserve(0.0)
-        if above and search.left():
+            budget.release()
+            with budget.stopped():
+                comparisons = tuple(compare_with_defaults(tasks, measurer, counts, writer, listener))
+        if above and budget.fits(first_trial_seconds(run, counts)):
             listener.stage("try other layouts and fusions", len(above))
-        graph = [*decided, *search_graph(run, log, above, counts, writer, listener, search.take)]
+        what = f"{counted(len(above), 'choice')} above kernels"
+        graph = [*decided, *search_graph(run, log, above, counts, writer, listener, budget, what)]
         better = any(comparison.is_better for comparison in comparisons) or any(trial.won for trial in graph)
         before, tuned = (
             _latencies(run, default, log, options, listener) if better and options.rpc is None else ({}, {})
@@ -167,7 +172,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         graph=tuple(graph),
         default_seconds=before,
         tuned_seconds=tuned,
-        trials=search.trials,
+        trials=budget.made,
         failures=search.failures,
         elapsed=monotonic() - begin,
         skipped=tuple(skipped),
@@ -211,18 +216,20 @@ def _latencies(
         count: run.time({"default": default, "tuned": tuned}, count)
         for count in thread_counts(options.threads)
     }
-    for count, times in seconds.items():
-        if times["tuned"] > WORSE * times["default"]:
-            where = "on the GPU" if options.compile.architectures else f"with {counted(count, 'thread')}"
-            listener.note(
-                f"{where} the model as a whole is slower with the log: "
-                "what was faster alone is not so among the others, or something disturbed this machine. Tune "
-                "again while it does nothing else, or compile without the log"
-            )
-    return (
-        {count: times["default"] for count, times in seconds.items()},
-        {count: times["tuned"] for count, times in seconds.items()},
-    )
+    before = {count: times["default"] for count, times in seconds.items()}
+    after = {count: times["tuned"] for count, times in seconds.items()}
+    for count in slower_threads(before, after):
+        where = "on the GPU" if options.compile.architectures else f"with {counted(count, 'thread')}"
+        listener.note(
+            f"{where} the model as a whole is slower with the log: what was faster alone is not so among the "
+            f"others, or something disturbed this machine. {AGAIN_OR_WITHOUT}"
+        )
+    return before, after
+
+
+def slower_threads(before: Mapping[int, float], after: Mapping[int, float]) -> tuple[int, ...]:
+    """The numbers of threads with which a model has become slower, by more than what does not count."""
+    return tuple(count for count, seconds in after.items() if seconds > WORSE * before[count])
 
 
 def thread_counts(threads: int) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import paddle
@@ -14,6 +15,7 @@ from paddle.static import InputSpec
 from saved_layers import save
 from scripted_tuning import CONV, DYNAMIC, Script, tasks
 
+from paddle_tvm.compiler.cli import tune_run
 from paddle_tvm.compiler.cli.tune_values import parse_duration, parse_share
 from paddle_tvm.compiler.tuning import tune as tuning
 from paddle_tvm.compiler.tuning.history import History
@@ -21,9 +23,10 @@ from paddle_tvm.compiler.tuning.log import Entry, LogWriter, Skipped, read_log
 from paddle_tvm.compiler.tuning.options import TuneOptions
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Header, Trial, Winner
-from paddle_tvm.compiler.tuning.task import Start, TuningListener
+from paddle_tvm.compiler.tuning.task import GraphTrial, Start, TuningListener
 from paddle_tvm.compiler.tuning.tune import TuneResult
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.x86.graph_workloads import BlockWidth
 
 HEADER = Header(
     "x86-avx512", "Some CPU", "znver4", ("avx512f",), 2, "2026-11-22T10:00:00+00:00", "0.1.0", "0.27.0"
@@ -39,6 +42,8 @@ class Tuner:
 
     def __init__(self) -> None:
         self.play: Callable[[Script], object] = Script.whole
+        self.graph: tuple[GraphTrial, ...] = ()
+        self.tuned_seconds = {2: 0.016, 1: 0.032}
 
     def __call__(self, model: Path, log: Path, options: TuneOptions, listener: TuningListener) -> TuneResult:
         self.model, self.log, self.options = model, log, options
@@ -50,9 +55,9 @@ class Tuner:
             log=log,
             tasks=tuple(script.tasks),
             comparisons=tuple(compared) if isinstance(compared, list) else (),
-            graph=(),
+            graph=self.graph,
             default_seconds={2: 0.020, 1: 0.040},
-            tuned_seconds={2: 0.016, 1: 0.032},
+            tuned_seconds=self.tuned_seconds,
             trials=8,
             failures={"crash": 1, "wrong": 1},
             elapsed=65.0,
@@ -118,6 +123,29 @@ def test_by_default_the_log_lies_under_its_target_class(
     assert (tmp_path / tuner.log.parent).is_dir()
 
 
+def test_a_log_among_those_of_the_package_is_told(
+    run: Run, tuner: Tuner, saved_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tune_run, "shipped_folder", lambda target: tmp_path / "tuning_logs" / "x86-avx2")
+    tune = ("tune", saved_model.resolve(), "--mcpu", "haswell")
+    said = run(*tune).err
+    assert f"note: {tuner.log} lies among the logs that the package brings" in said
+    assert "name another place with -o" in said
+    assert "lies among" not in run(*tune, "-o", tmp_path / "log.jsonl").err
+
+
+def test_onednn_says_when_it_takes_nothing(run: Run, saved_model: Path, tmp_path: Path) -> None:
+    tune = ("tune", saved_model, "-o", tmp_path / "log.jsonl", "--target", "onednn", "--trials", 0)
+    result = run(*tune)
+    assert result.code == 0, result.err
+    (note,) = [line for line in result.err.splitlines() if line.startswith("note: onednn computes nothing")]
+    assert "stay on the CPU" in note
+    assert "because: " in note
+    assert note.endswith("So our own kernels are all that is tuned")
+    assert "onednn computes nothing" not in run(*tune, "--shape", "x=1,3,16,16").err
+
+
 def test_the_result_says_what_became_faster_and_what_to_do_next(
     run: Run, tuner: Tuner, saved_model: Path, tmp_path: Path
 ) -> None:
@@ -133,6 +161,41 @@ def test_the_result_says_what_became_faster_and_what_to_do_next(
     assert f"next: paddle-tvm compile {saved_model} -o OUTPUT.pdtvm --tuning-log {log}" in lines
     assert "latency 20.00 -> 15.00 ms expected" in result.err
     assert "Tuning of" in report.read_text()
+
+
+@pytest.mark.parametrize(("after", "slower"), [({2: 0.016, 1: 0.044}, [1]), ({2: 0.0202, 1: 0.0401}, [])])
+def test_a_log_that_makes_the_model_slower_is_not_recommended(
+    run: Run, tuner: Tuner, saved_model: Path, tmp_path: Path, after: dict[int, float], slower: list[int]
+) -> None:
+    tuner.tuned_seconds = after
+    tune = ("tune", saved_model, "-o", tmp_path / "log.jsonl", "--threads", 2)
+    result = run(*tune)
+    lines = result.out.splitlines()
+    assert not [line for line in lines if line.startswith("next:")]
+    assert lines[-1].startswith("the model as a whole ")
+    assert lines[-1].endswith("or compile without the log")
+    assert ("slower with the log (1 thread)" in lines[-1]) == bool(slower)
+    assert ("one run, 1 thread: 40.00 -> 44.00 ms, 0.91x: slower with the log" in lines) == bool(slower)
+    assert json.loads(run(*tune, "--json").out)["slower_with"] == slower
+
+
+def test_choices_above_kernels_that_won_are_named(
+    run: Run, tuner: Tuner, saved_model: Path, tmp_path: Path
+) -> None:
+    form, before = {"lanes": 8}, {2: 0.02, 1: 0.04}
+    tuner.graph = (
+        GraphTrial(BlockWidth("a graph", 24, 16), form, {2: 0.016, 1: 0.032}, before),
+        GraphTrial(BlockWidth("a graph", 40, 16), form, {2: 0.0198}, before, "it gains less than 2 %"),
+    )
+    tuner.play = lambda script: (script.begin(), script.defaults())
+    tune = ("tune", saved_model, "-o", tmp_path / "log.jsonl", "--threads", 2)
+    out = run(*tune).out
+    assert "layout of 24 channels, lanes=8: one run 20.00 -> 16.00 ms, 1.250x\n" in out
+    assert "40 channels" not in out
+    assert "0 of 4 tasks, together 90 % of a run, became faster; 1 choice above kernels won; 8 trials" in out
+    assert "next: paddle-tvm compile" in out
+    rejected = [trial["rejected"] for trial in json.loads(run(*tune, "--json").out)["graph"]]
+    assert rejected == [None, "it gains less than 2 %"]
 
 
 def test_the_page_names_the_target_that_was_asked_for(
@@ -223,7 +286,8 @@ def test_an_error_of_the_tuner_is_one_message(
         ([], "expected one MODEL to tune, got none"),
         (["{model}", "{model}"], "expected one MODEL to tune"),
         (["{model}", "--trials", "-1"], "--trials"),
-        (["{model}", "--time-budget", "0s"], "expected a time such as 90s, 30m, 2h or 1h30m"),
+        (["{model}", "--time-budget", "0s"], "expected a time with its unit, such as 90s, 30m"),
+        (["{model}", "--time-budget", "10"], "expected a time with its unit, such as 90s, 30m"),
         (["{model}", "--min-share", "1"], "such as 1% or 0.01"),
         (["{model}", "--ops", " ,"], "--ops names no operator"),
         (
@@ -264,10 +328,10 @@ def test_wrong_usage(
 
 
 def test_times_and_shares() -> None:
-    times = ("90", "90s", "1.5m", "30m", "2h", "1h30m", "1h2m3s")
-    assert [parse_duration(time) for time in times] == [90, 90, 90, 1800, 7200, 5400, 3723]
+    times = ("90s", "1.5m", "30m", "2h", "1h30m", "1h2m3s")
+    assert [parse_duration(time) for time in times] == [90, 90, 1800, 7200, 5400, 3723]
     assert [parse_share(share) for share in ("1%", "2.5 %", "0.01", "0")] == [0.01, 0.025, 0.01, 0.0]
-    for value in ("", "m", "-1s", "1d", "30m1h", "1e3", "\N{ARABIC-INDIC DIGIT FIVE}m"):
+    for value in ("", "m", "1", "1h30", "-1s", "1d", "30m1h", "1e3", "\N{ARABIC-INDIC DIGIT FIVE}m"):
         with pytest.raises(UsageError):
             parse_duration(value)
     for value in ("", "%", "100%", "-1%", "nan"):
@@ -310,6 +374,29 @@ def test_check_of_sound_logs(run: Run, tmp_path: Path) -> None:
     result = run("tune", "--check", *logs)
     assert (result.code, result.err) == (0, "")
     assert result.out.count("1 winner, 0 kept defaults, 0 trials that can be applied") == 2
+
+
+def test_check_joins_what_was_measured_alike_and_names_bad_lines_in_their_order(
+    run: Run, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.jsonl"
+    no_form = Trial(DYNAMIC, Outcome({"points": 99}, "ok", (1e-3,)))
+    for day in (24, 22, 23):
+        LogWriter(log, replace(HEADER, date=f"2026-11-{day}T10:00:00+00:00")).append([_winner()])
+    LogWriter(log, replace(HEADER, threads=1)).append([])
+    with log.open("ab") as file:
+        file.write(b"half a l\n")
+    LogWriter(log, HEADER).append([no_form, _winner()])
+    result = run("tune", "--check", log)
+    assert result.out.splitlines()[1:] == [
+        "  4 winners, 0 kept defaults, 0 trials for x86-avx512: Some CPU (znver4), 2 threads, "
+        "2026-11-22T10:00:00+00:00 to 2026-11-24T10:00:00+00:00, paddle-tvm 0.1.0, TVM 0.27.0",
+        "  line 8 is damaged: not JSON from column 1 on: Expecting value",
+        *[line for line in result.out.splitlines() if line.startswith("  line 10 is stale")],
+    ]
+    assert "line 10 is stale" in result.out
+    # Each of them stands for itself where programs read them.
+    assert len(json.loads(run("tune", "--check", log, "--json").out)[0]["measured"]) == 3
 
 
 def test_merge_keeps_the_best(run: Run, tmp_path: Path) -> None:

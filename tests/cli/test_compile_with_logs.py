@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,28 @@ def test_a_log_of_other_instructions_changes_nothing(run: Run, model: Path, tmp_
     )
     assert variant(second).tuning == variant(first).tuning
     assert (second / "model.so").read_bytes() == (first / "model.so").read_bytes()
+
+
+def test_a_log_without_a_kernel_of_the_model_is_told(
+    run: Run, model: Path, tuned: Tuned, tmp_path: Path
+) -> None:
+    arguments = ("--tuning-log", tuned.log, "--no-tuning-logs")
+    # The log was measured at 24x24, and --shape is missing.
+    result = run("compile", model, "-o", tmp_path / "out.pdtvm", *arguments)
+    assert result.code == 0, result.err
+    (note,) = [line for line in result.err.splitlines() if line.startswith("note:")]
+    assert note.startswith(f"note: nothing of {tuned.log} is used: it has winners, but none for a kernel")
+    assert "give the --shape that was tuned" in note
+    (forms,) = [line for line in result.out.splitlines() if line.startswith("forms of kernels")]
+    assert re.search(r": \d+ default$", forms)
+    result = run("compile", model, "-o", tmp_path / "json.pdtvm", *arguments, "--json")
+    (unused,) = json.loads(result.out)["unused_logs"]
+    assert note == f"note: nothing of {unused['log']} is used: {unused['reason']}"
+    # What says that the default wins is for this model.
+    kept = write_log(tmp_path / "kept.jsonl", tuned.workload, tuned.workload.default())
+    result = compile_with(run, model, tmp_path / "kept.pdtvm", "--tuning-log", kept, "--no-tuning-logs")
+    assert "note:" not in result.err
+    assert "forms of kernels" in result.out
 
 
 def test_a_log_of_other_cores_is_applied_and_one_line_says_so(

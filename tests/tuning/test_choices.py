@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tuning_records import Log, Rows, header, trial, winner
 
-from paddle_tvm.compiler.tuning.choices import ForeignForms, TunedChoices, shipped_logs
+from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.log import Entry, LogWriter, read_log
+from paddle_tvm.compiler.tuning.log_use import ForeignForms, UnusedLog, unused_by_all
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.workload import Choice
 from paddle_tvm.targets.x86 import X86Target, target, x86_target
@@ -273,3 +274,39 @@ def test_the_order_of_the_logs_does_not_matter(
     workloads = [Rows(rows, width) for rows in (8, 16) for width in (8, 9, 10, 12)]
     one, other = TunedChoices(AVX512.target, paths), TunedChoices(AVX512.target, shuffled)
     assert [one.of(workload) for workload in workloads] == [other.of(w) for w in reversed(workloads)][::-1]
+
+
+def test_a_log_without_a_record_for_what_was_asked_is_unused(log: Log) -> None:
+    path = log("a.jsonl", HERE, winner(Rows(8, 8), FORM))
+    choices = TunedChoices(AVX512.target, [path])
+    assert choices.of(Rows(8, 800)) == DEFAULT
+    (unused,) = choices.unused_logs
+    assert unused == UnusedLog(path, ("x86-avx512",), "x86-avx512")
+    assert "give the --shape that was tuned" in unused.reason
+    # A near workload's form is a use of it.
+    assert choices.of(Rows(8, 9)).origin == "transferred"
+    assert choices.unused_logs == ()
+
+
+def test_logs_that_say_nothing_new_are_used_all_the_same(log: Log) -> None:
+    default = log("default.jsonl", HERE, winner(Rows(8, 8), Rows(8, 8).default(), gain=1.0))
+    slower = log("slower.jsonl", HERE, winner(Rows(8, 8), FORM, gain=1.1))
+    trials = log("trials.jsonl", HERE, trial(Rows(8, 64), FORM))
+    choices = TunedChoices(AVX512.target, [default, slower, trials], shipped=[default])
+    assert choices.of(Rows(8, 8)).origin == "tuned"
+    assert choices.unused_logs == ()
+    # A default that is kept is a use, too.
+    kept = TunedChoices(AVX512.target, [default])
+    assert kept.of(Rows(8, 8)) == DEFAULT
+    assert kept.unused_logs == ()
+
+
+def test_of_several_targets_the_reason_is_that_of_the_logs_class(log: Log) -> None:
+    path = log("a.jsonl", HERE, winner(Rows(8, 8), FORM))
+    both = [TunedChoices(target, [path]) for target in (AVX2.target, AVX512.target)]
+    for choices in both:
+        choices.of(Rows(8, 800))
+    (unused,) = unused_by_all([choices.unused_logs for choices in both])
+    assert unused.of_class
+    both[1].of(Rows(8, 8))
+    assert unused_by_all([choices.unused_logs for choices in both]) == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast
 
 import paddle
@@ -15,12 +16,12 @@ from tuning_records import header
 from paddle_tvm import compiler
 from paddle_tvm.compiler.driver import compile_model
 from paddle_tvm.compiler.options import CompileOptions
-from paddle_tvm.compiler.tuning import offload_search
+from paddle_tvm.compiler.tuning.budget import Budget
 from paddle_tvm.compiler.tuning.graph_search import alternatives, search_graph
 from paddle_tvm.compiler.tuning.history import History
 from paddle_tvm.compiler.tuning.log import Entry, LogWriter, read_log
 from paddle_tvm.compiler.tuning.model_run import ModelRun
-from paddle_tvm.compiler.tuning.offload_search import Budget, decide_offloading
+from paddle_tvm.compiler.tuning.offload_search import decide_offloading
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Winner
 from paddle_tvm.compiler.tuning.task import Task
@@ -135,19 +136,20 @@ class Run:
     """Takes a model's place: seconds of a run, by the choices that are fixed and the number of threads."""
 
     def __init__(self, folder: Path, seconds: Mapping[frozenset[str], Mapping[int, float]]) -> None:
+        self.compile_seconds = 0.0
         self._folder = folder
         self._seconds = seconds
         self._of: dict[Path, frozenset[str]] = {}
 
     def compile(
         self, name: str, log: Path | None, fixed: Mapping[GraphWorkload, Config]
-    ) -> tuple[Path, Mapping[GraphWorkload, Choice]]:
+    ) -> tuple[Path, None]:
         path = self._folder / name
         path.mkdir()
         self._of[path] = frozenset(workload.operator for workload in fixed)
         if self._of[path] not in self._seconds:
             raise UnsupportedModelError("no such form")
-        return path, {}
+        return path, None
 
     def time(self, artifacts: Mapping[str, Path], threads: int) -> dict[str, float]:
         return {name: self._seconds[self._of[path]][threads] for name, path in artifacts.items()}
@@ -156,6 +158,7 @@ class Run:
 NEITHER, BOTH = frozenset[str](), frozenset({"block_width", "epilogue"})
 FIRST, SECOND = frozenset({"block_width"}), frozenset({"epilogue"})
 BEFORE = {2: 1.0, 1: 2.0}
+UNLIMITED = Budget(0.0, None, None)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +179,7 @@ def test_what_makes_the_whole_model_faster_is_kept(
     log, history = tmp_path / "log.jsonl", History()
     run = cast(ModelRun, Run(tmp_path, seconds))
     writer = LogWriter(log, header())
-    trials = search_graph(run, log, [NARROW, ALONE], (2, 1), writer, history, lambda: True)
+    trials = search_graph(run, log, [NARROW, ALONE], (2, 1), writer, history, UNLIMITED, "2 choices")
     assert [trial.won for trial in trials] == won
     assert history.graph_trials == trials
     records = [entry.record for entry in read_log(log) if isinstance(entry, Entry)]
@@ -185,42 +188,48 @@ def test_what_makes_the_whole_model_faster_is_kept(
     assert len(history.notes) == 2 - len(won)
 
 
-@pytest.mark.parametrize(("seconds", "won"), [(1.01, False), (0.99, False), (0.97, True)])
-def test_with_one_number_of_threads_a_choice_must_gain_as_much(
-    tmp_path: Path, seconds: float, won: bool
+@pytest.mark.parametrize(
+    ("after", "threads", "reason"),
+    [
+        ({2: 0.985, 1: 2.0}, (2, 1), "it gains less than 2 %"),
+        ({2: 1.1, 1: 2.0}, (2, 1), "it is slower"),
+        ({2: 0.9, 1: 2.1}, (2, 1), "it is slower with 1 thread: 2000 -> 2100 ms"),
+        # Where one thread is all that there is, it has to gain as much.
+        ({1: 1.97}, (1,), "it gains less than 2 %"),
+        ({1: 1.9}, (1,), None),
+    ],
+)
+def test_what_is_not_kept_has_a_reason(
+    tmp_path: Path, after: dict[int, float], threads: tuple[int, ...], reason: str | None
 ) -> None:
-    run = cast(ModelRun, Run(tmp_path, {NEITHER: {1: 1.0}, FIRST: {1: seconds}}))
+    run = cast(ModelRun, Run(tmp_path, {NEITHER: BEFORE, FIRST: after}))
     log = tmp_path / "log.jsonl"
-    (trial,) = search_graph(run, log, [NARROW], (1,), LogWriter(log, header()), History(), lambda: True)
-    assert trial.won == won
+    writer = LogWriter(log, header(threads=threads[0]))
+    (trial,) = search_graph(run, log, [NARROW], threads, writer, History(), UNLIMITED, "1 choice")
+    assert (trial.rejected, trial.won) == (reason, reason is None)
 
 
-def test_trials_of_subgraphs_count_in_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(offload_search, "monotonic", lambda: now[0])
-    # The first is expected to take 20 seconds, and takes 30; a second one like it would end after 150.
-    budget = Budget(end=150.0, trials=None, seconds=20.0)
-    assert budget.take()
-    now[0] += 30
-    assert not budget.take()
-    assert budget.made == 1
-    assert not Budget(end=110.0, trials=None, seconds=20.0).take()
-    counted = Budget(end=None, trials=2, seconds=20.0)
-    assert [counted.take() for _ in range(3)] == [True, True, False]
-
-
-def test_subgraphs_that_the_budget_leaves_out_are_told(tmp_path: Path) -> None:
+def test_what_the_budget_leaves_out_is_told(tmp_path: Path) -> None:
     run = cast(ModelRun, Run(tmp_path, {NEITHER: BEFORE, FIRST: BEFORE}))
     log, history = tmp_path / "log.jsonl", History()
     writer = LogWriter(log, header())
     tried = [NARROW, ALONE]
-    budget = Budget(end=None, trials=1, seconds=0.0)
+    budget = Budget(monotonic(), None, trials=1)
     assert len(decide_offloading(run, log, tried, (2, 1), writer, history, budget)) == 1
-    assert "1 of 2 subgraphs" in history.notes[-1]
+    assert "no trials for 1 of 2 subgraphs with our kernels" in history.notes[-1]
 
 
-def test_it_ends_with_the_budget(tmp_path: Path) -> None:
-    run = cast(ModelRun, Run(tmp_path, {}))
-    log = tmp_path / "log.jsonl"
+def test_no_trial_is_begun_that_would_end_after_the_budget(tmp_path: Path) -> None:
+    run = Run(tmp_path, {})
+    run.compile_seconds = 30.0
+    log, history = tmp_path / "log.jsonl", History()
     writer = LogWriter(log, header())
-    assert search_graph(run, log, [NARROW], (2, 1), writer, History(), lambda: False) == []
+    # Two compilations take longer than that; nothing is compiled, which this run could not.
+    budget = Budget(monotonic(), 60.0, None)
+    arguments = (log, [NARROW, ALONE], (2, 1), writer, history, budget, "2 choices")
+    assert search_graph(cast(ModelRun, run), *arguments) == []
+    assert history.notes == [
+        "the budget leaves no time for 2 of 2 choices: nothing changes there; the same command with a larger "
+        "budget goes on"
+    ]
+    assert budget.made == 0

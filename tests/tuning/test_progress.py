@@ -207,6 +207,43 @@ def test_time_left_follows_from_the_trials_where_they_end_first() -> None:
         assert progress.standings.done == pytest.approx(4 / 24)
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_came_before_the_search_counts_in_its_time(terminal: bool) -> None:
+    progress = tuning_progress(_console(terminal, 200))
+    script = Script(progress, tasks())
+    script.elapsed = 45.0
+    with progress:
+        script.begin(seconds=60.0)
+        frame = _frame(progress.standings)
+        progress.stage("compare")
+    assert frame[-1].endswith("75 %  0:45 elapsed, 0:15 left")
+    assert ("0:45  0 trials" in _text(progress.console)) != terminal
+    assert "0:15 left" in _text(progress.console)
+
+
+def test_after_the_comparison_gains_are_those_of_what_has_won() -> None:
+    progress = LiveProgress(_console(True))
+    script = Script(progress, tasks())
+    with progress:
+        script.begin()
+        script.defaults()
+        first, second, third, _ = script.tasks
+        for one, gain in ((first, 2.0), (second, 1.12), (third, 1.5)):
+            script.trial(one, outcome(one, gain))
+        progress.stage("compare", 3)
+        script.compare(first, 1.6)
+        script.compare(second, 1)
+        # The others keep what was expected of them: 10 ms become 6.25, and 3 become 2.
+        assert "latency 20.00 -> 15.25 ms expected, 1.31x" in _frame(progress.standings, "compare")
+        progress.stage("try other layouts and fusions")
+        frame = _frame(progress.standings, "other")
+    # Nothing is known of the third: it keeps its default, as does the last, which had no other form.
+    assert "latency 20.00 -> 16.25 ms expected, 1.23x" in frame
+    assert "1.60x" in _cells(frame, "conv2d 3x3 64->64 56x56")
+    assert _cells(frame, "conv2d 1x1 /2 256->512 56x56")[-4:] == ["1.00x", "2", "-", "default"]
+    assert _cells(frame, "matmul ?x768x3072")[-4:] == ["1.00x", "2", "-", "searched"]
+
+
 def test_without_a_budget_there_is_no_time_left() -> None:
     progress = LiveProgress(_console(True))
     script = Script(progress, tasks())
@@ -244,8 +281,9 @@ def test_lines_where_there_is_no_terminal() -> None:
     ]
     assert [re.sub(r"\s+[\d.]+ s$", "", line.strip()) for line in lines[-6:]] == [
         *("search", "compare"),
-        "layout of 24 channels, lanes=8: one run 20.00 -> 16.00 ms, 1.25x, kept",
-        "what follows conv2d 3x3 64->64 56x56, fused=0: one run 20.00 -> 22.00 ms, 0.91x, not kept",
+        "layout of 24 channels, lanes=8: one run 20.00 -> 16.00 ms, 1.250x, kept",
+        "what follows conv2d 3x3 64->64 56x56, fused=0: one run 20.00 -> 22.00 ms, 0.909x, "
+        "not kept, because it is slower",
         *("try other layouts and fusions", "compile with the log"),
     ]
 

@@ -156,3 +156,13 @@ def test_the_same_log_gives_the_same_artifact(model: Path, tmp_path: Path) -> No
     origins = {record.origin for record in read_manifest(tmp_path / "one").variants[0].tuning}
     assert origins <= {"tuned", "transferred", "default"}
     assert origins
+
+
+def test_kernels_for_which_there_is_no_time_are_told(model: Path, tmp_path: Path) -> None:
+    history = History()
+    options = TuneOptions(threads=1, seconds=0.01, min_share=0.0)
+    result = tune_model(model, tmp_path / "log.jsonl", options, history)
+    assert result.trials == 0
+    count = len(result.tasks)
+    assert count > 1
+    assert f"the budget leaves no time for {count} of {count} kernels" in "\n".join(history.notes)

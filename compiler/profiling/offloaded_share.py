@@ -1,0 +1,38 @@
+"""What an accelerator computes of a model, and what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from paddle_tvm.runtime.wording import agreeing, counted
+
+
+@dataclass(frozen=True)
+class OffloadedShare:
+    """What an accelerator computes of a form.
+
+    Attributes
+    ----------
+    subgraphs, operators
+        How many it computes.
+    left
+        How many operators stay on the CPU for each reason, most first.
+    """
+
+    subgraphs: int
+    operators: int
+    left: Mapping[str, int]
+
+    def describe(self, accelerator: str, rest: str) -> str:
+        """The same in words; ``rest`` is where other operators stay, such as ``on the CPU``."""
+        taken = "nothing"
+        if self.subgraphs:
+            taken = f"{counted(self.operators, 'operator')} in {counted(self.subgraphs, 'subgraph')}"
+        if not self.left:
+            return f"{accelerator} computes {taken}"
+        left = sum(self.left.values())
+        reason, count = next(iter(self.left.items()))
+        part = "" if count == left else f", {count} of them"
+        stays = agreeing(left, "stays", "stay")
+        return f"{accelerator} computes {taken}; {left} {stays} {rest}{part} because: {reason}"
