@@ -38,7 +38,9 @@ class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types
             for inner, bias in ((bound.args[0], bound.args[1]), (bound.args[1], bound.args[0])):
                 if isinstance(bias, ir.Constant):
                     product = _finite_product(bias.value.numpy(), scale)
-                    scaled = None if product is None else self._scaled(inner, scale)
+                    if product is None:
+                        return None
+                    scaled = self._scaled(inner, scale)
                     if scaled is not None:
                         # Under its old name, by which it is known where it comes from.
                         name = inner.name if isinstance(inner, relax.Var) else ""
@@ -54,10 +56,10 @@ class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types
                 if channels.size not in (1, array.shape[0]):
                     return None
                 shaped = channels.reshape(-1, *[1] * (array.ndim - 1))
-                product = _finite_product(array, shaped)
-                if product is None:
+                scaled_weight = _finite_product(array, shaped)
+                if scaled_weight is None:
                     return None
-                folded = relax.const(product.astype(array.dtype), str(array.dtype))
+                folded = relax.const(scaled_weight.astype(array.dtype), str(array.dtype))
                 return relax.Call(bound.op, [bound.args[0], folded], bound.attrs, bound.ty_args)
         return None
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from math import inf, log2
 from pathlib import Path
 
-from paddle_tvm.compiler.tuning.log import Entry, Skipped, read_log
+from paddle_tvm.compiler.tuning.log import Entry, Skipped, problem_of, read_log
 from paddle_tvm.compiler.tuning.log_use import ForeignForms, UnusedLog
 from paddle_tvm.compiler.tuning.records import Winner
 from paddle_tvm.targets.base import Target
@@ -81,8 +81,7 @@ class TunedChoices:
     ----------
     made
         The choice for every workload that was asked for, by its key.
-    skipped
-        Lines of the logs that gave no record.
+
     Raises
     ------
     UsageError
@@ -110,9 +109,9 @@ class TunedChoices:
                 classes: set[str] = set()
                 for winner in _winners(path, target, brought, threads, skipped, classes):
                     known[winner.winner.workload].append(winner)
-                if classes and not brought:
+                if not brought:
                     self._classes[path] = classes
-        self.skipped = tuple(skipped)
+        self._skipped = skipped
         self._known: Mapping[Workload, Sequence[_Known]] = {
             workload: sorted(winners, key=lambda winner: winner.rank) for workload, winners in known.items()
         }
@@ -131,6 +130,11 @@ class TunedChoices:
         """The choices made above kernels."""
         asked = ((Workload.from_key(key), choice) for key, choice in self.made.items())
         return {workload: choice for workload, choice in asked if isinstance(workload, GraphWorkload)}
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Lines of the logs that gave no form, though they were meant to."""
+        return tuple(self._skipped)
 
     @property
     def threads(self) -> int | None:
@@ -152,7 +156,7 @@ class TunedChoices:
 
     @property
     def unused_logs(self) -> tuple[UnusedLog, ...]:
-        """The user's logs that have winners, none of which is for a workload that was asked for so far.
+        """The user's logs that have no winner for a workload that was asked for so far.
 
         A record that was outranked by one of another log counts as used, and so does one by which the default
         is the best: they are of this model.
@@ -166,10 +170,16 @@ class TunedChoices:
     def _choose(self, workload: Workload) -> Choice:
         if workload.key in self._fixed:
             return Choice(self._fixed[workload.key])
-        own = [known for known in self._known.get(workload, ()) if workload.fits(known.winner.config)]
-        self._answered.update(known.entry.path for known in own)
-        if own:
-            return self._take(workload, own[0], "tuned")
+        fitting = None
+        for known in self._known.get(workload, ()):
+            self._answered.add(known.entry.path)
+            problem = problem_of(known.winner)
+            if problem is not None:
+                self._skipped.append(Skipped(known.entry.path, known.entry.line, problem, True))
+            elif fitting is None:
+                fitting = known
+        if fitting is not None:
+            return self._take(workload, fitting, "tuned")
         neighbour = self._neighbour(workload)
         if neighbour is None:
             return Choice(workload.default())

@@ -113,7 +113,7 @@ def read_log(path: Path) -> Iterator[Entry | Skipped]:
 def check_log(path: Path) -> Iterator[Checked | Skipped]:
     """As ``read_log``, and whether this version of paddle-tvm can apply what it reads."""
     for entry in read_log(path):
-        yield entry if isinstance(entry, Skipped) else Checked(entry, _problem(entry.record))
+        yield entry if isinstance(entry, Skipped) else Checked(entry, problem_of(entry.record))
 
 
 class LogWriter:
@@ -263,7 +263,8 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
         yield line
 
 
-def _problem(record: Record) -> str | None:
+def problem_of(record: Record) -> str | None:
+    """Why this version cannot apply a record; None where it can."""
     config = record.config if isinstance(record, Winner) else record.outcome.config
     try:
         fits = record.workload.fits(config)

@@ -23,10 +23,10 @@ class ForeignForms:
 
 @dataclass(frozen=True)
 class UnusedLog:
-    """A log of the user's that has winners, none of which is for what is compiled.
+    """A log of the user's that has no winner for what is compiled.
 
-    ``measured_for`` are the target classes of its winners. Where ``compiled_for`` is one of them, none of the
-    model's kernels is like one that was measured.
+    ``measured_for`` are the target classes of its winners, if it has any. Where ``compiled_for`` is one of
+    them, none of the model's kernels is like one that was measured.
     """
 
     log: Path
@@ -41,6 +41,11 @@ class UnusedLog:
     @property
     def reason(self) -> str:
         """Why nothing of it is used, and what to do where something can be done."""
+        if not self.measured_for:
+            return (
+                "it has no winner: a search that was ended early writes none; paddle-tvm tune with the same "
+                "options, and --trials 0, compares what it has found with the defaults"
+            )
         if self.of_class:
             return (
                 "it has winners, but none for a kernel or a graph like this model's: it was measured for "

@@ -291,14 +291,31 @@ def test_a_log_without_a_record_for_what_was_asked_is_unused(log: Log) -> None:
 def test_logs_that_say_nothing_new_are_used_all_the_same(log: Log) -> None:
     default = log("default.jsonl", HERE, winner(Rows(8, 8), Rows(8, 8).default(), gain=1.0))
     slower = log("slower.jsonl", HERE, winner(Rows(8, 8), FORM, gain=1.1))
-    trials = log("trials.jsonl", HERE, trial(Rows(8, 64), FORM))
-    choices = TunedChoices(AVX512.target, [default, slower, trials], shipped=[default])
+    choices = TunedChoices(AVX512.target, [default, slower], shipped=[default])
     assert choices.of(Rows(8, 8)).origin == "tuned"
     assert choices.unused_logs == ()
     # A default that is kept is a use, too.
     kept = TunedChoices(AVX512.target, [default])
     assert kept.of(Rows(8, 8)) == DEFAULT
     assert kept.unused_logs == ()
+
+
+def test_a_log_without_winners_is_unused(log: Log) -> None:
+    choices = TunedChoices(AVX512.target, [log("trials.jsonl", HERE, trial(Rows(8, 8), FORM))])
+    assert choices.of(Rows(8, 8)) == DEFAULT
+    (unused,) = choices.unused_logs
+    assert unused.measured_for == ()
+    assert "--trials 0" in unused.reason
+
+
+def test_a_form_that_this_version_does_not_have_is_skipped_and_told(log: Log) -> None:
+    path = log("a.jsonl", HERE, winner(Rows(8, 8), {"tile": 12345}))
+    choices = TunedChoices(AVX512.target, [path])
+    assert choices.skipped == ()
+    assert choices.of(Rows(8, 8)) == DEFAULT
+    (line,) = choices.skipped
+    assert (line.line, line.stale) == (2, True)
+    assert "this version has no such form" in line.reason
 
 
 def test_of_several_targets_the_reason_is_that_of_the_logs_class(log: Log) -> None:
