@@ -209,6 +209,7 @@ def _describe_offloaded(accelerator: str, share: OffloadedShare, rest: str) -> s
     taken = "nothing"
     if share.subgraphs:
         taken = f"{counted(share.operators, 'operator')} in {counted(share.subgraphs, 'subgraph')}"
+        taken += f", products in {' and '.join(share.arithmetic)}" if share.arithmetic else ""
     if not share.left:
         return f"{accelerator} computes {taken}"
     left = sum(share.left.values())
@@ -242,6 +243,7 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
                         "subgraphs": share.subgraphs,
                         "operators": share.operators,
                         "left": dict(share.left),
+                        "arithmetic": list(share.arithmetic),
                     }
                     for form, share in variant.offloaded.items()
                 },

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from paddle_tvm.compiler.profiling.kernel_table import KernelCall, Schedule, operator_kinds
+from paddle_tvm.compiler.profiling.profile import Work
 from paddle_tvm.compiler.report.colours import kind_mark, operator_mark
 from paddle_tvm.compiler.report.content import Content
 
@@ -47,6 +48,21 @@ def kernel_table(content: Content) -> str:
     return f'<table id=kernels style="--full:{1 / most:.4f}">{head}<tbody>{rows}</tbody></table>'
 
 
+def bars_key(content: Content) -> str:
+    """What the bars of the table mean, of those that it has; empty where nothing was timed."""
+    if content.profile is None:
+        return ""
+    parts = ['<i class="share"></i>time, the slowest kernel being full']
+    rows = _rows(content)
+    if any(_peak_share(row, content) for row in rows):
+        winograd = any(content.table.schedules[row.call.kernel].winograd for row in rows)
+        passes = "; Winograd's algorithm needs fewer than are counted, and may pass it" if winograd else ""
+        whose = "the GPU's" if content.profile.devices else "this machine's"
+        parts.append(f'<i class="peak"></i>multiply-adds, 100 % of {whose} peak at the dashed line{passes}')
+    shown = "".join(f"<span>{part}</span>" for part in parts)
+    return f'<div class="key below"><b>Bars</b>{shown}</div>'
+
+
 def _rows(content: Content) -> list[_Row]:
     rows: dict[str, _Row] = {}
     for place, call in enumerate(content.form.calls):
@@ -65,8 +81,10 @@ def _rows(content: Content) -> list[_Row]:
 
 
 def _peak_share(row: _Row, content: Content) -> float:
-    peak = None if content.profile is None else content.profile.peak.gflops
-    return row.gflops / peak if peak else 0.0
+    if content.profile is None or not row.known:
+        return 0.0
+    work = Work(row.microseconds, row.flops, row.bytes)
+    return content.profile.peak_share(work, content.table.schedules[row.call.kernel]) or 0.0
 
 
 def _row(row: _Row, longest: float, most: float, formed: bool, content: Content) -> str:

@@ -16,18 +16,12 @@ from paddle_tvm.compiler.profiling.profile import Profile
 from paddle_tvm.compiler.report.colours import OUTSIDE, SUBGRAPH, TRANSFORM, colour_key
 from paddle_tvm.compiler.report.content import Content
 from paddle_tvm.compiler.report.kernel_graph import draw_kernels, is_transform
-from paddle_tvm.compiler.report.kernel_rows import kernel_table
+from paddle_tvm.compiler.report.kernel_rows import bars_key, kernel_table
 from paddle_tvm.compiler.report.operator_rows import fate_filters, operator_rows
 from paddle_tvm.compiler.report.operators import leader
 from paddle_tvm.compiler.report.page_parts import fact, fill
 from paddle_tvm.compiler.report.subgraph_steps import subgraph_section, unknown_numbers
 from paddle_tvm.runtime.wording import counted
-
-_BARS = (
-    '<div class="key below"><b>Bars</b><span><i class="share"></i>time, the slowest kernel being full</span>'
-    '<span><i class="peak"></i>multiply-adds, 100 % of this machine\'s peak at the dashed line; '
-    "Winograd's algorithm needs fewer than are counted, and passes it</span></div>"
-)
 
 
 def render(content: Content) -> str:
@@ -43,7 +37,7 @@ def render(content: Content) -> str:
         "GRAPH": draw_kernels(content),
         "COLOURS": colour_key(content, timed=content.profile is not None),
         "GRAPH COLOURS": colour_key(content, timed=False),
-        "BARS": (_BARS if content.profile is not None else "") + unknown_numbers(content),
+        "BARS": bars_key(content) + unknown_numbers(content),
         "SUBGRAPHS": subgraph_section(content),
         "EDGES": _edges(content),
         "FATES": fate_filters(content),
@@ -63,7 +57,14 @@ def _subtitle(content: Content) -> str:
     beside = f"; the artifact has code for {', '.join(others)} as well" if others else ""
     beside += f"; this is the form {content.function.name} of {len(forms) + 1}" if forms else ""
     machine = ", ".join(target.devices) or target.mcpu
-    return f"{target.kind} {machine} · {content.manifest.precision} · {shapes}{beside}"
+    return f"{target.kind} {machine} · {_precision(content)} · {shapes}{beside}"
+
+
+def _precision(content: Content) -> str:
+    """The model's, and what else an accelerator computes products in, as it does in quantised models."""
+    precision = content.manifest.precision
+    others = [kind for kind in content.table.arithmetic(content.function.name) if kind != precision]
+    return f"{precision}, quantised products in {' and '.join(others)}" if others else precision
 
 
 def _show(shape: Sequence[int | str], taken: Sequence[int]) -> str:
@@ -119,6 +120,9 @@ def _of_peak(rate: float, profile: Profile) -> str:
     peak = profile.peak.gflops
     if not peak:
         return "the GPU's peak is not known"
+    if profile.arithmetic:
+        kinds = " and ".join(profile.arithmetic)
+        return f"computed in {kinds}; the peak is known in {profile.peak.precision} alone"
     most = marked(f"{peak:.0f}", profile.disturbed)
     whose = "it should reach by its clocks" if profile.devices else "this machine reaches"
     return f"{100 * rate / peak:.0f} % of the {most} that {whose}"
@@ -202,8 +206,9 @@ def _data(content: Content) -> str:
                 f"{work.microseconds / 1e3:.3f} ms, {100 * profile.share(work.microseconds):.1f} % of the run"
             )
             if work.gflops:
-                peak = profile.peak_share(work) or 0.0
-                measured.append(f"{work.gflops:.1f} GFLOP/s, {100 * peak:.0f} % of peak")
+                peak = profile.peak_share(work, content.table.schedules[call.kernel])
+                of_peak = "" if peak is None else f", {100 * peak:.0f} % of peak"
+                measured.append(f"{work.gflops:.1f} GFLOP/s{of_peak}")
             if work.gbps:
                 measured.append(f"{work.gbps:.1f} GB/s")
         flops = content.flops(call)
