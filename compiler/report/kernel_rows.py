@@ -33,11 +33,11 @@ class _Row:
 def kernel_table(content: Content) -> str:
     """The table; sorting is the page's."""
     timed = _TIMED if content.profile is not None else ("GFLOP",)
-    heads = [("operators", ""), ("result", ""), ("calls", "number")]
+    heads = [("operators and schedule", ""), ("result", ""), ("calls", "number")]
     heads += [(name, "number") for name in timed]
     # Without records every form is the default one, which needs no column.
     formed = any(content.table.schedules[call.kernel].form for call in content.form.calls)
-    heads += [*([("form", "")] if formed else []), ("schedule", "")]
+    heads += [("form", "")] if formed else []
     header = "".join(f'<th class="{kind}" data-sort>{escape(name)}</th>' for name, kind in heads)
     listed = _rows(content)
     longest = max((row.microseconds for row in listed), default=0.0)
@@ -95,12 +95,12 @@ def _row(row: _Row, longest: float, most: float, formed: bool, content: Content)
     layout = f' <em class="layout">{escape(edge.layout)}</em>' if edge.layout else ""
     places = " ".join(map(str, row.places))
     cells = [
-        f'<td class=operators title="{escape(row.call.kernel)}">{marks}</td>',
+        f'<td class=operators title="{escape(row.call.kernel)}">{marks}'
+        f"<div class=schedule>{escape(content.schedule(row.call))}</div></td>",
         f"<td class=shape>{escape(content.shape(edge).replace(' ', ''))}{layout}</td>",
         _number(len(row.places), str(len(row.places))),
         *_measured(row, longest, most, content),
         *([_form(content.table.schedules[row.call.kernel])] if formed else []),
-        f"<td class=schedule>{escape(content.schedule(row.call))}</td>",
     ]
     return f'<tr data-places="{places}">{"".join(cells)}</tr>'
 
@@ -123,7 +123,7 @@ def _form(schedule: Schedule) -> str:
 def _measured(row: _Row, longest: float, most: float, content: Content) -> list[str]:
     profile = content.profile
     if profile is None:
-        return [_number(row.flops, f"{row.flops / 1e9:.3f}" if row.known else "-")]
+        return [_number(row.flops, f"{row.flops / 1e9:.3f}" if row.known and row.flops else "-")]
     share = profile.share(row.microseconds)
     gflops, peak = row.gflops, _peak_share(row, content)
     gbps = row.bytes / row.microseconds / 1e3 if row.microseconds else 0.0

@@ -21,7 +21,7 @@ from paddle_tvm.compiler.report.operator_rows import fate_filters, operator_rows
 from paddle_tvm.compiler.report.operators import leader
 from paddle_tvm.compiler.report.page_parts import fact, fill
 from paddle_tvm.compiler.report.subgraph_steps import subgraph_section, unknown_numbers
-from paddle_tvm.runtime.wording import counted
+from paddle_tvm.runtime.wording import agreeing, counted
 
 
 def render(content: Content) -> str:
@@ -85,31 +85,42 @@ def _facts(content: Content) -> str:
     form, profile, manifest = content.form, content.profile, content.manifest
     work = [content.flops(call) for call in form.calls]
     flops = sum(number or 0 for number in work)
-    partial = "at least " if None in work else ""
+    # Where one is not known, what is known of the others is the least.
+    partial = "at least that, for not all is known; " if None in work else ""
     facts = []
     if profile is not None:
         timing = profile.timing
-        rate = flops / timing.run_ms / 1e6
         run = marked(f"{timing.run_ms:.2f} ms", profile.disturbed)
-        reached = _of_peak(rate, profile)
         facts.append(("one run", run, f"{profile.ran_on}, median of {timing.rounds}"))
-        facts.append(("rate", partial + marked(f"{rate:.0f} GFLOP/s", profile.disturbed), reached))
+        if flops:
+            rate = flops / timing.run_ms / 1e6
+            reached = marked(f"{rate:.{0 if rate >= 10 else 2}f} GFLOP/s", profile.disturbed)
+            facts.append(("rate", reached, partial + _of_peak(rate, profile)))
     transforms = sum(is_transform(content, call) for call in form.calls)
     schedules = content.table.schedules
     calls = [call.kernel for call in form.calls if not schedules[call.kernel].view]
     own = [kernel for kernel in calls if schedules[kernel].external is None]
-    called = f"called {counted(len(own), 'time')}; {transforms} change a layout"
+    parts = []
+    if own or len(own) == len(calls):
+        called = f"called {counted(len(own), 'time')}"
+        if transforms:
+            called += f"; {transforms} {agreeing(transforms, 'changes', 'change')} a layout"
+        parts.append(("kernels", str(len(set(own))), called))
     if len(own) < len(calls):
-        subgraphs = f"{counted(len(calls) - len(own), 'subgraph')} of {content.accelerator}"
-        called = f"{called}; beside {subgraphs}" if own else f"all is in {subgraphs}"
+        beside = "beside our kernels" if own else "all is in there"
+        subgraphs = counted(len(calls) - len(own), "subgraph")
+        parts.append((f"{content.accelerator} computes", subgraphs, beside))
     # Those of subgraphs are given to them when the artifact is loaded.
     used = set(content.variant.weights[content.function.name])
     used.update(*(content.variant.loads.get(kernel, ()) for kernel in calls))
     weights = sum(manifest.weights[i].nbytes for i in used)
     seconds = sum(stage.seconds for stage in content.stages)
+    arithmetic = (format_count(flops, "FLOP"), f"{partial}a multiply-add as two")
+    if partial and not flops:
+        arithmetic = ("not known", "nothing here defines what is computed")
     facts += [
-        ("arithmetic", partial + format_count(flops, "FLOP"), "a multiply-add as two"),
-        ("kernels", str(len(set(own))), called),
+        ("arithmetic", *arithmetic),
+        *parts,
         ("weights", format_bytes(weights), f"artifact {format_bytes(content.artifact_bytes)}"),
         ("compiled in", f"{seconds:.1f} s", f"paddle-tvm {manifest.producer.paddle_tvm}"),
     ]

@@ -43,7 +43,8 @@ def subgraph_section(content: Content) -> str:
             heads = ""
         parts.append(
             f"<h3>{escape(symbol)}</h3><p>{escape(said)}</p>"
-            '<div class="scroll"><table><thead><tr><th class=number>calls</th><th>step</th>'
+            f'<div class="scroll"><table{"" if told else " class=narrow"}><thead><tr>'
+            "<th class=number>calls</th><th>step</th>"
             f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
         )
     if not parts:
