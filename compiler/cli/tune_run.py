@@ -166,7 +166,9 @@ def _print(result: TuneResult, model: Path, options: TuneOptions, console: Conso
             soft_wrap=True,
         )
         return
-    console.print(Text(f"next: {_compile_command(model, result.log, options.compile)}"), soft_wrap=True)
+    console.print(
+        Text(f"next: {_compile_command(model, result.log, options.compile)}"), soft_wrap=True, no_wrap=True
+    )
 
 
 def _compile_command(model: Path, log: Path, options: CompileOptions) -> str:
