@@ -37,7 +37,7 @@ from paddle_tvm.compiler.tuning.tune import TuneResult
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.gpus import find_gpus
-from paddle_tvm.runtime.wording import counted
+from paddle_tvm.runtime.wording import agreeing, counted
 from paddle_tvm.targets.registry import CPU, GPU
 from paddle_tvm.targets.workload import known_operators
 
@@ -111,7 +111,8 @@ def _interrupted(history: History, log: Path) -> str:
     if not history.trials:
         return "interrupted before anything was tried"
     held = show_trials(history.trials)
-    kept = f"interrupted; {held} of this run are in {log}, from where the same command goes on"
+    are = agreeing(history.trials, "is", "are")
+    kept = f"interrupted; {held} of this run {are} in {log}, from where the same command goes on"
     if history.comparisons:
         return kept
     return (
