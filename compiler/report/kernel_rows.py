@@ -131,7 +131,8 @@ def _measured(row: _Row, longest: float, most: float, content: Content) -> list[
         _number(row.microseconds, f"{row.microseconds / 1e3:.3f}"),
         _bar(share, f"{100 * share:.1f} %", "share", row.microseconds / max(longest, 1e-9)),
         _number(gflops, f"{gflops:.1f}" if gflops else "-"),
-        _bar(peak, f"{100 * peak:.0f} %" if peak else "-", "peak", peak / most),
+        # Without a share there is no peak to draw, either.
+        _bar(peak, f"{100 * peak:.0f} %", "peak", peak / most) if peak else _number(0.0, "-"),
         _number(gbps, f"{gbps:.1f}" if gbps else "-"),
     ]
 
