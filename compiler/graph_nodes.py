@@ -10,19 +10,30 @@ from paddle_tvm.compiler.frontends.paddle.program import Operation, Program, Val
 
 _FAMILIES: dict[str, tuple[str, ...]] = {
     "convolution": ("conv",),
-    "matrix": ("matmul", "bmm", "mm", "rnn", "embedding", "einsum"),
-    "normalisation": ("batch_norm", "layer_norm", "group_norm", "instance_norm"),
+    "matrix": ("matmul", "bmm", "mm", "rnn", "embedding", "einsum", "gemm", "lstm", "gru"),
+    "normalisation": (
+        "batch_norm", "layer_norm", "group_norm", "instance_norm", "batchnorm", "layernorm", "groupnorm",
+        "instancenorm", "lrn",
+    ),
     "activation": (
         "relu", "sigmoid", "tanh", "gelu", "silu", "swish", "hard", "leaky", "prelu", "softmax", "elu",
         "mish",
     ),
-    "pooling": ("pool", "mean", "max", "min", "sum", "arg", "topk"),
-    "arithmetic": ("add", "subtract", "multiply", "divide", "scale", "pow", "clip", "sqrt", "exp", "rsqrt"),
+    "pooling": (
+        "pool", "mean", "max", "min", "sum", "arg", "topk", "averagepool", "globalaverage", "globalmax",
+        "reduce",
+    ),
     "shape": (
         "reshape", "transpose", "flatten", "squeeze", "unsqueeze", "concat", "stack", "split", "slice",
         "expand", "tile", "shape", "cast", "gather", "interp", "nearest", "bilinear", "pad", "strided",
+        "resize", "upsample", "identity",
+    ),
+    "arithmetic": (
+        "add", "sub", "multiply", "div", "scale", "pow", "clip", "sqrt", "exp", "rsqrt",
+        "quantize", "dequantize",
     ),
 }  # fmt: skip
+"""Beginnings of names, of Paddle's operators and, in small letters, of ONNX's."""
 
 
 @dataclass
@@ -111,8 +122,11 @@ def _count_readers(program: Program) -> Counter[Value]:
 
 
 def operator_family(name: str) -> str:
-    """Which kind of operator this is, for its colour."""
-    short = name.removeprefix("pd_op.").removeprefix("builtin.").removeprefix("depthwise_")
+    """Which kind of operator of Paddle or ONNX this is, for its colour."""
+    short = name.lower().removeprefix("pd_op.").removeprefix("builtin.").removeprefix("depthwise_")
+    if short == "mul":
+        # Of ONNX, and the beginning of others' names.
+        return "arithmetic"
     for family, stems in _FAMILIES.items():
         if short.startswith(stems):
             return family

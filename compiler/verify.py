@@ -44,6 +44,12 @@ class Check:
     scale: float | None
     outputs: tuple[OutputComparison, ...]
 
+    @property
+    def where(self) -> str:
+        """The shapes and the scale of the input."""
+        shapes = format_shapes(self.shapes)
+        return shapes if self.scale is None else f"{shapes}, input scale {self.scale:g}"
+
 
 @dataclass(frozen=True)
 class VerificationResult:
@@ -108,15 +114,15 @@ class VerificationResult:
         if self.passed:
             return
         failed = [
-            f"output '{output.name}' at {format_shapes(check.shapes)}: {output.problem}"
+            f"output '{output.name}' at {check.where}: {output.problem}"
             for check in self.checks
             for output in check.outputs
             if not output.passed
         ]
         where = f". {self.divergence}" if self.divergence else ""
-        reason = f"{self.foreign_model}. " if self.foreign_model else ""
+        begin = f"{self.foreign_model}. The" if self.foreign_model else "the"
         raise VerificationError(
-            f"{reason}the artifact ({self._named}) differs from {self.reference}: {'; '.join(failed)}{where}"
+            f"{begin} artifact ({self._named}) differs from {self.reference}: {'; '.join(failed)}{where}"
         )
 
 

@@ -208,11 +208,15 @@ class Generated:
         Arrays for ``__tvm_ffi_SYMBOL_load``, a function of the same kind that the source then defines, too:
         it is called when the artifact is loaded, for each predictor's number of threads, before any run. They
         may be gone when it returns. None: there is no such function.
+    arithmetic
+        What its products are computed in, such as ``bfloat16`` or ``int8``, where that is not what our own
+        kernels for the same target compute in, whose peak says nothing of it then.
     """
 
     source: str
     weights: Sequence[npt.NDArray[np.generic]] = ()
     constants: Sequence[npt.NDArray[np.generic]] | None = None
+    arithmetic: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import click
 
 from paddle_tvm.compiler.cli.extras import require_compiler
+from paddle_tvm.compiler.cli.prose import say
 from paddle_tvm.compiler.cli.shape_option import parse_shapes, shape_option
 from paddle_tvm.compiler.cli.text_table import format_bytes
 from paddle_tvm.compiler.cli.tuned_forms import (
@@ -161,7 +162,7 @@ def compile(
     note_foreign_forms(result.foreign_forms)
     note_unused_logs(result.unused_logs)
     for note in result.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if report is not None:
         from paddle_tvm.compiler.report import write_report
 
@@ -227,6 +228,7 @@ def _as_json(result: CompileResult, verify: bool) -> dict[str, object]:
                         "subgraphs": share.subgraphs,
                         "operators": share.operators,
                         "left": dict(share.left),
+                        "arithmetic": list(share.arithmetic),
                     }
                     for form, share in variant.offloaded.items()
                 },

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from paddle_tvm.compiler.cli.prose import say
+
 INTERRUPTED = 130
 """What a shell reports for a process that SIGINT ended."""
 
@@ -128,7 +130,7 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
         _print_usage_error(error)
         return error.exit_code
     except click.ClickException as error:
-        click.echo(f"error: {error.format_message()}", err=True)
+        say(f"error: {error.format_message()}", err=True)
         return 2
     except (click.Abort, KeyboardInterrupt):
         return _end_of(signal.SIGINT)
@@ -139,10 +141,10 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in _REFUSED_BY_SYSTEM:
             raise
         where = os.fsdecode(error.filename) if error.filename else "cannot write the output"
-        click.echo(f"error: {where}: {error.strerror}", err=True)
+        say(f"error: {where}: {error.strerror}", err=True)
         return 2
     except MemoryError as error:
-        click.echo(f"error: not enough memory: {error or 'an allocation failed'}", err=True)
+        say(f"error: not enough memory: {error or 'an allocation failed'}", err=True)
         return 2
     except Exception as error:
         if _received:
@@ -153,12 +155,12 @@ def run_command_line(arguments: Sequence[str] | None = None) -> int:
 
         if not isinstance(error, PaddleTvmError):
             raise
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         return error.exit_code
 
 
 def _print_usage_error(error: click.UsageError) -> None:
-    click.echo(f"error: {error.format_message()}", err=True)
+    say(f"error: {error.format_message()}", err=True)
     if error.ctx is not None:
         click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)
 

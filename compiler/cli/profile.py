@@ -125,10 +125,16 @@ def _print_profile(result: Profile, top: int, console: Console) -> None:
     table.add_row(*left, "", "", "", "", outside)
     table.add_row(*_sum_row(result.total_us, result), "", "", "", "", _whole(result))
     console.print(table)
-    if any((result.peak_share(kernel.work) or 0.0) > 1 for kernel in result.kernels[:top]):
+    if any(result.passes_peak(kernel) for kernel in result.kernels[:top]):
         console.print(
             "above 100 % of peak: Winograd's algorithm needs fewer operations than the convolution has, "
             "which are counted",
+            soft_wrap=True,
+        )
+    if narrow := result.arithmetic:
+        console.print(
+            f"no share of peak for what is computed in {' and '.join(narrow)}: the peak is that of "
+            f"{result.peak.precision}",
             soft_wrap=True,
         )
     console.print(f"timing costs {timing.overhead_us:.1f} us a call, which is taken off", soft_wrap=True)
@@ -170,7 +176,7 @@ def _row(kernel: KernelProfile, result: Profile) -> list[str]:
     from paddle_tvm.compiler.tuning.workload_names import name_key
 
     work = kernel.work
-    share = result.peak_share(work)
+    share = result.peak_share(work, kernel.schedule)
     made = f"{operators_of(kernel)}, {_results(kernel, result)}"
     schedule = ""
     if kernel.schedule is not None:
@@ -250,11 +256,13 @@ def _kernel_as_json(kernel: KernelProfile, result: Profile) -> dict[str, object]
         "bytes": work.bytes,
         "gflops": work.gflops,
         "gbps": work.gbps,
-        "share_of_peak": result.peak_share(work),
+        "share_of_peak": result.peak_share(work, schedule),
         "schedule": None
         if schedule is None
         else {
             "rule": schedule.rule,
+            "external": schedule.external,
+            "arithmetic": schedule.arithmetic,
             "parameters": dict(schedule.parameters),
             "parallel": list(schedule.parallel),
         },

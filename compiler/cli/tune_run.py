@@ -11,6 +11,7 @@ import click
 from paddle_tvm.compiler.bench.suite.machine import describe_machine
 from paddle_tvm.compiler.cli.console import stderr_console, stdout_console
 from paddle_tvm.compiler.cli.main import INTERRUPTED
+from paddle_tvm.compiler.cli.prose import say
 from paddle_tvm.compiler.cli.tune_summary import on_gpu, print_summary
 from paddle_tvm.compiler.cli.tune_values import default_log
 from paddle_tvm.compiler.tuning import tune as tuning
@@ -29,7 +30,7 @@ from paddle_tvm.compiler.tuning.standings_view import (
 from paddle_tvm.compiler.tuning.tune import TuneResult
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.gpus import find_gpus
-from paddle_tvm.runtime.wording import counted
+from paddle_tvm.runtime.wording import agreeing, counted
 from paddle_tvm.targets.workload import known_operators
 
 
@@ -57,7 +58,7 @@ def tune_and_print(
     if log is None:
         log = default_log(target.target_class, name)
         if log.parent.resolve() == shipped_folder(target).resolve():
-            click.echo(
+            say(
                 f"note: {log} lies among the logs that the package brings, so `compile` takes it without "
                 "--tuning-log, for every model; name another place with -o if that is not what you want",
                 err=True,
@@ -79,7 +80,7 @@ def tune_and_print(
     except KeyboardInterrupt:
         if history.trials:
             write_report(None)
-        click.echo(f"\n{_interrupted(history, log)}", err=True)
+        say(f"\n{_interrupted(history, log)}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     write_report(result)
     if as_json:
@@ -105,7 +106,8 @@ def _interrupted(history: History, log: Path) -> str:
     if not history.trials:
         return "interrupted before anything was tried"
     held = show_trials(history.trials)
-    kept = f"interrupted; {held} of this run are in {log}, from where the same command goes on"
+    are = agreeing(history.trials, "is", "are")
+    kept = f"interrupted; {held} of this run {are} in {log}, from where the same command goes on"
     if history.comparisons:
         return kept
     return (

@@ -83,7 +83,9 @@ def print_summary(result: TuneResult, model: Path, options: TuneOptions, console
         what = f"is slower with the log ({timed})" if timed else "did not become faster with the log"
         console.print(f"the model as a whole {what}. {AGAIN_OR_WITHOUT}", soft_wrap=True)
         return
-    console.print(Text(f"next: {_compile_command(model, result.log, options.compile)}"), soft_wrap=True)
+    console.print(
+        Text(f"next: {_compile_command(model, result.log, options.compile)}"), soft_wrap=True, no_wrap=True
+    )
 
 
 def _compile_command(model: Path, log: Path, options: CompileOptions) -> str:

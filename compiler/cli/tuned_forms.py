@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-import click
-
+from paddle_tvm.compiler.cli.prose import say
 from paddle_tvm.targets.workload import Choice, Origin
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def warn_of_skipped(skipped: Sequence[Skipped]) -> None:
         by_log.setdefault(line.path, []).append(line)
     for log, lines in by_log.items():
         count = "1 line was" if len(lines) == 1 else f"{len(lines)} lines were"
-        click.echo(
+        say(
             f"warning: {log}: {count} skipped, the first is line {lines[0].line}: {lines[0].reason}; "
             f"see all of them with: paddle-tvm tune --check {log}",
             err=True,
@@ -47,7 +46,7 @@ def note_foreign_forms(found: Sequence[ForeignForms]) -> None:
     """A line on stderr for each log whose forms were measured on cores of another family."""
     for forms in found:
         measured = ", ".join(name or "a CPU that it does not name" for name in forms.measured_on)
-        click.echo(
+        say(
             f"note: {forms.log} was measured on {measured}, and this is compiled for {forms.compiled_for}, "
             "whose cores are of another family: what is fastest there may be slow here",
             err=True,
@@ -57,4 +56,4 @@ def note_foreign_forms(found: Sequence[ForeignForms]) -> None:
 def note_unused_logs(found: Sequence[UnusedLog]) -> None:
     """A line on stderr for each log that has no winner for what was compiled."""
     for unused in found:
-        click.echo(f"note: nothing of {unused.log} is used: {unused.reason}", err=True)
+        say(f"note: nothing of {unused.log} is used: {unused.reason}", err=True)

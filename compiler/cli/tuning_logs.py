@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from paddle_tvm.compiler.cli.prose import say
 from paddle_tvm.compiler.tuning.log import Checked, Skipped, check_is_log, check_log
 from paddle_tvm.compiler.tuning.merge import merge_logs
 from paddle_tvm.compiler.tuning.records import Header, Record, Winner
@@ -128,7 +129,7 @@ def merge_tuning_logs(logs: Sequence[Path], output: Path, force: bool, as_json: 
     held = f"{counted(merged.winners, 'winner')} and {counted(merged.defaults, 'kept default')}"
     click.echo(f"{output}: {held} of {counted(len(logs), 'log')}")
     for line in merged.skipped:
-        click.echo(f"warning: {line.path}:{line.line} was left out: {line.reason}", err=True)
+        say(f"warning: {line.path}:{line.line} was left out: {line.reason}", err=True)
 
 
 def _print(report: _Report) -> None:

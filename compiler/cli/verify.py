@@ -9,6 +9,7 @@ import click
 
 from paddle_tvm.compiler.array_files import load_arrays
 from paddle_tvm.compiler.cli.extras import require_compiler
+from paddle_tvm.compiler.cli.prose import say
 from paddle_tvm.compiler.cli.shape_option import parse_shapes, require_numbers, shape_option
 from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.runtime.artifact import read_manifest
@@ -88,5 +89,5 @@ def verify(
         print_verification(result, stdout_console())
     # Where an output differs the error begins with it.
     if result.foreign_model is not None and result.passed:
-        click.echo(f"warning: {result.foreign_model}; its outputs are equal all the same", err=True)
+        say(f"warning: {result.foreign_model}; its outputs are equal all the same", err=True)
     result.require_passed()

@@ -69,7 +69,8 @@ def foreign_model(artifact: Path, manifest: Manifest, source: ModelSource) -> st
         return None
     return (
         f"{source.program} is not the model that {artifact} was compiled from, which is called "
-        f"{manifest.source.name}: expected SHA-256 {manifest.source.sha256[:16]}..., got {digest[:16]}..."
+        f"{manifest.source.name}: its SHA-256 begins with {manifest.source.sha256[:16]}, and this one's with "
+        f"{digest[:16]}"
     )
 
 

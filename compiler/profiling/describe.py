@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import tvm
@@ -82,8 +83,10 @@ def describe_kernels(
     }
     reasons: Mapping[str, Mapping[str, str]] = {}
     if stages.offloaded is not None:
-        external = Schedule(None, {}, (), view=False, external=accelerator)
-        schedules |= dict.fromkeys(stages.offloaded.code, external)
+        schedules |= {
+            symbol: Schedule(None, {}, (), view=False, external=accelerator, arithmetic=generated.arithmetic)
+            for symbol, generated in stages.offloaded.code.items()
+        }
         reasons = stages.offloaded.reasons
     return KernelTable(forms, schedules, models["main"].operators, reasons)
 
@@ -129,7 +132,7 @@ class _Describer:
         return Form(
             ports,
             {port.name: self._edge(field) for port, field in zip(model.outputs, fields, strict=True)},
-            tuple(calls),
+            tuple(_with_transforms(calls)),
         )
 
     def _call(self, variable: relax.Var, call: relax.Call) -> KernelCall:
@@ -191,6 +194,38 @@ class _Describer:
             rank = self._provenance.rank(found) if isinstance(found, relax.Var) else None
             self._edges[key] = _edge(len(self._edges), expr.ty, rank)
         return self._edges[key]
+
+
+def _with_transforms(calls: Sequence[KernelCall]) -> list[KernelCall]:
+    """The calls, with those that only bring a tensor into the layout of another kernel named as that.
+
+    Their values have the names of the operators that wanted the layout, which compute nothing there.
+    """
+    busy = {operator for call in calls if call.flops != 0 for operator in call.operators}
+    done = []
+    for call in calls:
+        change = _change_of_layout(call)
+        own = {operator for operator in call.operators if operator.number is not None}
+        if change is not None and call.flops == 0 and own <= busy:
+            call = replace(call, operators=(Operator(change, None, True),), folded=())
+        done.append(call)
+    return done
+
+
+def _change_of_layout(call: KernelCall) -> str | None:
+    """What a call does that only reorders the axes of its input; None for another call."""
+    if len(call.inputs) != 1 or len(call.outputs) != 1:
+        return None
+    before, after = call.inputs[0].shape, call.outputs[0].shape
+    if before == after or sorted(map(str, before)) != sorted(map(str, after)):
+        return None
+    if len(before) == 4:
+        first, *rest = before
+        if after == (first, *rest[1:], rest[0]):
+            return "NCHW to NHWC"
+        if after == (first, rest[-1], *rest[:-1]):
+            return "NHWC to NCHW"
+    return "other order of axes"
 
 
 def _edge(number: int | None, ty: relax.TensorType, rank: int | None) -> Edge:

@@ -91,7 +91,8 @@ class Schedule:
     """How a kernel runs.
 
     ``rule`` names our schedule, None for loops without a rule of their own; ``parameters`` are the rule's.
-    ``external`` is the name of the accelerator that runs it, where one does.
+    ``external`` is the name of the accelerator that runs it, where one does; ``arithmetic`` what that
+    computes products in, where it is not what our kernels compute in.
     ``parallel`` are the iterations of its parallel loops, ``view`` whether it moves nothing at run time.
     ``workload`` is what it computes, where that has several forms, as ``Workload.key`` gives it, and
     ``choice`` the form that it got.
@@ -104,6 +105,13 @@ class Schedule:
     workload: str | None = None
     choice: Choice | None = None
     external: str | None = None
+    arithmetic: str | None = None
+
+    @property
+    def winograd(self) -> int | None:
+        """The size of the tiles of Winograd's algorithm, where that computes it."""
+        size = None if self.choice is None else self.choice.config.get("winograd")
+        return int(size) if size else None
 
     @property
     def form(self) -> str:
@@ -117,7 +125,7 @@ class Schedule:
         if self.view:
             return "view of its input"
         if self.external is not None:
-            return f"subgraph in {self.external}"
+            return f"subgraph in {self.external}" + (f", in {self.arithmetic}" if self.arithmetic else "")
         shown = [
             name if value == 1 and name in _FLAGS else f"{name}={value}"
             for name, value in self.parameters.items()
@@ -125,7 +133,7 @@ class Schedule:
         ]
         counts = [evaluate(count, sizes) for count in self.parallel]
         units = "+".join("?" if count is None else str(count) for count in counts)
-        m = self.choice.config.get("winograd") if self.choice is not None else None
+        m = self.winograd
         rule = f"{self.rule} F({m}x{m}, 3x3)" if m else self.rule or "loops"
         return " ".join([rule, *shown, f"parallel={units}" if units else "one thread"])
 
@@ -195,7 +203,12 @@ class KernelTable:
         calls = [call for call in self.forms[form].calls if self.schedules[call.kernel].external is not None]
         reasons = Counter(self.left.get(form, {}).values())
         taken = {operator for call in calls for operator in call.operators if operator not in call.folded}
-        return OffloadedShare(len(calls), len(taken), dict(reasons.most_common()))
+        return OffloadedShare(len(calls), len(taken), dict(reasons.most_common()), self.arithmetic(form))
+
+    def arithmetic(self, form: str) -> tuple[str, ...]:
+        """What an accelerator computes products of a form in, where it is not what our kernels compute in."""
+        found = {self.schedules[call.kernel].arithmetic for call in self.forms[form].calls}
+        return tuple(sorted(filter(None, found)))
 
     def is_subgraph(self, call: KernelCall) -> bool:
         """Whether an accelerator computes a call."""
@@ -249,6 +262,7 @@ def _schedule(fields: Mapping[str, Any]) -> Schedule:
         fields.get("workload"),
         None if choice is None else Choice(**choice),
         fields.get("external"),
+        fields.get("arithmetic"),
     )
 
 

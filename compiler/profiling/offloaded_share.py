@@ -18,17 +18,21 @@ class OffloadedShare:
         How many it computes.
     left
         How many operators stay on the CPU for each reason, most first.
+    arithmetic
+        What products of subgraphs are computed in, where it is not what our kernels compute in.
     """
 
     subgraphs: int
     operators: int
     left: Mapping[str, int]
+    arithmetic: tuple[str, ...] = ()
 
     def describe(self, accelerator: str, rest: str) -> str:
         """The same in words; ``rest`` is where other operators stay, such as ``on the CPU``."""
         taken = "nothing"
         if self.subgraphs:
             taken = f"{counted(self.operators, 'operator')} in {counted(self.subgraphs, 'subgraph')}"
+            taken += f", products in {' and '.join(self.arithmetic)}" if self.arithmetic else ""
         if not self.left:
             return f"{accelerator} computes {taken}"
         left = sum(self.left.values())

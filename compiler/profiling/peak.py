@@ -42,6 +42,11 @@ class Peak:
     l2_gbps: float
     memory_gbps: float
 
+    @property
+    def precision(self) -> str:
+        """What the multiply-adds are of."""
+        return "float32"
+
 
 _best: dict[int, Peak] = {}
 

@@ -118,6 +118,12 @@ class Profile:
         return counted(self.timing.threads, "thread")
 
     @property
+    def arithmetic(self) -> tuple[str, ...]:
+        """What kernels compute in that is not what the peak is of."""
+        found = {kernel.schedule.arithmetic for kernel in self.kernels if kernel.schedule is not None}
+        return tuple(sorted(filter(None, found)))
+
+    @property
     def kernels_us(self) -> float:
         """Time of all kernels in a run: the sum of their medians."""
         return sum(kernel.work.microseconds for kernel in self.kernels)
@@ -136,9 +142,20 @@ class Profile:
         """A time as a share of the run."""
         return microseconds / self.total_us if self.total_us else 0.0
 
-    def peak_share(self, work: Work) -> float | None:
-        """Multiply-adds that a work reached, as a share of the peak; None where one is not known."""
-        return None if work.gflops is None or not self.peak.gflops else work.gflops / self.peak.gflops
+    def peak_share(self, work: Work, schedule: Schedule | None) -> float | None:
+        """Multiply-adds that a kernel reached, as a share of the peak.
+
+        None where one is not known, or the kernel computes in another type than the peak was measured in.
+        """
+        if work.gflops is None or not self.peak.gflops or (schedule is not None and schedule.arithmetic):
+            return None
+        return work.gflops / self.peak.gflops
+
+    def passes_peak(self, kernel: KernelProfile) -> bool:
+        """Whether Winograd's algorithm has taken a kernel past the peak, because it computes less."""
+        if kernel.schedule is None or kernel.schedule.winograd is None:
+            return False
+        return (self.peak_share(kernel.work, kernel.schedule) or 0.0) > 1
 
 
 def profile_artifact(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import tvm
@@ -12,7 +13,9 @@ from paddle_tvm.compiler.profiling.expressions import Amount, amount
 from paddle_tvm.compiler.profiling.fusion_trace import bindings_of
 from paddle_tvm.compiler.profiling.kernel_work import LoopWork
 from paddle_tvm.compiler.profiling.work import DEFINED, operator_flops
-from paddle_tvm.targets.onnx_node import OPERATOR, is_onnx_node
+from paddle_tvm.targets.onnx_node import OPERATOR, is_onnx_node, node_of
+
+_RECURRENCES = ("LSTM", "GRU", "RNN")
 
 
 class SubgraphWork:
@@ -54,7 +57,20 @@ class SubgraphWork:
             flops = inside if defined is None else defined
             # Values that a pass has made may share a name.
             known = counted.get(variable.name, 0)
-            unknown = known is None or is_onnx_node(value)
-            counted[variable.name] = None if unknown else known + flops
+            if is_onnx_node(value):
+                flops = _recurrence_flops(value)
+            counted[variable.name] = None if known is None or flops is None else known + flops
             inside = 0
         return counted
+
+
+def _recurrence_flops(call: relax.Call) -> Any:
+    """FLOPs of the products of a recurrence that is kept as an ONNX node; None for other nodes.
+
+    Each step multiplies a row of the input, and of the state, with their weights.
+    """
+    node, _ = node_of(call)
+    if node.domain or node.op_type not in _RECURRENCES:
+        return None
+    data, weights, recurrent = (list(field.ty.shape) for field in list(call.args[0].fields)[:3])
+    return 2 * data[0] * data[1] * (prod(weights) + prod(recurrent))

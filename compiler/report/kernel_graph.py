@@ -48,7 +48,10 @@ def is_transform(content: Content, call: KernelCall) -> bool:
         return False
     if not call.inputs or not call.outputs or any(operator.number is not None for operator in call.operators):
         return False
-    return call.inputs[0].layout != call.outputs[0].layout
+    before, after = call.inputs[0], call.outputs[0]
+    if before.layout != after.layout:
+        return True
+    return before.shape != after.shape and sorted(map(str, before.shape)) == sorted(map(str, after.shape))
 
 
 def _boxes(content: Content) -> list[_Box]:
@@ -87,7 +90,7 @@ def _kernel_box(content: Content, place: int, call: KernelCall) -> _Box:
     heat = 0.0
     if work is not None and content.profile is not None:
         share = content.profile.share(work.microseconds)
-        peak = content.profile.peak_share(work)
+        peak = content.profile.peak_share(work, content.table.schedules[call.kernel])
         rate = f"{100 * peak:.0f} % of peak" if peak else ""
         rows.append((f"{work.microseconds:.0f} µs · {100 * share:.1f} %", rate, "time"))
         # A twentieth of the run is as hot as it gets.

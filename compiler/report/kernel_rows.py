@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from paddle_tvm.compiler.profiling.kernel_table import KernelCall, Schedule, operator_kinds
+from paddle_tvm.compiler.profiling.profile import Work
 from paddle_tvm.compiler.report.colours import kind_mark, operator_mark
 from paddle_tvm.compiler.report.content import Content
 
@@ -32,11 +33,11 @@ class _Row:
 def kernel_table(content: Content) -> str:
     """The table; sorting is the page's."""
     timed = _TIMED if content.profile is not None else ("GFLOP",)
-    heads = [("operators", ""), ("result", ""), ("calls", "number")]
+    heads = [("operators and schedule", ""), ("result", ""), ("calls", "number")]
     heads += [(name, "number") for name in timed]
     # Without records every form is the default one, which needs no column.
     formed = any(content.table.schedules[call.kernel].form for call in content.form.calls)
-    heads += [*([("form", "")] if formed else []), ("schedule", "")]
+    heads += [("form", "")] if formed else []
     header = "".join(f'<th class="{kind}" data-sort>{escape(name)}</th>' for name, kind in heads)
     listed = _rows(content)
     longest = max((row.microseconds for row in listed), default=0.0)
@@ -45,6 +46,21 @@ def kernel_table(content: Content) -> str:
     rows = "".join(_row(row, longest, most, formed, content) for row in listed)
     head = f"<thead><tr>{header}</tr></thead>"
     return f'<table id=kernels style="--full:{1 / most:.4f}">{head}<tbody>{rows}</tbody></table>'
+
+
+def bars_key(content: Content) -> str:
+    """What the bars of the table mean, of those that it has; empty where nothing was timed."""
+    if content.profile is None:
+        return ""
+    parts = ['<i class="share"></i>time, the slowest kernel being full']
+    rows = _rows(content)
+    if any(_peak_share(row, content) for row in rows):
+        winograd = any(content.table.schedules[row.call.kernel].winograd for row in rows)
+        passes = "; Winograd's algorithm needs fewer than are counted, and may pass it" if winograd else ""
+        whose = "the GPU's" if content.profile.devices else "this machine's"
+        parts.append(f'<i class="peak"></i>multiply-adds, 100 % of {whose} peak at the dashed line{passes}')
+    shown = "".join(f"<span>{part}</span>" for part in parts)
+    return f'<div class="key below"><b>Bars</b>{shown}</div>'
 
 
 def _rows(content: Content) -> list[_Row]:
@@ -65,8 +81,10 @@ def _rows(content: Content) -> list[_Row]:
 
 
 def _peak_share(row: _Row, content: Content) -> float:
-    peak = None if content.profile is None else content.profile.peak.gflops
-    return row.gflops / peak if peak else 0.0
+    if content.profile is None or not row.known:
+        return 0.0
+    work = Work(row.microseconds, row.flops, row.bytes)
+    return content.profile.peak_share(work, content.table.schedules[row.call.kernel]) or 0.0
 
 
 def _row(row: _Row, longest: float, most: float, formed: bool, content: Content) -> str:
@@ -77,12 +95,12 @@ def _row(row: _Row, longest: float, most: float, formed: bool, content: Content)
     layout = f' <em class="layout">{escape(edge.layout)}</em>' if edge.layout else ""
     places = " ".join(map(str, row.places))
     cells = [
-        f'<td class=operators title="{escape(row.call.kernel)}">{marks}</td>',
+        f'<td class=operators title="{escape(row.call.kernel)}">{marks}'
+        f"<div class=schedule>{escape(content.schedule(row.call))}</div></td>",
         f"<td class=shape>{escape(content.shape(edge).replace(' ', ''))}{layout}</td>",
         _number(len(row.places), str(len(row.places))),
         *_measured(row, longest, most, content),
         *([_form(content.table.schedules[row.call.kernel])] if formed else []),
-        f"<td class=schedule>{escape(content.schedule(row.call))}</td>",
     ]
     return f'<tr data-places="{places}">{"".join(cells)}</tr>'
 
@@ -105,7 +123,7 @@ def _form(schedule: Schedule) -> str:
 def _measured(row: _Row, longest: float, most: float, content: Content) -> list[str]:
     profile = content.profile
     if profile is None:
-        return [_number(row.flops, f"{row.flops / 1e9:.3f}" if row.known else "-")]
+        return [_number(row.flops, f"{row.flops / 1e9:.3f}" if row.known and row.flops else "-")]
     share = profile.share(row.microseconds)
     gflops, peak = row.gflops, _peak_share(row, content)
     gbps = row.bytes / row.microseconds / 1e3 if row.microseconds else 0.0
@@ -113,7 +131,8 @@ def _measured(row: _Row, longest: float, most: float, content: Content) -> list[
         _number(row.microseconds, f"{row.microseconds / 1e3:.3f}"),
         _bar(share, f"{100 * share:.1f} %", "share", row.microseconds / max(longest, 1e-9)),
         _number(gflops, f"{gflops:.1f}" if gflops else "-"),
-        _bar(peak, f"{100 * peak:.0f} %" if peak else "-", "peak", peak / most),
+        # Without a share there is no peak to draw, either.
+        _bar(peak, f"{100 * peak:.0f} %", "peak", peak / most) if peak else _number(0.0, "-"),
         _number(gbps, f"{gbps:.1f}" if gbps else "-"),
     ]
 

@@ -16,18 +16,12 @@ from paddle_tvm.compiler.profiling.profile import Profile
 from paddle_tvm.compiler.report.colours import OUTSIDE, SUBGRAPH, TRANSFORM, colour_key
 from paddle_tvm.compiler.report.content import Content
 from paddle_tvm.compiler.report.kernel_graph import draw_kernels, is_transform
-from paddle_tvm.compiler.report.kernel_rows import kernel_table
+from paddle_tvm.compiler.report.kernel_rows import bars_key, kernel_table
 from paddle_tvm.compiler.report.operator_rows import fate_filters, operator_rows
 from paddle_tvm.compiler.report.operators import leader
 from paddle_tvm.compiler.report.page_parts import fact, fill
 from paddle_tvm.compiler.report.subgraph_steps import subgraph_section, unknown_numbers
-from paddle_tvm.runtime.wording import counted
-
-_BARS = (
-    '<div class="key below"><b>Bars</b><span><i class="share"></i>time, the slowest kernel being full</span>'
-    '<span><i class="peak"></i>multiply-adds, 100 % of this machine\'s peak at the dashed line; '
-    "Winograd's algorithm needs fewer than are counted, and passes it</span></div>"
-)
+from paddle_tvm.runtime.wording import agreeing, counted
 
 
 def render(content: Content) -> str:
@@ -43,7 +37,7 @@ def render(content: Content) -> str:
         "GRAPH": draw_kernels(content),
         "COLOURS": colour_key(content, timed=content.profile is not None),
         "GRAPH COLOURS": colour_key(content, timed=False),
-        "BARS": (_BARS if content.profile is not None else "") + unknown_numbers(content),
+        "BARS": bars_key(content) + unknown_numbers(content),
         "SUBGRAPHS": subgraph_section(content),
         "EDGES": _edges(content),
         "FATES": fate_filters(content),
@@ -63,7 +57,14 @@ def _subtitle(content: Content) -> str:
     beside = f"; the artifact has code for {', '.join(others)} as well" if others else ""
     beside += f"; this is the form {content.function.name} of {len(forms) + 1}" if forms else ""
     machine = ", ".join(target.devices) or target.mcpu
-    return f"{target.kind} {machine} · {content.manifest.precision} · {shapes}{beside}"
+    return f"{target.kind} {machine} · {_precision(content)} · {shapes}{beside}"
+
+
+def _precision(content: Content) -> str:
+    """The model's, and what else an accelerator computes products in, as it does in quantised models."""
+    precision = content.manifest.precision
+    others = [kind for kind in content.table.arithmetic(content.function.name) if kind != precision]
+    return f"{precision}, quantised products in {' and '.join(others)}" if others else precision
 
 
 def _show(shape: Sequence[int | str], taken: Sequence[int]) -> str:
@@ -84,31 +85,42 @@ def _facts(content: Content) -> str:
     form, profile, manifest = content.form, content.profile, content.manifest
     work = [content.flops(call) for call in form.calls]
     flops = sum(number or 0 for number in work)
-    partial = "at least " if None in work else ""
+    # Where one is not known, what is known of the others is the least.
+    partial = "at least that, for not all is known; " if None in work else ""
     facts = []
     if profile is not None:
         timing = profile.timing
-        rate = flops / timing.run_ms / 1e6
         run = marked(f"{timing.run_ms:.2f} ms", profile.disturbed)
-        reached = _of_peak(rate, profile)
         facts.append(("one run", run, f"{profile.ran_on}, median of {timing.rounds}"))
-        facts.append(("rate", partial + marked(f"{rate:.0f} GFLOP/s", profile.disturbed), reached))
+        if flops:
+            rate = flops / timing.run_ms / 1e6
+            reached = marked(f"{rate:.{0 if rate >= 10 else 2}f} GFLOP/s", profile.disturbed)
+            facts.append(("rate", reached, partial + _of_peak(rate, profile)))
     transforms = sum(is_transform(content, call) for call in form.calls)
     schedules = content.table.schedules
     calls = [call.kernel for call in form.calls if not schedules[call.kernel].view]
     own = [kernel for kernel in calls if schedules[kernel].external is None]
-    called = f"called {counted(len(own), 'time')}; {transforms} change a layout"
+    parts = []
+    if own or len(own) == len(calls):
+        called = f"called {counted(len(own), 'time')}"
+        if transforms:
+            called += f"; {transforms} {agreeing(transforms, 'changes', 'change')} a layout"
+        parts.append(("kernels", str(len(set(own))), called))
     if len(own) < len(calls):
-        subgraphs = f"{counted(len(calls) - len(own), 'subgraph')} of {content.accelerator}"
-        called = f"{called}; beside {subgraphs}" if own else f"all is in {subgraphs}"
+        beside = "beside our kernels" if own else "all is in there"
+        subgraphs = counted(len(calls) - len(own), "subgraph")
+        parts.append((f"{content.accelerator} computes", subgraphs, beside))
     # Those of subgraphs are given to them when the artifact is loaded.
     used = set(content.variant.weights[content.function.name])
     used.update(*(content.variant.loads.get(kernel, ()) for kernel in calls))
     weights = sum(manifest.weights[i].nbytes for i in used)
     seconds = sum(stage.seconds for stage in content.stages)
+    arithmetic = (format_count(flops, "FLOP"), f"{partial}a multiply-add as two")
+    if partial and not flops:
+        arithmetic = ("not known", "nothing here defines what is computed")
     facts += [
-        ("arithmetic", partial + format_count(flops, "FLOP"), "a multiply-add as two"),
-        ("kernels", str(len(set(own))), called),
+        ("arithmetic", *arithmetic),
+        *parts,
         ("weights", format_bytes(weights), f"artifact {format_bytes(content.artifact_bytes)}"),
         ("compiled in", f"{seconds:.1f} s", f"paddle-tvm {manifest.producer.paddle_tvm}"),
     ]
@@ -119,6 +131,9 @@ def _of_peak(rate: float, profile: Profile) -> str:
     peak = profile.peak.gflops
     if not peak:
         return "the GPU's peak is not known"
+    if profile.arithmetic:
+        kinds = " and ".join(profile.arithmetic)
+        return f"computed in {kinds}; the peak is known in {profile.peak.precision} alone"
     most = marked(f"{peak:.0f}", profile.disturbed)
     whose = "it should reach by its clocks" if profile.devices else "this machine reaches"
     return f"{100 * rate / peak:.0f} % of the {most} that {whose}"
@@ -202,8 +217,9 @@ def _data(content: Content) -> str:
                 f"{work.microseconds / 1e3:.3f} ms, {100 * profile.share(work.microseconds):.1f} % of the run"
             )
             if work.gflops:
-                peak = profile.peak_share(work) or 0.0
-                measured.append(f"{work.gflops:.1f} GFLOP/s, {100 * peak:.0f} % of peak")
+                peak = profile.peak_share(work, content.table.schedules[call.kernel])
+                of_peak = "" if peak is None else f", {100 * peak:.0f} % of peak"
+                measured.append(f"{work.gflops:.1f} GFLOP/s{of_peak}")
             if work.gbps:
                 measured.append(f"{work.gbps:.1f} GB/s")
         flops = content.flops(call)

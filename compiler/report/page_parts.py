@@ -23,5 +23,16 @@ def fact(name: str, value: str, note: str) -> str:
     )
 
 
+def section(anchor: str, title: str, body: str) -> str:
+    """A part of a page under a heading; ``body`` is HTML."""
+    return f'<section id="{anchor}"><h2>{escape(title)}</h2>{body}</section>'
+
+
+def key(*entries: tuple[str, str]) -> str:
+    """What the marks of a drawing mean: the class of a mark, and its meaning."""
+    shown = "".join(f'<span><i class="{mark}"></i>{escape(meaning)}</span>' for mark, meaning in entries)
+    return f'<div class="key below">{shown}</div>'
+
+
 def _read(name: str) -> str:
     return files("paddle_tvm.compiler.report").joinpath(name).read_text(encoding="utf-8")

@@ -43,7 +43,8 @@ def subgraph_section(content: Content) -> str:
             heads = ""
         parts.append(
             f"<h3>{escape(symbol)}</h3><p>{escape(said)}</p>"
-            '<div class="scroll"><table><thead><tr><th class=number>calls</th><th>step</th>'
+            f'<div class="scroll"><table{"" if told else " class=narrow"}><thead><tr>'
+            "<th class=number>calls</th><th>step</th>"
             f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
         )
     if not parts:
@@ -66,6 +67,9 @@ def unknown_numbers(content: Content) -> str:
     reasons = []
     if calls and content.profile is not None:
         reasons.append("GB/s of a subgraph: what its accelerator moves between the steps is not known here")
+    if content.profile is not None and content.profile.arithmetic:
+        kinds, known = " and ".join(content.profile.arithmetic), content.profile.peak.precision
+        reasons.append(f"share of peak of what is computed in {kinds}: the peak is that of {known}")
     if any(call.flops is None for call in calls):
         reasons.append("arithmetic of operators that only ONNX Runtime has: nothing here defines it")
     if not reasons:

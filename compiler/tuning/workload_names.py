@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from functools import singledispatch
 
+from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.cuda.workloads import CudaProduct
 from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.workload import Config, UnknownWorkloadError, Workload
@@ -63,7 +64,7 @@ def _(workload: BlockWidth) -> str:
 
 @name_workload.register
 def _(workload: Offloading) -> str:
-    return f"{workload.accelerator}'s subgraph of {workload.operators} Relax operators"
+    return f"subgraph of {counted(workload.operators, 'Relax operator')} in {workload.accelerator}"
 
 
 @name_workload.register

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from math import prod
 
@@ -56,10 +57,13 @@ def generate(subgraph: Subgraph, precision: str, integers: bool) -> Generated:
     nodes = with_post_ops(nodes, subgraph.results)
     if precision == "bfloat16":
         nodes = in_bfloat16(nodes, subgraph.results)
+    narrow = None if precision == "float32" else precision
+    # Of products that read integers.
+    arithmetic = "int8" if any("scales" in node.settings for node in nodes) else narrow
     writer = _Writer(subgraph)
     for node in with_overwriting(nodes, subgraph.results):
         writer.add(node)
-    return writer.generated(_TYPES[precision])
+    return replace(writer.generated(_TYPES[precision]), arithmetic=arithmetic)
 
 
 class _Writer:

@@ -36,6 +36,12 @@ class OnnxExport:
     model: onnx.ModelProto
     weights: Mapping[str, npt.NDArray[Any]]
 
+    @property
+    def arithmetic(self) -> str | None:
+        """``int8`` for a quantised model, of which an engine computes what it can on integers; else None."""
+        quantized = any(node.op_type == "QuantizeLinear" for node in self.model.graph.node)
+        return "int8" if quantized else None
+
     def self_contained(self) -> onnx.ModelProto:
         """The model with its weights in it.
 

@@ -50,7 +50,7 @@ def generate(subgraph: Subgraph) -> Generated:
         steps=json.dumps(json.dumps(steps)),
     )
     text = np.frombuffer(model.SerializeToString(deterministic=True), "uint8")
-    return Generated(source, (), (text, *exported.weights.values()))
+    return Generated(source, (), (text, *exported.weights.values()), exported.arithmetic)
 
 
 def _strings(values: Sequence[str]) -> str:

@@ -51,12 +51,13 @@ class TensorRt(TensorRtPartition):
                 info.name: [dim.dim_param or dim.dim_value for dim in info.type.tensor_type.shape.dim]
                 for info in exported.model.graph.input
             },
-            "quantized": any(node.op_type == "QuantizeLinear" for node in exported.model.graph.node),
+            "quantized": exported.arithmetic is not None,
         }
         # Engines are looked up by what they compute, whichever artifact it is in.
         source = _SOURCE.format(symbol=subgraph.symbol, key=sha256(model).hexdigest())
         described = json.dumps(ports, sort_keys=True).encode()
-        return Generated(source, (), [np.frombuffer(part, "uint8") for part in (described, model)])
+        constants = [np.frombuffer(part, "uint8") for part in (described, model)]
+        return Generated(source, (), constants, exported.arithmetic)
 
 
 def _encoded(exported: OnnxExport, symbol: str) -> bytes:

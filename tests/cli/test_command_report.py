@@ -17,6 +17,7 @@ from saved_layers import save
 from paddle_tvm.compiler import driver, output_places
 from paddle_tvm.compiler.bench.disturbance import Others
 from paddle_tvm.compiler.cli.text_table import format_count
+from paddle_tvm.compiler.graph_nodes import operator_family
 
 
 class WithNormalisation(nn.Layer):  # type: ignore[misc]
@@ -107,12 +108,13 @@ def test_views_are_no_layout_transforms_and_dynamic_dimensions_are_named(run: Ru
     report = tmp_path / "page.html"
     assert run("compile", str(model), "-o", str(tmp_path / "net.pdtvm"), "--report", str(report)).code == 0
     text = " ".join(_Page(report.read_text()).text)
-    assert "; 0 change a layout" in text
+    assert "a layout" not in text
+    assert re.search(r"Layout transforms: +0", text)
     assert "x [x_0, 3, 16, 16] (dynamic; here [1, 3, 16, 16])" in text
 
 
 def test_forms_are_shown_only_where_a_record_gave_them(page: str) -> None:
-    assert "data-sort>schedule</th>" in page
+    assert "data-sort>operators and schedule</th>" in page
     assert "data-sort>form</th>" not in page
     (line,) = re.findall(r"const calls = (\[.*\]);", page)
     assert {call["form"] for call in json.loads(line)} == {""}
@@ -136,6 +138,19 @@ def test_the_colours_are_explained(page: str) -> None:
     table = re.findall(r'<i class="mark (\w+)"></i>batch_norm', page)
     assert table == ["folded"]
     assert "100 % of this machine's peak at the dashed line" in keys[1]
+
+
+@pytest.mark.parametrize(
+    ("paddle_name", "onnx_name"),
+    [
+        ("depthwise_conv2d", "ConvTranspose"), ("matmul", "Gemm"), ("rnn", "LSTM"),
+        ("batch_norm_", "BatchNormalization"), ("relu", "Relu"), ("pool2d", "GlobalAveragePool"),
+        ("add", "Mul"), ("reshape", "Unsqueeze"),
+        ("multiply", "QuantizeLinear"), ("expand", "Expand"), ("nearest_interp", "Resize"),
+    ],
+)  # fmt: skip
+def test_operators_of_onnx_have_the_colours_of_paddles(paddle_name: str, onnx_name: str) -> None:
+    assert operator_family(f"pd_op.{paddle_name}") == operator_family(onnx_name) != "other"
 
 
 def test_bars_of_the_peak_are_full_at_the_peak_or_above(page: str) -> None:

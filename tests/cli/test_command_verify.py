@@ -14,6 +14,7 @@ from paddle.static import InputSpec
 from saved_layers import save
 
 from paddle_tvm import compiler
+from paddle_tvm.runtime.artifact import read_manifest
 
 
 def test_two_shapes_and_two_scales_by_default(run: Run, artifact: Path, model: Path) -> None:
@@ -118,6 +119,13 @@ def test_another_models_weights_differ(run: Run, artifact: Path, tmp_path: Path)
     assert last.startswith(f"error: {told}")
     assert (result.out + result.err).count("is not the model that") == 1
     assert "fetch_name_0" in last
+    told, _, failures = last.partition(". The artifact (--mcpu ")
+    assert f"SHA-256 begins with {read_manifest(artifact).source.sha256[:16]}, and" in told
+    # Several runs of the same shapes differ in the scale of their input.
+    _, *failed = failures.split("output 'fetch_name_0' at ")
+    assert len(failed) > 1
+    assert len(set(failed)) == len(failed)
+    assert len({failure.partition(", input scale ")[0] for failure in failed}) < len(failed)
     # The other model's operators say nothing about this artifact.
     assert "diverging operator" not in result.err
 

@@ -44,6 +44,19 @@ def artifact(saved: Path, emulator: Emulator, tmp_path_factory: pytest.TempPathF
     return path
 
 
+@pytest.mark.parametrize("form", ["main", "main_1"])
+def test_a_change_of_layout_is_named_as_that_and_not_as_the_operator_that_wants_it(
+    artifact: Path, form: str
+) -> None:
+    table = read_table(artifact, load(artifact))
+    calls = [call for call in table.forms[form].calls if not table.schedules[call.kernel].view]
+    assert [str(calls[0].operators[0]), str(calls[0].inputs[0].dtype)] == ["NCHW to NHWC", "float32"]
+    assert calls[0].flops == 0
+    convolutions = [call for call in calls if any(one.name == "conv2d" for one in call.operators)]
+    assert len(convolutions) == 2
+    assert all(call.flops != 0 for call in convolutions)
+
+
 @pytest.mark.parametrize(("shape", "form"), [(FIXED, "main_1"), ((1, 3, 5, 7), "main")])
 def test_every_kernel_of_a_form_is_timed(run: Run, artifact: Path, shape: tuple[int, ...], form: str) -> None:
     asked = ",".join(map(str, shape))

@@ -25,7 +25,8 @@ from paddle.quantization.observers import AbsmaxObserver
 from paddle.static import InputSpec
 
 from paddle_tvm import compiler, runtime
-from paddle_tvm.compiler.profiling.kernel_table import kernels_file, read_kernel_table
+from paddle_tvm.compiler.cli.main import run_command_line
+from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file, read_kernel_table
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.cpu import cpu_features
 
@@ -154,9 +155,11 @@ class Quantized:
         return _described(self.artifact)
 
     def left(self) -> Mapping[str, str]:
+        return self.table().left["main"]
+
+    def table(self) -> KernelTable:
         (variant,) = read_manifest(self.artifact).variants
-        table = read_kernel_table((self.artifact / kernels_file(variant.library)).read_bytes(), "")
-        return table.left["main"]
+        return read_kernel_table((self.artifact / kernels_file(variant.library)).read_bytes(), "")
 
 
 def _described(artifact: Path) -> list[tuple[str, str, str]]:
@@ -355,6 +358,28 @@ def test_products_are_in_float32_for_cpus_without_their_instructions(tmp_path: P
     assert not model.left()
     (layouts,) = [layouts for name, _, layouts in model.described() if "convolution" in name]
     assert "u8" not in layouts
+    # So that their rates are compared with the peak, which is float32's.
+    assert model.table().arithmetic("main") == ()
+
+
+def test_shares_of_the_float32_peak_are_not_given_of_what_is_computed_on_integers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = Graph((1, 8, 6, 6))
+    x = graph.rounded("x", INPUT_SCALE, 10, "uint8")
+    graph.output(graph.add("Conv", [x, graph.weights((8, 8, 3, 3), 0), graph.bias(8)]), 0.1, 0, "int8")
+    model = Quantized(tmp_path, graph)
+    assert model.table().arithmetic("main") == ("int8",)
+    assert run_command_line(["profile", str(model.artifact), "--rounds", "2", "--json"]) == 0
+    (kernel,) = json.loads(capsys.readouterr().out)["kernels"]
+    assert kernel["schedule"]["arithmetic"] == "int8"
+    assert kernel["gflops"] > 0
+    assert kernel["share_of_peak"] is None
+    assert run_command_line(["profile", str(model.artifact), "--rounds", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "subgraph in onednn, in int8" in shown
+    assert "no share of peak for what is computed in int8: the peak is that of float32" in shown
+    assert "Winograd" not in shown
 
 
 def test_quantised_products_beside_bfloat16(tmp_path: Path) -> None:

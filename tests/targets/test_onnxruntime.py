@@ -519,7 +519,29 @@ def test_what_only_onnxruntime_knows_has_no_arithmetic(tmp_path: Path) -> None:
     (call,) = content.form.calls
     assert call.flops is None
     assert "arithmetic of operators that only ONNX Runtime has" in render(content)
-    assert "at least 0 FLOP" in render(content)
+    page = render(content)
+    assert "<span>arithmetic</span><b>not known</b>" in page
+    assert "<span>rate</span>" not in page
+
+
+def test_products_of_recurrences_that_only_onnxruntime_computes_are_counted(tmp_path: Path) -> None:
+    steps, batch, inputs, hidden = 10, 3, 8, 16
+    rng = np.random.default_rng(0)
+    model = _save_nodes(
+        tmp_path,
+        [node("LSTM", ["x", "w", "r"], ["y"], hidden_size=hidden), node("Relu", ["y"], ["z"])],
+        [("x", FLOAT, [steps, batch, inputs])],
+        [("z", FLOAT)],
+        {
+            name: rng.standard_normal((1, 4 * hidden, columns)).astype("float32")
+            for name, columns in (("w", inputs), ("r", hidden))
+        },
+    )
+    content = gather(compiler.compile(model, tmp_path / "out.pdtvm", target="onnxruntime"))
+    (call,) = content.form.calls
+    products = 2 * steps * batch * 4 * hidden * (inputs + hidden)
+    # The activation behind it counts one for each element.
+    assert content.flops(call) == products + steps * batch * hidden
 
 
 def test_random_nodes_are_not_kept(tmp_path: Path) -> None:

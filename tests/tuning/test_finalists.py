@@ -143,4 +143,4 @@ def test_a_default_that_won_is_shown_as_such(tmp_path: Path) -> None:
     assert standings.tasks[0].state == "default"
     table = winners_table(Content("model", "", 2, history, None, {}))
     assert "won in <b>0</b> of 1 task." in table
-    assert "the default</td>" in table
+    assert "the default, " in table

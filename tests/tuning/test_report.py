@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,9 +14,13 @@ from scripted_tuning import Script, default_of, failure, outcome, task, tasks
 from paddle_tvm.compiler.tuning.history import History
 from paddle_tvm.compiler.tuning.report import Content, write_tuning_report
 from paddle_tvm.compiler.tuning.report.plot import ticks, time_ticks
+from paddle_tvm.compiler.tuning.task import GraphTrial
 from paddle_tvm.compiler.tuning.tune import TuneResult
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.x86.matmul_workload import MatMul
+
+_TABLES = ("winners", "choices")
 
 
 class _Page(HTMLParser):
@@ -81,14 +86,16 @@ def test_the_page_needs_no_other_file(page: str) -> None:
 
 
 def test_what_won_comes_first_with_its_gain(page: str) -> None:
-    rows = [row for row in _Page(page).rows if len(row) == 10]
+    rows = [row for row in _Page(page).rows if len(row) == 8]
     head, first, *others = rows
     assert head[:5] == ["operator", "gain, 2 threads", "gain, 1 thread", "saves in a run", "calls"]
     # Five calls of 2 ms, which take 1 ms now.
-    assert first[:6] == ["conv2d 3x3 64->64 56x56", "2.00x", "2.00x", "5.000 ms", "5", "2.00 → 1.00"]
-    assert first[6:8] == ["231", "116 %"]
-    assert first[9] != first[8]
-    assert [row[9] for row in others] == ["the default"] * 3
+    assert first[1:] == ["2.00x", "2.00x", "5.000 ms", "5", "2.00 → 1.00", "231", "116 %"]
+    # Both forms stand below the operator, where they can take as many lines as they need.
+    name, default, winner = re.split("default |winner ", first[0])
+    assert name == "conv2d 3x3 64->64 56x56"
+    assert default != winner
+    assert ["winner the default, " in row[0] for row in others] == [True] * 3
     assert "won in <b>1</b> of 4 tasks." in page
 
 
@@ -127,15 +134,51 @@ def test_failures_are_counted_by_kind_with_what_was_said(page: str) -> None:
     assert "timeout" not in page
 
 
-def test_choices_above_kernels_are_listed(page: str) -> None:
+def test_choices_above_kernels_have_a_section_of_their_own(page: str) -> None:
+    winners, choices = (page.split(f'<section id="{name}">')[1].split("</section>")[0] for name in _TABLES)
+    assert "layout of 24 channels" in choices
+    assert "layout of 24 channels" not in winners
     assert ["layout of 24 channels", "lanes=8", "1.25x", "20.00 → 16.00", "kept"] in _Page(page).rows
     rows = [row[0] for row in _Page(page).rows]
     assert "what follows conv2d 3x3 64->64 56x56" in rows
 
 
-def test_environment_and_notes(page: str) -> None:
+def test_a_run_that_chose_above_kernels_alone_does_not_speak_of_kernels(tmp_path: Path) -> None:
+    history = History()
+    Script(history, []).begin()
+    times = {2: 0.016}, {2: 0.020}
+    history.graph_trial(
+        GraphTrial(Offloading("a graph", "onednn", "a subgraph", 28), {"taken": 0}, *times, won=True)
+    )
+    page = _write(history, tmp_path, _result(history))
+    assert "Choices above kernels" in page
+    assert "What won" not in page
+    assert "Nothing was tried" not in page
+    assert "<h2>Tasks</h2>" not in page
+    links = [link.removeprefix("#") for link in _Page(page).links]
+    assert links == re.findall(r'<section id="(\w+)">', page)
+
+
+def test_notes_stand_above_the_numbers(page: str) -> None:
     assert ["cpu", "Some & CPU"] in _Page(page).rows
-    assert "<li>the process that measures was started again</li>" in page
+    note = page.index("the process that measures was started again")
+    assert note < page.index('class="facts"')
+
+
+def test_a_model_that_became_slower_says_so_beside_its_time(tmp_path: Path) -> None:
+    history = History()
+    one = task(MatMul(1, 128, 768, 3072, 16), 0.5)
+    script = Script(history, [one])
+    script.begin()
+    script.trial(one, default_of(one))
+    script.trial(one, outcome(one, 1.5))
+    script.compare(one, 1)
+    result = replace(_result(history), tuned_seconds={2: 0.022, 1: 0.032})
+    page = re.sub(r"<[^>]+>", " ", _write(history, tmp_path, result))
+    assert "0.91x, slower; 20.00 ms in default forms, timed in turns" in page
+    assert "1.25x; 40.00 ms in default forms" in page
+    # The search had hoped for more, and the comparison has found nothing.
+    assert "expected by the search" not in page
 
 
 def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
@@ -158,6 +201,7 @@ def test_trials_of_an_earlier_run_are_told_apart(tmp_path: Path) -> None:
     script.trial(one, outcome(one, 1.5, 1))
     page = _write(history, tmp_path, None)
     assert page.count('<rect class="kept"') == 1
+    assert "of an earlier run" in page
     assert ["earlier runs", "2 trials"] in _Page(page).rows
     assert re.search(r"<span>trials</span><b>1</b>", page)
 
@@ -168,6 +212,19 @@ def test_a_run_that_tried_nothing(tmp_path: Path) -> None:
     page = _write(history, tmp_path, None)
     assert "Nothing was tried." in page
     assert "Nothing failed." in page
+    # A key would explain what is not there.
+    assert "best forms so far" not in page
+
+
+def test_a_run_that_only_compared_names_the_trials_before_it(tmp_path: Path) -> None:
+    history = History()
+    one = task(MatMul(1, 128, 768, 3072, 16), 0.5)
+    for trial in (default_of(one), outcome(one, 1.5)):
+        one.add(trial)
+    Script(history, [one]).begin()
+    page = _write(history, tmp_path, _result(history))
+    assert "Nothing was tried in this run; the log holds 2 trials of earlier ones." in page
+    assert page.count('<div class="card">') == 1
 
 
 def test_a_page_that_cannot_be_written(tmp_path: Path) -> None:

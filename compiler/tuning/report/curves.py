@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from html import escape
 
+from paddle_tvm.compiler.report.page_parts import key
 from paddle_tvm.compiler.tuning.report.content import Content
 from paddle_tvm.compiler.tuning.report.plot import Axes, area, dots, level, plot, steps, ticks, time_ticks
 from paddle_tvm.compiler.tuning.standings_view import show_gain, show_ms, show_share, show_time, show_trials
@@ -18,10 +19,17 @@ _LEAST_RANGE = 0.05
 
 
 def latency_curve(content: Content) -> str:
-    """The expected latency of a run of the model over the time of the search."""
+    """The expected latency of a run of the model over the time of the search.
+
+    Empty where there was nothing to search, for choices above kernels are not expected but timed.
+    """
     history = content.history
     if not history.moments:
-        return "<p>Nothing was tried.</p>"
+        if history.graph_trials and not history.tasks:
+            return ""
+        kept = sum(history.kept)
+        earlier = f" in this run; the log holds {show_trials(kept)} of earlier ones" if kept else ""
+        return f"<p>Nothing was tried{earlier}.</p>"
     before = history.model_seconds * 1e3
     first, last = history.moments[0].elapsed, history.moments[-1].elapsed
     points = [(0.0, before)]
@@ -35,6 +43,7 @@ def latency_curve(content: Content) -> str:
     data = json.dumps([[round(axes.x(x), 5), show_time(x), show_ms(y / 1e3)] for x, y in points])
     return (
         plot(axes, inside, rows, columns, "latency", "<i class=at></i><b class=at></b>")
+        + key(("before", "default forms"), ("now", "best forms so far"))
         + f"<script>const moments = {data}, before = {before:.6g};</script>"
     )
 
@@ -48,8 +57,13 @@ def task_cards(content: Content) -> str:
         if task.outcomes
     ]
     idle = len(history.tasks) - len(cards)
+    if not cards:
+        return f"<p>Nothing was tried of {counted(idle, 'task')}.</p>" if idle else ""
+    marks = [("now", "best so far"), ("before", "default, speed 1"), ("trial", "a trial")]
+    marks += [("failed", "failed")] if any(task.failed for task in history.tasks) else []
+    marks += [("kept", "of an earlier run")] if any(history.kept) else []
     rest = f"<p><small>{idle} more, of which nothing was tried.</small></p>" if idle else ""
-    return f'<div class="cards">{"".join(cards)}</div>{rest}'
+    return f'{key(*marks)}<div class="cards">{"".join(cards)}</div>{rest}'
 
 
 def _card(task: Task, kept: int, content: Content) -> str:

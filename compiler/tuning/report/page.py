@@ -7,11 +7,12 @@ from html import escape
 from importlib.resources import files
 from typing import get_args
 
-from paddle_tvm.compiler.report.page_parts import fact, fill
+from paddle_tvm.compiler.report.page_parts import fact, fill, section
+from paddle_tvm.compiler.tuning.finalists import WORSE
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
 from paddle_tvm.compiler.tuning.report.content import Content
 from paddle_tvm.compiler.tuning.report.curves import latency_curve, task_cards
-from paddle_tvm.compiler.tuning.report.winners import graph_table, winners_table
+from paddle_tvm.compiler.tuning.report.winners import graph_choices, winners_table
 from paddle_tvm.compiler.tuning.standings_view import show_ms, show_time, show_timed_on, show_trials
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 
@@ -25,33 +26,48 @@ FAILURES: dict[Status, str] = {
 """What the kinds of failures mean."""
 
 _EXAMPLES = 20
+# Notes above the numbers; a process that measures may be started again many times.
+_NOTES_SHOWN = 4
 
 
 def render(content: Content) -> str:
     """The page."""
     template = files(__package__).joinpath("tuning_page.html").read_text(encoding="utf-8")
+    sections = {
+        "Latency": ("Expected latency of a run", latency_curve(content)),
+        "Winners": ("What won", winners_table(content)),
+        "Choices": ("Choices above kernels", graph_choices(content)),
+        "Tasks": ("Tasks", task_cards(content)),
+        "Failures": ("Failures", _failures(content)),
+        "Environment": ("Environment", _environment(content)),
+    }
+    # A section that has nothing to show is left out, with its link.
+    sections = {name: (title, body) for name, (title, body) in sections.items() if body}
     parts = {
         "TITLE": escape(content.model),
         "SUBTITLE": escape(content.subtitle),
         "NOTICE": _notice(content),
         "FACTS": "".join(fact(*shown) for shown in _facts(content)),
-        "CURVE": latency_curve(content),
-        "WINNERS": winners_table(content) + graph_table(content),
-        "TASKS": task_cards(content),
-        "FAILURES": _failures(content),
-        "NOTES": _notes(content),
-        "ENVIRONMENT": _environment(content),
+        "LINKS": "".join(f'<a href="#{name.lower()}">{name}</a>' for name in sections),
+        "SECTIONS": "".join(section(name.lower(), *shown) for name, shown in sections.items()),
     }
     return fill(template, parts)
 
 
 def _notice(content: Content) -> str:
-    if content.result is not None:
-        return ""
-    return (
-        '<p class="notice">Interrupted before the best forms were compared with the defaults. '
-        "What was tried is in the log, and the same command goes on from there.</p>"
-    )
+    """What has to be known of the numbers, such as that the model became slower; it stands above them."""
+    notes = list(dict.fromkeys(content.history.notes))
+    if content.result is None:
+        notes.insert(
+            0,
+            "Interrupted before the best forms were compared with the defaults. What was tried is in the "
+            "log, and the same command goes on from there.",
+        )
+    shown = "".join(f"<p>{escape(note)}</p>" for note in notes[:_NOTES_SHOWN])
+    rest = "".join(f"<p>{escape(note)}</p>" for note in notes[_NOTES_SHOWN:])
+    if rest:
+        shown += f"<details><summary>{len(notes) - _NOTES_SHOWN} more</summary>{rest}</details>"
+    return f'<div class="notice">{shown}</div>' if shown else ""
 
 
 def _facts(content: Content) -> list[tuple[str, str, str]]:
@@ -60,24 +76,27 @@ def _facts(content: Content) -> list[tuple[str, str, str]]:
     if result is not None:
         for threads, tuned in sorted(result.tuned_seconds.items(), reverse=True):
             before = result.default_seconds[threads]
-            note = f"{show_ms(before)} ms in default forms, timed in turns"
+            gain = f"{before / tuned:.2f}x{', slower' if tuned > WORSE * before else ''}"
             facts.append(
                 (
                     f"one run, {show_timed_on(threads, content.on_gpu)}",
                     f"{show_ms(tuned)} ms",
-                    f"{before / tuned:.2f}x; {note}",
+                    f"{gain}; {show_ms(before)} ms in default forms, timed in turns",
                 )
             )
     if history.moments:
         expected = history.moments[-1].expected
-        gain = f"{history.model_seconds / expected:.2f}x" if expected else "-"
-        facts.append(("expected by the search", gain, f"a run of {show_ms(expected)} ms"))
+        # What the search has hoped for says nothing once the comparison has refuted all of it.
+        if expected and (result is None or any(one.is_better for one in history.comparisons)):
+            gain = f"{history.model_seconds / expected:.2f}x"
+            facts.append(("expected by the search", gain, f"a run of {show_ms(expected)} ms"))
         searched = history.moments[-1].elapsed - history.moments[0].elapsed
         failed = sum(len(outcomes) for outcomes in _failed(content).values())
         rate = f"{(history.trials - 1) / searched:.1f} a second" if searched > 0 else "in no time"
         facts.append(("trials", str(history.trials), f"{rate}, {failed} failed, earlier ones included"))
-    share = sum(task.share for task in history.tasks)
-    facts.append(("tasks", str(len(history.tasks)), f"{100 * share:.0f} % of a run in default forms"))
+    if history.tasks:
+        share = sum(task.share for task in history.tasks)
+        facts.append(("tasks", str(len(history.tasks)), f"{100 * share:.0f} % of a run in default forms"))
     if result is not None:
         facts.append(("took", show_time(result.elapsed), "from the import to the last comparison"))
     return facts
@@ -116,14 +135,10 @@ def _failures(content: Content) -> str:
     return "".join(parts)
 
 
-def _notes(content: Content) -> str:
-    notes = "".join(f"<li>{escape(note)}</li>" for note in content.history.notes)
-    return f"<h3>Notes</h3><ul>{notes}</ul>" if notes else ""
-
-
 def _environment(content: Content) -> str:
     kept = sum(content.history.kept)
     facts = {**content.environment, **({"earlier runs": show_trials(kept)} if kept else {})}
-    return "".join(
+    rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in facts.items()
     )
+    return f"<table><tbody>{rows}</tbody></table>"

@@ -1,4 +1,4 @@
-"""The table of what won."""
+"""The tables of what won: forms of kernels, and choices above kernels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from paddle_tvm.runtime.wording import counted
 
 def winners_table(content: Content) -> str:
     """For each task the default form, that which won, and how they compare; what saves most comes first."""
-    comparisons = content.history.comparisons
+    history = content.history
+    comparisons = history.comparisons
     if not comparisons:
-        return "<p>No form was compared with the default.</p>"
+        # Where choices above kernels are all that there is to choose, they have a section of their own.
+        only_above = history.graph_trials and not history.tasks
+        return "" if only_above else "<p>No form was compared with the default.</p>"
     counts = sorted({count for comparison in comparisons for count in comparison.seconds}, reverse=True)
     heads = [
         ("operator", False),
@@ -27,7 +30,6 @@ def winners_table(content: Content) -> str:
         (f"ms, {show_timed_on(content.threads, content.on_gpu)}", True),
     ]
     heads += [("GFLOP/s", True), ("of peak", True)]
-    heads += [("default form", False), ("winner", False)]
     head = "".join(
         f"<th data-sort{' class=number' if number else ''}>{escape(name)}</th>" for name, number in heads
     )
@@ -45,8 +47,8 @@ def winners_table(content: Content) -> str:
     )
 
 
-def graph_table(content: Content) -> str:
-    """What was tried above kernels: each with the whole model, in turns with the best before it."""
+def graph_choices(content: Content) -> str:
+    """What was tried above kernels (layouts, fusions, an accelerator's subgraphs), with the whole model."""
     trials = content.history.graph_trials
     if not trials:
         return ""
@@ -56,15 +58,15 @@ def graph_table(content: Content) -> str:
         now, before = trial.seconds[threads], trial.default[threads]
         cells = [
             f"<td class=name>{escape(name_workload(trial.workload))}</td>",
-            f"<td class=form><code>{escape(name_form(trial.config))}</code></td>",
+            f"<td><code>{escape(name_form(trial.config))}</code></td>",
             _number(before / now, f"{before / now:.2f}x"),
             _number(before, f"{show_ms(before)} → {show_ms(now)}"),
             f"<td>{'kept' if trial.won else 'not kept'}</td>",
         ]
         rows.append(f"<tr{'' if trial.won else ' class=same'}>{''.join(cells)}</tr>")
     return (
-        "<h2>Layouts and fusions</h2><p>Choices above kernels were tried with the whole model, each in turns "
-        "with the best before it.</p><div class=scroll><table><thead><tr><th>choice</th><th>other form</th>"
+        "<p>Each was tried with the whole model, in turns with the best before it.</p>"
+        "<div class=scroll><table><thead><tr><th>choice</th><th>other form</th>"
         "<th class=number>gain</th><th class=number>ms, one run, "
         f"{show_timed_on(content.threads, content.on_gpu)}</th><th></th>"
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
@@ -77,9 +79,15 @@ def _row(comparison: Comparison, counts: list[int], most: float, content: Conten
     flops, peak = task.workload.flops(), content.history.peak_gflops
     gflops = 0.0 if flops is None else flops / now / 1e9
     saved = _saved(comparison, content.threads)
-    winner = f"<code>{escape(name_form(comparison.winner.config))}</code>" if better else "the default"
+    default, winner = (
+        f"<code>{escape(name_form(config))}</code>"
+        for config in (task.workload.default(), comparison.winner.config)
+    )
+    forms = [("default", default), ("winner", winner)] if better else [("winner", f"the default, {default}")]
+    listed = "".join(f"<span><i>{whose} </i><em>{form}</em></span>" for whose, form in forms)
     cells = [
-        f'<td class=name title="{escape(", ".join(task.names))}">{escape(name_workload(task.workload))}</td>'
+        f'<td class=name title="{escape(", ".join(task.names))}">'
+        f"<b>{escape(name_workload(task.workload))}</b>{listed}</td>"
     ]
     for count in counts:
         if count in comparison.seconds:
@@ -94,8 +102,6 @@ def _row(comparison: Comparison, counts: list[int], most: float, content: Conten
         _number(before, show_ms(before) + (f" → {show_ms(now)}" if better else "")),
         _number(gflops, f"{gflops:.0f}" if gflops else "-"),
         _number(gflops, f"{100 * gflops / peak:.0f} %" if gflops and peak else "-"),
-        f"<td class=form><code>{escape(name_form(task.workload.default()))}</code></td>",
-        f"<td class=form>{winner}</td>",
     ]
     return f"<tr{'' if better else ' class=same'}>{''.join(cells)}</tr>"
 
