@@ -25,6 +25,10 @@ _NAME_WIDTH = 38
 
 
 class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would exit with 1, which is the code of a bug.
+        raise BrokenPipeError
+
     def print(self, *objects: Any, soft_wrap: bool | None = None, **settings: Any) -> None:
         """As Rich's; but what is sentences, and thus softly wrapped, is wrapped at words on a terminal.
 

@@ -147,9 +147,7 @@ def test_a_run_that_chose_above_kernels_alone_does_not_speak_of_kernels(tmp_path
     history = History()
     Script(history, []).begin()
     times = {2: 0.016}, {2: 0.020}
-    history.graph_trial(
-        GraphTrial(Offloading("a graph", "onednn", "a subgraph", 28), {"taken": 0}, *times, won=True)
-    )
+    history.graph_trial(GraphTrial(Offloading("a graph", "onednn", "a subgraph", 28), {"taken": 0}, *times))
     page = _write(history, tmp_path, _result(history))
     assert "Choices above kernels" in page
     assert "What won" not in page

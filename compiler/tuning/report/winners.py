@@ -61,7 +61,7 @@ def graph_choices(content: Content) -> str:
             f"<td><code>{escape(name_form(trial.config))}</code></td>",
             _number(before / now, f"{before / now:.2f}x"),
             _number(before, f"{show_ms(before)} → {show_ms(now)}"),
-            f"<td>{'kept' if trial.won else 'not kept'}</td>",
+            f"<td>{'kept' if trial.rejected is None else escape(f'not kept: {trial.rejected}')}</td>",
         ]
         rows.append(f"<tr{'' if trial.won else ' class=same'}>{''.join(cells)}</tr>")
     return (
