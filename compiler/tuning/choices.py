@@ -10,7 +10,7 @@ from importlib.resources import files
 from math import inf, log2
 from pathlib import Path
 
-from paddle_tvm.compiler.tuning.log import Entry, Skipped, problem_of, read_log
+from paddle_tvm.compiler.tuning.log import PACKED, Entry, Skipped, problem_of, read_log
 from paddle_tvm.compiler.tuning.log_use import ForeignForms, UnusedLog
 from paddle_tvm.compiler.tuning.records import Winner
 from paddle_tvm.targets.base import Target
@@ -30,7 +30,8 @@ def shipped_folder(target: Target) -> Path:
 
 def shipped_logs(target: Target) -> tuple[Path, ...]:
     """The logs that the package brings for the class of a target."""
-    return tuple(sorted(shipped_folder(target).glob("*.jsonl")))
+    folder = shipped_folder(target)
+    return tuple(sorted([*folder.glob("*.jsonl"), *folder.glob(f"*.jsonl{PACKED}")]))
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,8 @@ def _winners(
         if foreign and brought:
             continue
         gain = winner.gain(measured)
-        source = f"{path.name}:{entry.line}"
+        # The same however the package was installed.
+        source = f"{path.name.removesuffix(PACKED)}:{entry.line}"
         beyond = threads is not None and measured > threads
         rank = (
             *(brought, foreign, beyond, measured if beyond else -measured),

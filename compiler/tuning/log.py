@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gzip
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from paddle_tvm.compiler.tuning.record_reader import BadRecordError, StaleRecordError, decode
 from paddle_tvm.compiler.tuning.records import Header, Record, Winner, encode
 from paddle_tvm.runtime.errors import UsageError
+
+PACKED = ".gz"
+"""What the names of the logs end in that an installed package brings: setup.py has compressed them."""
 
 # Beyond this a line is none of ours, and is not held in memory.
 _LONGEST_LINE = 1 << 20
@@ -82,12 +86,19 @@ def check_replaceable(path: Path) -> None:
     UsageError
         There is a file that no tuner wrote.
     """
+    _refuse_packed(path)
     if path.is_file() and _is_foreign(path):
         raise UsageError(f"{path} exists and is no tuning log, so --force does not replace it; name another")
 
 
+def _refuse_packed(path: Path) -> None:
+    if path.suffix == PACKED:
+        raise UsageError(f"{path}: expected a tuning log as text, a .jsonl file; unpack it with gunzip")
+
+
 def _is_foreign(path: Path) -> bool:
     """Whether a file has something in it, and no record where its first ones would be."""
+    _refuse_packed(path)
     with _open(path) as file:
         beginning = file.read(_LONGEST_LINE)
     return bool(beginning.strip()) and b'"record"' not in beginning
@@ -128,9 +139,15 @@ class LogWriter:
         The file; made where it does not exist.
     header
         What the records are measured under.
+
+    Raises
+    ------
+    UsageError
+        The file would be a packed one.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
+        _refuse_packed(path)
         self._path = path
         self._header = encode(header)
         # The file, and its size when this writer had written last: then its header still holds at the end.
@@ -220,7 +237,7 @@ def _open(path: Path) -> IO[bytes]:
         if not stat.S_ISREG(path.stat().st_mode):
             kind = "a directory" if path.is_dir() else "no regular file"
             raise UsageError(f"{path} is {kind}; expected a tuning log, a .jsonl file")
-        return path.open("rb")
+        return cast("IO[bytes]", gzip.open(path)) if path.suffix == PACKED else path.open("rb")
     except FileNotFoundError:
         raise UsageError(f"no such tuning log: {path}") from None
     except OSError as error:

@@ -239,7 +239,7 @@ def test_an_artifact_that_is_replaced_without_end_is_refused(
 def base_install(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with the base install of this checkout, and nothing else."""
     source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "LICENSE", "README.md"):
+    for name in ("pyproject.toml", "setup.py", "LICENSE", "README.md"):
         shutil.copy(ROOT / name, source)
     for name in ("compiler", "runtime", "targets", "tuning_logs"):
         shutil.copytree(ROOT / name, source / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import resource
 import signal
@@ -25,7 +26,9 @@ from paddle_tvm.compiler.tuning.log import (
     LogWriter,
     Skipped,
     check_appendable,
+    check_is_log,
     check_log,
+    check_replaceable,
     lock_log,
     read_log,
 )
@@ -228,6 +231,16 @@ def test_paths_that_are_no_log(tmp_path: Path) -> None:
         read_log(Path("/dev/null"))
     (tmp_path / "empty.jsonl").touch()
     assert not list(read_log(tmp_path / "empty.jsonl"))
+
+
+def test_packed_logs_are_the_packages_alone(log: Log, tmp_path: Path) -> None:
+    path = log("a.jsonl", HERE, *RECORDS)
+    packed = tmp_path / "b.jsonl.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert records(packed) == RECORDS
+    for use in (check_is_log, check_appendable, check_replaceable, lambda log: LogWriter(log, HERE)):
+        with pytest.raises(UsageError, match="unpack it with gunzip"):
+            use(packed)
 
 
 def test_a_full_disk_is_said_and_leaves_the_log_as_it_was(log: Log) -> None:
