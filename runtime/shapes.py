@@ -1,8 +1,11 @@
-"""Checks the shapes of inputs and chooses the function that takes them."""
+"""Checks the types and shapes of inputs and chooses the function that takes them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import FunctionSpec, Manifest, Shape, SymbolRange, TensorSpec
@@ -12,6 +15,21 @@ from paddle_tvm.runtime.wording import counted
 def show(shape: Sequence[int | str]) -> str:
     """Write a shape as in ``[batch, 3, 224, 224]``."""
     return f"[{', '.join(map(str, shape))}]"
+
+
+def check_dtype(spec: TensorSpec, dtype: np.dtype[Any]) -> None:
+    """Compare one input's type with its specification, whatever the order of its bytes.
+
+    Raises
+    ------
+    UsageError
+        It is another type.
+    """
+    if dtype.newbyteorder("=") != np.dtype(spec.dtype):
+        raise UsageError(
+            f"input {spec.name!r}: expected {spec.dtype}, got {dtype}: convert it with "
+            f"x.astype({spec.dtype!r})"
+        )
 
 
 def check_shape(spec: TensorSpec, symbols: Mapping[str, SymbolRange], shape: tuple[int, ...]) -> None:

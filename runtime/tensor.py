@@ -13,7 +13,7 @@ from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.ffi import Call
 from paddle_tvm.runtime.manifest import ALIGNMENT, SymbolRange, TensorSpec
 from paddle_tvm.runtime.native_tensor import NativeTensor, aligned_empty, from_dlpack, over
-from paddle_tvm.runtime.shapes import check_shape
+from paddle_tvm.runtime.shapes import check_dtype, check_shape
 
 if TYPE_CHECKING:
     from paddle_tvm.runtime.cuda import Stream
@@ -180,11 +180,7 @@ class InputTensor(Tensor):
                 f"input {self._spec.name!r}: expected a numpy.ndarray, got {type(data).__name__}: convert it "
                 f"with numpy.asarray(x, dtype={self._spec.dtype!r})"
             )
-        if data.dtype.newbyteorder("=") != self._dtype:
-            raise UsageError(
-                f"input {self._spec.name!r}: expected {self._spec.dtype}, got {data.dtype}: convert it with "
-                f"x.astype({self._spec.dtype!r})"
-            )
+        check_dtype(self._spec, data.dtype)
         if self._view is None or data.shape != self._shape:
             check_shape(self._spec, self._symbols, data.shape)
             if self._state.stream is None:

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from paddle_tvm.compiler.array_files import Arrays, load_array, load_arrays
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.manifest import Manifest, TensorSpec
-from paddle_tvm.runtime.shapes import check_shape
+from paddle_tvm.runtime.shapes import check_dtype, check_shape
 
 
 def gather_inputs(
@@ -55,19 +54,12 @@ def gather_inputs(
         raise UsageError(f"--input and --shape both give {', '.join(both)}: an array has its own shape")
     arrays = _complete_inputs(manifest, dict(asked), given, seed)
     for spec in manifest.inputs:
-        check_shape(spec, manifest.symbols, arrays[spec.name].shape)
-        arrays[spec.name] = _native(spec, arrays[spec.name])
+        array = arrays[spec.name]
+        check_shape(spec, manifest.symbols, array.shape)
+        check_dtype(spec, array.dtype)
+        # Files may hold another order of rows or of bytes.
+        arrays[spec.name] = np.asarray(array, spec.dtype, order="C")
     return arrays, [name for name in names if name not in given]
-
-
-def _native(spec: TensorSpec, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """In the order of rows and of this machine's bytes; files may hold others."""
-    if array.dtype.newbyteorder("=") != np.dtype(spec.dtype):
-        raise UsageError(
-            f"input '{spec.name}': expected {spec.dtype}, got {array.dtype}: convert it with "
-            f"x.astype('{spec.dtype}')"
-        )
-    return np.asarray(array, spec.dtype, order="C")
 
 
 def _read_inputs(values: Sequence[str]) -> Arrays:

@@ -14,7 +14,7 @@ from paddle_tvm.compiler.tuning.workload_names import name_workload
 class Standing:
     """A task, its name for people, what is being done with it, and how fast it is expected to be.
 
-    That is by its trials until ``settle``.
+    That is by its trials until ``settle``; ``settled`` is whether that was called.
     """
 
     def __init__(self, task: Task) -> None:
@@ -23,26 +23,22 @@ class Standing:
         self.state = "searched" if task.outcomes else "waiting"
         # Seconds of a call with what has won and with the default; None where nothing was compared.
         self._won: tuple[float, float] | None = None
-        self._settled = False
+        self.settled = False
 
     def settle(self, comparison: Comparison | None) -> None:
         """From now on it is known what has won; None: nothing was compared, so the default stays."""
-        self._settled = True
+        self.settled = True
         if comparison is not None:
             threads = next(iter(comparison.seconds))
             self._won = comparison.seconds[threads], comparison.default[threads]
             self.state = "tuned" if comparison.is_better else "default"
 
     @property
-    def settled(self) -> bool:
-        return self._settled
-
-    @property
     def gain(self) -> float | None:
         """The default's time over that of the form that it will have; None where it is not known."""
         if self._won is not None:
             return self._won[1] / self._won[0]
-        return (1.0 if self.task.default is not None else None) if self._settled else self.task.gain
+        return (1.0 if self.task.default is not None else None) if self.settled else self.task.gain
 
     @property
     def seconds(self) -> float:
@@ -52,7 +48,7 @@ class Standing:
     @property
     def gflops(self) -> float | None:
         """What the form that it will have reaches, in thousand million operations a second."""
-        call = self._won[0] if self._won else self.task.default if self._settled else self.task.best
+        call = self._won[0] if self._won else self.task.default if self.settled else self.task.best
         flops = self.task.workload.flops()
         return None if flops is None or call is None or call == inf else flops / call / 1e9
 

@@ -88,4 +88,4 @@ def test_models_compile_in_several_threads(tmp_path: Path, legacy: bool) -> None
 def test_shapes_as_the_command_line_writes_them_are_refused(tmp_path: Path) -> None:
     for shapes in ("x=1,3", ["x=1,3"]):
         with pytest.raises(UsageError, match=r"shapes: expected sizes by input name"):
-            compiler.compile(tmp_path / "model", tmp_path / "a.pdtvm", shapes=shapes)  # type: ignore[arg-type]
+            compiler.compile(tmp_path / "model", tmp_path / "a.pdtvm", shapes=shapes)
