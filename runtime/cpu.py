@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -9,9 +10,28 @@ from pathlib import Path
 _CPUS = Path("/sys/devices/system/cpu")
 
 
+# Of Linux: the number of `arch_prctl`, what asks for permission, and for which registers.
+_ARCH_PRCTL, _REQ_XCOMP_PERM, _TILE_DATA = 158, 0x1023, 18
+
+
 @lru_cache(maxsize=1)
 def cpu_features() -> frozenset[str]:
-    """Feature names as in ``/proc/cpuinfo``: those of the CPU that the operating system lets us use."""
+    """Feature names as in ``/proc/cpuinfo``: those of the CPU that the operating system lets us use.
+
+    For AMX it has to be asked, once in a process; where it refuses, those names are left out.
+    """
+    flags = _flags()
+    if "amx_tile" in flags and not permit_amx():
+        return frozenset(flag for flag in flags if not flag.startswith("amx"))
+    return flags
+
+
+def permit_amx() -> bool:
+    """Ask the system that all threads of this process, and processes forked from it, may use AMX."""
+    return ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQ_XCOMP_PERM, _TILE_DATA) == 0
+
+
+def _flags() -> frozenset[str]:
     # Line by line: the kernel composes the file while it is read, which takes long where there are many CPUs.
     with Path("/proc/cpuinfo").open() as lines:
         for line in lines:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from tvm import relax
 
 from paddle_tvm.targets.expressions import constant, extent
+from paddle_tvm.targets.x86.amx_workloads import AmxConv2d
 from paddle_tvm.targets.x86.conv2d import Window, float32_weight
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.depthwise import depthwise_blocked
@@ -98,12 +99,14 @@ def _dense(
         lanes_in=width[0] if width else 1,
         lanes=lanes,
     )
+    if carrier.amx:
+        workload = AmxConv2d.of(workload, array) or workload
     config = carrier.choices.of(workload).config
     made = carrier.builder.call_te(
         workload.compute(config),
         source,
         constant(workload.pack(config, array)),
-        primfunc_name_hint="winograd_conv2d" if config["winograd"] else "conv2d",
+        primfunc_name_hint="winograd_conv2d" if config.get("winograd") else "conv2d",
         primfunc_attrs=carrier.graph_choices.fusion_attributes(workload),
     )
     emitted = carrier.builder.emit(made)

@@ -12,11 +12,13 @@ from paddle_tvm.targets.cpu_names import CPUS, check_cpu_names
 
 # What a machine is called that can run several: those alone whose code is faster than that for the next one.
 # Names of both vendors would tie an artifact to one, and LLVM gives the same speed for either.
-_DETECTED = ("icelake-server", "cascadelake", "skylake-avx512", "haswell", "x86-64")
+_DETECTED = ("sapphirerapids", "icelake-server", "cascadelake", "skylake-avx512", "haswell", "x86-64")
 
 # LLVM's name of a feature, and that in /proc/cpuinfo where it is another. Features that code gets only by
-# asking for them (AES, AMX, XSAVE and the like) are left out, because virtual machines often hide them.
+# asking for them (AES, XSAVE and the like) are left out, because virtual machines often hide them.
 _FEATURES = {
+    "amx-bf16": "amx_bf16",
+    "amx-tile": "amx_tile",
     "sse3": "pni",
     "ssse3": "ssse3",
     "sse4.1": "sse4_1",
@@ -47,6 +49,9 @@ _FEATURES = {
     "avx512vnni": "avx512_vnni",
     "avx512vpopcntdq": "avx512_vpopcntdq",
 }
+
+AMX_FEATURES = frozenset({"amx_bf16", "amx_tile"})
+"""What multiplies matrices of bfloat16. Virtual machines often hide it."""
 
 
 @lru_cache
@@ -106,6 +111,8 @@ def microarchitecture_here() -> str:
     that can do more than the CPU that LLVM names is taken for the first of ``CPUS`` whose code it runs.
     """
     named = str(codegen.llvm_get_system_cpu())
-    if cpu_features().intersection(_FEATURES.values()) <= set(_llvm_features(named)):
+    # One that hides AMX is of its kind all the same.
+    here = cpu_features() | AMX_FEATURES
+    if cpu_features().intersection(_FEATURES.values()) - AMX_FEATURES <= set(_llvm_features(named)):
         return named
-    return next(name for name in CPUS if runs_here(name))
+    return next(name for name in CPUS if here.issuperset(features_of(name)))

@@ -17,7 +17,7 @@ from paddle_tvm.targets.x86.rows import legalize_layer_norm, legalize_softmax
 from paddle_tvm.targets.zero_operand import legalize_zero_operand
 
 
-def legalizations(lanes: int, choices: Choices) -> Mapping[str, Callable[..., Any]]:
+def legalizations(lanes: int, choices: Choices, *, amx: bool) -> Mapping[str, Callable[..., Any]]:
     """Relax operator name to its lowering, for vectors of ``lanes`` float32 values, in the chosen forms."""
     return {
         "relax.nn.conv2d": lambda builder, call: legalize_conv2d(builder, call, lanes),
@@ -25,7 +25,7 @@ def legalizations(lanes: int, choices: Choices) -> Mapping[str, Callable[..., An
         "relax.nn.conv2d_transpose": lambda builder, call: legalize_conv2d_transpose(builder, call, lanes),
         "relax.nn.max_pool2d": lambda builder, call: legalize_max_pool(builder, call, _as_tvm_does),
         "relax.nn.max_pool3d": lambda builder, call: legalize_max_pool(builder, call, _as_tvm_does),
-        "relax.matmul": lambda builder, call: legalize_matmul(builder, call, lanes, choices),
+        "relax.matmul": lambda builder, call: legalize_matmul(builder, call, lanes, choices, amx=amx),
         "relax.nn.softmax": lambda builder, call: legalize_softmax(builder, call, lanes, _as_tvm_does),
         "relax.nn.layer_norm": lambda builder, call: legalize_layer_norm(builder, call, _as_tvm_does),
         "relax.multiply": lambda builder, call: legalize_zero_operand(builder, call, _as_tvm_does),

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tvm import relax, te, tirx, topi
+from tvm import relax, tirx, topi
 
 from paddle_tvm.targets.expressions import constant, constant_array, extent
 from paddle_tvm.targets.workload import Choices
 from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS
+from paddle_tvm.targets.x86.amx_workloads import AmxMatMul
 from paddle_tvm.targets.x86.matmul_workload import MatMul
+from paddle_tvm.targets.x86.matrix_product import multiply
 from paddle_tvm.targets.x86.packing import pack_matrix, te_pack_matrix
 from paddle_tvm.targets.x86.tile import GEMM_UNITS, fitting_lanes, gemm_annotations, gemm_tile
 
 
 def legalize_matmul(
-    builder: relax.BlockBuilder, call: relax.Call, lanes: int, choices: Choices
+    builder: relax.BlockBuilder, call: relax.Call, lanes: int, choices: Choices, *, amx: bool
 ) -> relax.Expr:
-    """A ``relax.matmul`` of any ranks as one fusable function."""
+    """A ``relax.matmul`` of any ranks as one fusable function; ``amx``: whether the CPU has AMX."""
     left, right = call.args
     shape = list(call.ty.shape)
     vectors = (len(left.ty.shape) == 1, len(right.ty.shape) == 1)
@@ -31,6 +33,17 @@ def legalize_matmul(
     if isinstance(columns, int):
         lanes = fitting_lanes(columns, lanes)
     array = constant_array(right)
+    if amx and array is not None and not any(vectors):
+        tiled = AmxMatMul.of(left.ty.shape, array)
+        if tiled is not None:
+            config = choices.of(tiled).config
+            return builder.call_te(
+                tiled.compute(config),
+                left,
+                constant(tiled.pack(config, array)),
+                primfunc_name_hint="matmul",
+                primfunc_attrs=FUSES_WHAT_FOLLOWS,
+            )
     if array is not None:
         packed = constant(pack_matrix(array[:, None] if vectors[1] else array, lanes))
     else:
@@ -64,29 +77,3 @@ def legalize_matmul(
 
 def _reshaped(builder: relax.BlockBuilder, tensor: relax.Expr, shape: list[Any]) -> relax.Expr:
     return builder.emit(builder.call_te(topi.reshape, tensor, shape, primfunc_name_hint="reshape"))
-
-
-def multiply(
-    left: te.Tensor, packed: te.Tensor, shape: list[Any], out_dtype: str, notes: Mapping[str, Any]
-) -> te.Tensor:
-    """``left`` [..., M, K] times ``packed`` [..., N / lanes, K, lanes] to ``shape``.
-
-    ``notes`` are the annotations for the schedule.
-    """
-    lanes = extent(packed.shape[-1])
-    k = te.reduce_axis((0, extent(left.shape[-1])), "k")
-
-    def product(*index: Any) -> tirx.Expr:
-        *outer, row, column = index
-        value = left[(*_own_index(outer, left.shape[:-2]), row, k)]
-        weight = packed[(*_own_index(outer, packed.shape[:-3]), column // lanes, k, column % lanes)]
-        return te.sum(value.astype(out_dtype) * weight.astype(out_dtype), axis=k)
-
-    return te.compute(tuple(shape), product, name="matmul", attrs=dict(notes))
-
-
-def _own_index(outer: list[Any], sizes: Any) -> list[Any]:
-    """Of the indices of a batch those that an operand with batch dimensions ``sizes`` has."""
-    sizes = [extent(size) for size in sizes]
-    tail = outer[len(outer) - len(sizes) :]
-    return [0 if isinstance(size, int) and size == 1 else at for size, at in zip(sizes, tail, strict=True)]

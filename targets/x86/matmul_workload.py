@@ -75,11 +75,14 @@ class MatMul(Workload):
         return None if total is None else 2 * total
 
     def default(self) -> Config:
-        tile = gemm_tile(self.lanes)
-        return {"points": tile.points, "blocks": tile.blocks, "units": GEMM_UNITS}
+        return _default(self.lanes)
 
     def candidates(self) -> Sequence[Config]:
-        default = self.default()
+        return self._tiles()
+
+    def _tiles(self) -> list[Config]:
+        """The forms whose tiles are in registers."""
+        default = _default(self.lanes)
         # Tiles with more rows than there are, or more columns, are no other form.
         most = ceil_div(self.columns, self.lanes) if self.columns else None
 
@@ -107,6 +110,11 @@ class MatMul(Workload):
     def notes(self, config: Config) -> Mapping[str, Any]:
         tile = Tile(config["points"], config["blocks"])
         return {WORKLOAD: self.key, **gemm_annotations(self.lanes, tile, config["units"])}
+
+
+def _default(lanes: int) -> Config:
+    tile = gemm_tile(lanes)
+    return {"points": tile.points, "blocks": tile.blocks, "units": GEMM_UNITS}
 
 
 def _product(sizes: Sequence[int | None]) -> int | None:

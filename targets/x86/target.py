@@ -15,7 +15,7 @@ from paddle_tvm.targets.cpu_names import CPUS, TARGET_CLASSES, check_cpu_names
 from paddle_tvm.targets.offload import Accelerator
 from paddle_tvm.targets.workload import Choices, Defaults
 from paddle_tvm.targets.x86.attention import fuse_attention
-from paddle_tvm.targets.x86.cpus import detect, features_of, microarchitecture_here
+from paddle_tvm.targets.x86.cpus import AMX_FEATURES, detect, features_of, microarchitecture_here
 from paddle_tvm.targets.x86.layout.carry import block_channels
 from paddle_tvm.targets.x86.legalize import legalizations
 from paddle_tvm.targets.x86.pipeline import register_pipeline
@@ -60,6 +60,11 @@ class X86Target:
         return 8 if "avx2" in self.features else 4
 
     @property
+    def amx(self) -> bool:
+        """Whether kernels may multiply float32 matrices on AMX."""
+        return AMX_FEATURES <= set(self.features)
+
+    @property
     def target_class(self) -> str:
         return TARGET_CLASSES[self.lanes]
 
@@ -71,10 +76,10 @@ class X86Target:
         return replace(self, choices=choices)
 
     def arrange(self, module: tvm.IRModule) -> tvm.IRModule:
-        return block_channels(fuse_attention(module, self.lanes), self.lanes, self.choices)
+        return block_channels(fuse_attention(module, self.lanes), self.lanes, self.choices, amx=self.amx)
 
     def legalizations(self) -> Mapping[str, Callable[..., Any]]:
-        return legalizations(self.lanes, self.choices)
+        return legalizations(self.lanes, self.choices, amx=self.amx)
 
     def schedule(self, module: tvm.IRModule) -> tvm.IRModule:
         return schedule_module(module)

@@ -43,11 +43,14 @@ class Carrier(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types.
         float32 values in a vector register.
     choices
         Which form each kernel gets.
+    amx
+        Whether the CPU has AMX.
     """
 
-    def __init__(self, module: tvm.IRModule, lanes: int, choices: Choices) -> None:
+    def __init__(self, module: tvm.IRModule, lanes: int, choices: Choices, amx: bool) -> None:
         super().__init__(module)
         self.lanes = lanes
+        self.amx = amx
         self.choices = choices
         self.graph_choices = GraphChoices(module, choices)
         self._naming = _NamingBuilder(self.builder_)
@@ -141,13 +144,15 @@ def _may_shuffle(call: relax.Call) -> bool:
     return isinstance(call.op, ir.Op) and call.op.name in ("relax.reshape", "relax.permute_dims")
 
 
-def block_channels(module: tvm.IRModule, lanes: int, choices: Choices | None = None) -> tvm.IRModule:
+def block_channels(
+    module: tvm.IRModule, lanes: int, choices: Choices | None = None, *, amx: bool = False
+) -> tvm.IRModule:
     """Carry blocked layouts through every Relax function of a module.
 
     Requires: operators are not legalized yet, weights are constants. Ensures: the same function up to
     rounding, with its inputs and outputs as they were.
     """
-    carrier = Carrier(module, lanes, choices or Defaults())
+    carrier = Carrier(module, lanes, choices or Defaults(), amx)
     for variable, function in module.functions.items():
         if isinstance(function, relax.Function):
             carrier.builder_.update_func(variable, carrier.visit_expr(function))

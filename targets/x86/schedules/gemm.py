@@ -27,6 +27,7 @@ from paddle_tvm.targets.x86.schedules.loop_nest import (
     opaque_block,
     sequence,
     substitute,
+    unravel,
 )
 from paddle_tvm.targets.x86.tile import BLOCKS, LANES, TILE, UNITS, Tile
 
@@ -211,8 +212,8 @@ class GemmKernel:
         """Indices of a row: of its matrix, and in it."""
         *batch, rows, _ = self.shape
         if self.batched:
-            return [*_unravel(matrix, batch), row]
-        return _unravel(row, [*batch, rows])
+            return [*unravel(matrix, batch), row]
+        return unravel(row, [*batch, rows])
 
 
 def _count(sizes: list[Any]) -> Any:
@@ -220,18 +221,3 @@ def _count(sizes: list[Any]) -> Any:
     for size in sizes:
         product = size if isinstance(product, int) and product == 1 else product * size
     return product
-
-
-def _unravel(place: Any, sizes: list[Any]) -> list[Any]:
-    """Indices of a place in an array of the given sizes."""
-    indices: list[Any] = []
-    for axis, size in reversed(list(enumerate(sizes))):
-        if isinstance(size, int) and size == 1:
-            indices.append(tirx.IntImm("int64", 0))
-        elif all(isinstance(before, int) and before == 1 for before in sizes[:axis]):
-            indices.append(place)
-            place = tirx.IntImm("int64", 0)
-        else:
-            indices.append(tirx.floormod(place, size))
-            place = tirx.floordiv(place, size)
-    return indices[::-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import tvm_ffi
@@ -26,6 +27,23 @@ def loop(name: str, start: Any, extent: Any, body: Callable[[Any], Any], kind: F
         return body(start)
     variable = tirx.Var(name, "int64")
     return For(variable, int64(0), int64(extent), kind, body(simplify(start + variable)))
+
+
+def vectors(body: Callable[[Any], tirx.Stmt], lanes: int = 16) -> tirx.Stmt:
+    """A statement on every lane of a vector."""
+    return loop("lane", 0, lanes, body, VECTORIZED)
+
+
+def clear(buffer: Any) -> tirx.Stmt:
+    """Fill a buffer of constant shape with zeros, in vectors along its last axis."""
+    *outer, lanes = (int(size) for size in buffer.shape)
+    zero = tirx.const(0, buffer.dtype)
+
+    def row_of(row: Any) -> tirx.Stmt:
+        place = unravel(row, outer)
+        return vectors(lambda lane: tirx.BufferStore(buffer, zero, [*place, lane]), lanes)
+
+    return loop("row", 0, prod(outer), row_of)
 
 
 def int64(value: Any) -> Any:
@@ -71,6 +89,21 @@ def without_conditions(expression: Any) -> Any:
         return call.args[1] if is_condition else call
 
     return tvm_ffi.structural_map(expression, ((ir.Call, strip),))
+
+
+def unravel(place: Any, sizes: list[Any]) -> list[Any]:
+    """Indices of a place in an array of the given sizes."""
+    indices: list[Any] = []
+    for axis, size in reversed(list(enumerate(sizes))):
+        if isinstance(size, int) and size == 1:
+            indices.append(tirx.IntImm("int64", 0))
+        elif all(isinstance(before, int) and before == 1 for before in sizes[:axis]):
+            indices.append(place)
+            place = tirx.IntImm("int64", 0)
+        else:
+            indices.append(tirx.floormod(place, size))
+            place = tirx.floordiv(place, size)
+    return indices[::-1]
 
 
 def holds_block(statement: tirx.Stmt, blocks: Sequence[SBlock]) -> bool:

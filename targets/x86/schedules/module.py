@@ -12,6 +12,8 @@ from paddle_tvm.targets.blocks import is_empty, root_blocks
 from paddle_tvm.targets.unchecked_schedule import UncheckedSchedule
 from paddle_tvm.targets.x86.dimensions import name_dimensions
 from paddle_tvm.targets.x86.resize import RESIZE
+from paddle_tvm.targets.x86.amx import AMX
+from paddle_tvm.targets.x86.schedules.amx import schedule_amx
 from paddle_tvm.targets.x86.schedules.gemm import schedule_gemm
 from paddle_tvm.targets.x86.schedules.generic import schedule_loops
 from paddle_tvm.targets.x86.schedules.lane_reduction import is_lane_reduction, schedule_lane_reduction
@@ -31,6 +33,7 @@ RULES: Mapping[str, Callable[[s_tir.Schedule, Any], None]] = {
     "register_tile": schedule_register_tile,
     "winograd": schedule_winograd,
     "gemm": schedule_gemm,
+    AMX: schedule_amx,
     "move_channels": schedule_move_channels,
     SLIDING_WINDOW: schedule_sliding_window,
     LANE_REDUCTION: schedule_lane_reduction,

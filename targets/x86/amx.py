@@ -1,0 +1,101 @@
+"""float32 products on AMX, which multiplies matrices of bfloat16 and sums in float32.
+
+A float32 is the exact sum of three bfloat16: its leading 8 bits, the next 8 and the last 8. Of the nine products
+of two such sums the six largest are added; the others are smaller than a rounding of float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tvm import te, tirx
+
+from paddle_tvm.targets.expressions import ceil_div, extent
+from paddle_tvm.targets.x86.conv2d import Window
+from paddle_tvm.targets.x86.tile import BLOCKED, RULE
+
+AMX = "amx"
+"""The schedule's rule."""
+
+ROW_UNITS, COLUMN_UNITS = "paddle_tvm.row_units", "paddle_tvm.column_units"
+
+PARTS = 3
+SIDE = 16
+"""Rows of a tile, and float32 or pairs of bfloat16 in a row."""
+DEPTH = 2 * SIDE
+"""Products that one instruction sums for each element of the result."""
+STEP = 2 * SIDE
+"""Rows and columns of the result that are computed together: four tiles."""
+
+
+def pack_parts(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """A matrix [K, N] as the tiles that the kernel loads.
+
+    Returns
+    -------
+    [N / 32, K / 32, part, half, 16, 16, 2], bits of bfloat16: rows of pairs along K. Filled up with zeros.
+    """
+    depth, columns = weight.shape
+    steps, groups = ceil_div(depth, DEPTH), ceil_div(columns, STEP)
+    rest = np.zeros((steps * DEPTH, groups * STEP), np.float32)
+    rest[:depth, :columns] = weight
+    parts = np.empty((PARTS, *rest.shape), np.uint16)
+    for part in parts:
+        bits = rest.view(np.uint32)
+        part[:] = bits >> 16
+        leading = (bits & np.uint32(0xFFFF0000)).view(np.float32)
+        # What follows an infinite or undefined number is nothing, and no other such number.
+        rest = np.where(np.isfinite(rest), rest - leading, np.float32(0))
+    tiles = parts.reshape(PARTS, steps, SIDE, 2, groups, 2, SIDE)
+    return np.ascontiguousarray(tiles.transpose(4, 1, 0, 5, 2, 6, 3))
+
+
+def packed_shape(depth: int, columns: int) -> tuple[int, ...]:
+    """Shape of what ``pack_parts`` returns."""
+    return (ceil_div(columns, STEP), ceil_div(depth, DEPTH), PARTS, 2, SIDE, SIDE, 2)
+
+
+def multiply_rows(left: te.Tensor, packed: te.Tensor, columns: int, notes: Mapping[str, Any]) -> te.Tensor:
+    """``left`` [..., M, K] times a matrix [K, ``columns``] that ``pack_parts`` packed."""
+    *outer, depth = (extent(dim) for dim in left.shape)
+    k = te.reduce_axis((0, depth), "k")
+    return te.compute(
+        (*outer, columns),
+        lambda *index: te.sum(left[(*index[:-1], k)] * _weight(packed, k, index[-1]), axis=k),
+        name="matmul",
+        attrs={RULE: AMX, **notes},
+    )
+
+
+def pointwise(
+    data: te.Tensor, packed: te.Tensor, window: Window, depth: int, total: int, notes: Mapping[str, Any]
+) -> te.Tensor:
+    """A 1x1 convolution without padding of a blocked input [N, C, H, W, 16], to a blocked result.
+
+    ``packed`` is the matrix [input channels, output channels] by ``pack_parts``.
+    """
+    batch, _, rows, columns, lanes = (extent(dim) for dim in data.shape)
+    k = te.reduce_axis((0, depth), "k")
+    down, right = window.strides
+
+    def product(n: Any, block: Any, y: Any, x: Any, lane: Any) -> tirx.Expr:
+        value = data[n, k // lanes, y * down, x * right, k % lanes]
+        return te.sum(value * _weight(packed, k, block * SIDE + lane), axis=k)
+
+    shape = (batch, ceil_div(total, SIDE), window.output(rows, 0), window.output(columns, 1), SIDE)
+    return te.compute(shape, product, name="conv2d", attrs={RULE: AMX, BLOCKED: 1, **notes})
+
+
+def _weight(packed: te.Tensor, k: Any, column: Any) -> tirx.Expr:
+    """An element of the packed matrix, which is the sum of its parts."""
+
+    def part(number: int) -> tirx.Expr:
+        bits = packed[
+            column // STEP, k // DEPTH, number, column // SIDE % 2, k % DEPTH // 2, column % SIDE, k % 2
+        ]
+        return tirx.reinterpret("float32", bits.astype("uint32") << tirx.const(16, "uint32"))
+
+    return part(0) + part(1) + part(2)

@@ -1,0 +1,179 @@
+"""Products and convolutions that may be computed on AMX as well.
+
+They are workloads of their own: a record of theirs never applies where there is no AMX, and what was measured
+where there is none says nothing of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from tvm import te
+
+from paddle_tvm.targets.expressions import extent
+from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload, Workload
+from paddle_tvm.targets.x86.amx import (
+    AMX,
+    COLUMN_UNITS,
+    ROW_UNITS,
+    SIDE,
+    multiply_rows,
+    pack_parts,
+    packed_shape,
+    pointwise,
+)
+from paddle_tvm.targets.x86.amx_plan import Sizes, best_division, divisions, is_about_best, is_faster
+from paddle_tvm.targets.x86.conv2d_workload import Conv2d
+from paddle_tvm.targets.x86.matmul_workload import MatMul
+from paddle_tvm.targets.x86.matrix_product import multiply
+from paddle_tvm.targets.x86.packing import pack_matrix
+
+
+@dataclass(frozen=True)
+class AmxConv2d(Conv2d):
+    """A 1x1 convolution that the model of costs finds faster on AMX.
+
+    Beside the forms of ``Conv2d`` it has those with ``amx``, 1, whose rows (positions) and columns (output
+    channels) are divided into ``row_units`` and ``column_units``.
+    """
+
+    operator: ClassVar[str] = "amx_conv2d"
+
+    @staticmethod
+    def of(conv: Conv2d, weight: npt.NDArray[Any]) -> AmxConv2d | None:
+        """The same convolution as a workload for AMX; None where that is not faster, or has no such form.
+
+        ``weight`` is the model's.
+        """
+        is_product = conv.kernel == (1, 1) and not any(conv.padding) and conv.groups == 1
+        is_known = None not in (conv.batch, conv.rows, conv.columns)
+        if not (is_product and is_known and conv.lanes_in == conv.lanes == SIDE):
+            return None
+        workload = AmxConv2d(**{field.name: getattr(conv, field.name) for field in fields(conv)})
+        return workload if is_faster(workload._sizes()) and np.isfinite(weight).all() else None
+
+    def default(self) -> Config:
+        return _form(self._sizes())
+
+    def candidates(self) -> Sequence[Config]:
+        return [*_forms(self._sizes()), *super().candidates()]
+
+    def agrees(self, config: Config) -> bool:
+        return _agrees(self._sizes(), config)
+
+    def notes(self, config: Config) -> Mapping[str, Any]:
+        return _notes(self, config) if AMX in config else super().notes(config)
+
+    def compute(self, config: Config) -> Callable[..., Any]:
+        if AMX not in config:
+            return super().compute(config)
+        return lambda data, weight: pointwise(
+            data, weight, self.window, self.channels, self.outputs, self.notes(config)
+        )
+
+    def packed_shape(self, config: Config) -> tuple[int, ...]:
+        return packed_shape(self.channels, self.outputs) if AMX in config else super().packed_shape(config)
+
+    def packed_dtype(self, config: Config) -> str:
+        return _dtype(config)
+
+    def pack(self, config: Config, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return pack_parts(weight[:, :, 0, 0].T) if AMX in config else super().pack(config, weight)
+
+    def _sizes(self) -> Sizes:
+        rows, columns = self._output()
+        assert self.batch is not None and rows is not None and columns is not None
+        return Sizes(self.batch * rows * columns, self.outputs, self.channels)
+
+
+@dataclass(frozen=True)
+class AmxMatMul(MatMul, PackedWorkload):
+    """A product with a weight that the model of costs finds faster on AMX; sizes are known.
+
+    Beside the forms of ``MatMul`` it has those of ``AmxConv2d``.
+    """
+
+    operator: ClassVar[str] = "amx_matmul"
+
+    @staticmethod
+    def of(left: Any, weight: npt.NDArray[Any]) -> AmxMatMul | None:
+        """The workload of a product; None where AMX is not faster, or the product has no such form.
+
+        ``left`` is the shape of the left-hand matrices, ``weight`` the right-hand one.
+        """
+        *outer, depth = map(extent, left)
+        if weight.ndim != 2 or weight.dtype != np.float32 or not all(isinstance(size, int) for size in outer):
+            return None
+        columns = weight.shape[1]
+        if depth % SIDE or columns % SIDE:
+            return None
+        workload = AmxMatMul(1, prod(outer), depth, columns, SIDE)
+        return workload if is_faster(workload._sizes()) and np.isfinite(weight).all() else None
+
+    def default(self) -> Config:
+        return _form(self._sizes())
+
+    def candidates(self) -> Sequence[Config]:
+        return [*_forms(self._sizes()), *self._tiles()]
+
+    def agrees(self, config: Config) -> bool:
+        return _agrees(self._sizes(), config)
+
+    def notes(self, config: Config) -> Mapping[str, Any]:
+        return _notes(self, config) if AMX in config else super().notes(config)
+
+    def compute(self, config: Config) -> Callable[..., Any]:
+        notes, columns = self.notes(config), self._sizes().columns
+
+        def product(left: te.Tensor, weight: te.Tensor) -> te.Tensor:
+            if AMX in config:
+                return multiply_rows(left, weight, columns, notes)
+            outer = [extent(size) for size in left.shape[:-1]]
+            return multiply(left, weight, [*outer, columns], "float32", notes)
+
+        return product
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        return (self._sizes().depth, self._sizes().columns)
+
+    def packed_shape(self, config: Config) -> tuple[int, ...]:
+        depth, columns = self.weight_shape
+        return packed_shape(depth, columns) if AMX in config else (columns // SIDE, depth, SIDE)
+
+    def packed_dtype(self, config: Config) -> str:
+        return _dtype(config)
+
+    def pack(self, config: Config, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return pack_parts(weight) if AMX in config else pack_matrix(weight, SIDE)
+
+    def _sizes(self) -> Sizes:
+        assert self.rows is not None and self.columns is not None and self.depth is not None
+        return Sizes(self.rows, self.columns, self.depth)
+
+
+def _form(sizes: Sizes) -> Config:
+    return {AMX: 1, **best_division(sizes)}
+
+
+def _forms(sizes: Sizes) -> list[Config]:
+    return [{AMX: 1, **way} for way in divisions(sizes)]
+
+
+def _agrees(sizes: Sizes, config: Config) -> bool:
+    """Whether a form is on AMX as the default is, and costs about as much."""
+    return AMX in config and is_about_best(sizes, config)
+
+
+def _notes(workload: Workload, config: Config) -> Mapping[str, Any]:
+    units = {ROW_UNITS: config["row_units"], COLUMN_UNITS: config["column_units"]}
+    return {WORKLOAD: workload.key, **units}
+
+
+def _dtype(config: Config) -> str:
+    return "uint16" if AMX in config else "float32"
