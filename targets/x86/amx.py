@@ -14,13 +14,17 @@ import numpy.typing as npt
 from tvm import te, tirx
 
 from paddle_tvm.targets.expressions import ceil_div, extent
-from paddle_tvm.targets.x86.conv2d import Window
+from paddle_tvm.targets.x86.conv2d import Window, pad_spatial
 from paddle_tvm.targets.x86.tile import BLOCKED, RULE
 
 AMX = "amx"
 """The schedule's rule."""
 
-ROW_UNITS, COLUMN_UNITS = "paddle_tvm.row_units", "paddle_tvm.column_units"
+ROW_UNITS = "paddle_tvm.row_units"
+"""Annotation: into how many units of work the rows of the product are divided; 0: threads divide the columns."""
+
+SUMMED = "paddle_tvm.summed"
+"""Annotation: how many products are summed; what is beyond in the last block is not."""
 
 PARTS = 3
 SIDE = 16
@@ -53,6 +57,11 @@ def pack_parts(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     return np.ascontiguousarray(tiles.transpose(4, 1, 0, 5, 2, 6, 3))
 
 
+def pack_conv_parts(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """An OIHW weight as the tiles of a matrix [H * W * I, O]."""
+    return pack_parts(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
+
+
 def packed_shape(depth: int, columns: int) -> tuple[int, ...]:
     """Shape of what ``pack_parts`` returns."""
     return (ceil_div(columns, STEP), ceil_div(depth, DEPTH), PARTS, 2, SIDE, SIDE, 2)
@@ -61,32 +70,56 @@ def packed_shape(depth: int, columns: int) -> tuple[int, ...]:
 def multiply_rows(left: te.Tensor, packed: te.Tensor, columns: int, notes: Mapping[str, Any]) -> te.Tensor:
     """``left`` [..., M, K] times a matrix [K, ``columns``] that ``pack_parts`` packed."""
     *outer, depth = (extent(dim) for dim in left.shape)
-    k = te.reduce_axis((0, depth), "k")
+    block, lane = _reduction(depth)
+    k = block * SIDE + lane
     return te.compute(
         (*outer, columns),
-        lambda *index: te.sum(left[(*index[:-1], k)] * _weight(packed, k, index[-1]), axis=k),
+        lambda *index: te.sum(left[(*index[:-1], k)] * _weight(packed, k, index[-1]), axis=[block, lane]),
         name="matmul",
-        attrs={RULE: AMX, **notes},
+        attrs={RULE: AMX, SUMMED: depth, **notes},
     )
 
 
-def pointwise(
+def _reduction(depth: int) -> tuple[Any, Any]:
+    """Blocks of the depth, and lanes in a block: apart, so that vectors of lanes are seen to be such."""
+    return te.reduce_axis((0, ceil_div(depth, SIDE)), "k"), te.reduce_axis((0, SIDE), "lane")
+
+
+def convolve(
     data: te.Tensor, packed: te.Tensor, window: Window, depth: int, total: int, notes: Mapping[str, Any]
 ) -> te.Tensor:
-    """A 1x1 convolution without padding of a blocked input [N, C, H, W, 16], to a blocked result.
+    """Convolution of a blocked input [N, C, H, W, 16] to a blocked result, as a product.
 
-    ``packed`` is the matrix [input channels, output channels] by ``pack_parts``.
+    Parameters
+    ----------
+    data
+        The input; where the window is larger than 1 x 1 its channels are a multiple of 32.
+    packed
+        ``pack_conv_parts`` of the weight.
+    window
+        Any, of a convolution that is not grouped.
+    depth, total
+        Channels of the input and of the output.
+    notes
+        Annotations for the schedule.
     """
-    batch, _, rows, columns, lanes = (extent(dim) for dim in data.shape)
-    k = te.reduce_axis((0, depth), "k")
-    down, right = window.strides
+    batch, _, rows, columns, _ = (extent(dim) for dim in data.shape)
+    height, width = window.kernel
+    out_rows, out_columns = window.output(rows, 0), window.output(columns, 1)
+    if any((*window.before, *window.after)):
+        data = pad_spatial(data, window, columns + window.before[1] + window.after[1])
+    per_tap = ceil_div(depth, SIDE)
+    block, lane = _reduction(height * width * depth)
 
-    def product(n: Any, block: Any, y: Any, x: Any, lane: Any) -> tirx.Expr:
-        value = data[n, k // lanes, y * down, x * right, k % lanes]
-        return te.sum(value * _weight(packed, k, block * SIDE + lane), axis=k)
+    def product(n: Any, o: Any, y: Any, x: Any, own: Any) -> tirx.Expr:
+        tap = block // per_tap
+        row = y * window.strides[0] + tap // width * window.dilation[0]
+        column = x * window.strides[1] + tap % width * window.dilation[1]
+        weight = _weight(packed, block * SIDE + lane, o * SIDE + own)
+        return te.sum(data[n, block % per_tap, row, column, lane] * weight, axis=[block, lane])
 
-    shape = (batch, ceil_div(total, SIDE), window.output(rows, 0), window.output(columns, 1), SIDE)
-    return te.compute(shape, product, name="conv2d", attrs={RULE: AMX, BLOCKED: 1, **notes})
+    shape = (batch, ceil_div(total, SIDE), out_rows, out_columns, SIDE)
+    return te.compute(shape, product, name="conv2d", attrs={RULE: AMX, BLOCKED: 1, SUMMED: height * width * depth, **notes})
 
 
 def _weight(packed: te.Tensor, k: Any, column: Any) -> tirx.Expr:

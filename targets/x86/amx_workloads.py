@@ -19,13 +19,14 @@ from paddle_tvm.targets.expressions import extent
 from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload, Workload
 from paddle_tvm.targets.x86.amx import (
     AMX,
-    COLUMN_UNITS,
+    DEPTH,
     ROW_UNITS,
     SIDE,
+    convolve,
     multiply_rows,
+    pack_conv_parts,
     pack_parts,
     packed_shape,
-    pointwise,
 )
 from paddle_tvm.targets.x86.amx_plan import Sizes, best_division, divisions, is_about_best, is_faster
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
@@ -36,10 +37,10 @@ from paddle_tvm.targets.x86.packing import pack_matrix
 
 @dataclass(frozen=True)
 class AmxConv2d(Conv2d):
-    """A 1x1 convolution that the model of costs finds faster on AMX.
+    """A convolution that the model of costs finds faster on AMX.
 
-    Beside the forms of ``Conv2d`` it has those with ``amx``, 1, whose rows (positions) and columns (output
-    channels) are divided into ``row_units`` and ``column_units``.
+    Beside the forms of ``Conv2d`` it has those with ``amx``, 1, whose rows (positions) are divided into
+    ``row_units`` of work; with 0 threads divide the columns (output channels).
     """
 
     operator: ClassVar[str] = "amx_conv2d"
@@ -50,9 +51,11 @@ class AmxConv2d(Conv2d):
 
         ``weight`` is the model's.
         """
-        is_product = conv.kernel == (1, 1) and not any(conv.padding) and conv.groups == 1
         is_known = None not in (conv.batch, conv.rows, conv.columns)
-        if not (is_product and is_known and conv.lanes_in == conv.lanes == SIDE):
+        # A step of the depth stays within a tap of the window.
+        whole = conv.kernel == (1, 1) or conv.channels % DEPTH == 0
+        blocked = conv.groups == 1 and conv.lanes_in == conv.lanes == SIDE
+        if not (is_known and whole and blocked) or conv.default()["winograd"]:
             return None
         workload = AmxConv2d(**{field.name: getattr(conv, field.name) for field in fields(conv)})
         return workload if is_faster(workload._sizes()) and np.isfinite(weight).all() else None
@@ -72,23 +75,23 @@ class AmxConv2d(Conv2d):
     def compute(self, config: Config) -> Callable[..., Any]:
         if AMX not in config:
             return super().compute(config)
-        return lambda data, weight: pointwise(
+        return lambda data, weight: convolve(
             data, weight, self.window, self.channels, self.outputs, self.notes(config)
         )
 
     def packed_shape(self, config: Config) -> tuple[int, ...]:
-        return packed_shape(self.channels, self.outputs) if AMX in config else super().packed_shape(config)
+        return packed_shape(self._depth(), self.outputs) if AMX in config else super().packed_shape(config)
 
     def packed_dtype(self, config: Config) -> str:
         return _dtype(config)
 
     def pack(self, config: Config, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return pack_parts(weight[:, :, 0, 0].T) if AMX in config else super().pack(config, weight)
+        return pack_conv_parts(weight) if AMX in config else super().pack(config, weight)
 
     def _sizes(self) -> Sizes:
         rows, columns = self._output()
         assert self.batch is not None and rows is not None and columns is not None
-        return Sizes(self.batch * rows * columns, self.outputs, self.channels)
+        return Sizes(self.batch * rows * columns, self.outputs, self._depth())
 
 
 @dataclass(frozen=True)
@@ -158,21 +161,20 @@ class AmxMatMul(MatMul, PackedWorkload):
 
 
 def _form(sizes: Sizes) -> Config:
-    return {AMX: 1, **best_division(sizes)}
+    return {AMX: 1, "row_units": best_division(sizes)}
 
 
 def _forms(sizes: Sizes) -> list[Config]:
-    return [{AMX: 1, **way} for way in divisions(sizes)]
+    return [{AMX: 1, "row_units": units} for units in divisions(sizes)]
 
 
 def _agrees(sizes: Sizes, config: Config) -> bool:
     """Whether a form is on AMX as the default is, and costs about as much."""
-    return AMX in config and is_about_best(sizes, config)
+    return AMX in config and is_about_best(sizes, config["row_units"])
 
 
 def _notes(workload: Workload, config: Config) -> Mapping[str, Any]:
-    units = {ROW_UNITS: config["row_units"], COLUMN_UNITS: config["column_units"]}
-    return {WORKLOAD: workload.key, **units}
+    return {WORKLOAD: workload.key, ROW_UNITS: config["row_units"]}
 
 
 def _dtype(config: Config) -> str:

@@ -14,6 +14,7 @@ from tvm.tirx.compilation_pipeline import PIPELINE_MAP, finalize_device_passes, 
 
 from paddle_tvm.targets.x86.clipping import clip_tiles
 from paddle_tvm.targets.x86.division import truncate_divisions, truncate_shifted_divisions
+from paddle_tvm.targets.x86.every_thread import launch_threads
 from paddle_tvm.targets.x86.overlap import overlap_tiles
 from paddle_tvm.targets.x86.partitioning import partition_loops
 from paddle_tvm.targets.x86.prefetch import prefetch_weights
@@ -58,6 +59,7 @@ def lower_for_cpu(module: ir.IRModule, context: tvm.transform.PassContext) -> ir
         s_tir.transform.LoopPartition(),
         tirx.transform.VectorizeLoop(True),
         tirx.transform.StorageRewrite(),
+        _pass(launch_threads),
         s_tir.transform.HoistIfThenElse(),
         tirx.transform.UnrollLoop(),
         tirx.transform.StmtSimplify(),

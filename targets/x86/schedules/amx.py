@@ -1,21 +1,24 @@
 """The schedule of float32 products on AMX; ``paddle_tvm.targets.x86.amx`` says how they are made.
 
 Rows of the left-hand matrix are split into parts, in a buffer that stays in the second-level cache, and
-multiplied with one group of columns after the other. Where units of work have all columns, each splits its own
-rows; where they share them, all rows are split before. The tiles of a result go through memory to what follows,
-which runs in vectors. Rows that hold infinite or undefined numbers, which parts do not express, are multiplied
-as they are.
+multiplied with one group of columns after the other. Threads divide the rows, or, where there are few, the
+columns: then each splits all rows for itself, which is faster than to read parts from the cache of another
+core. The tiles of a result go through memory to what follows, which runs in vectors. Rows that hold infinite or
+undefined numbers, which parts do not express, are multiplied as they are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tvm import s_tir, tirx
+from tvm.tirx import ForKind
 
 from paddle_tvm.targets.expressions import ceil_div
-from paddle_tvm.targets.x86.amx import COLUMN_UNITS, DEPTH, PARTS, ROW_UNITS, SIDE, STEP
+from paddle_tvm.targets.x86.amx import DEPTH, PARTS, ROW_UNITS, SIDE, STEP
+from paddle_tvm.targets.x86.every_thread import on_every_thread
 from paddle_tvm.targets.x86.schedules.amx_product import Product
 from paddle_tvm.targets.x86.schedules.amx_split import Depth, SplitRows
 from paddle_tvm.targets.x86.schedules.amx_tile import Tiles, amx, configure
@@ -37,27 +40,17 @@ _PARTS_BYTES = 1 << 20
 def schedule_amx(schedule: s_tir.Schedule, main: Any) -> None:
     """Schedule a function that holds a product for AMX."""
     fused = take_stage(schedule, main)
-    notes = fused.main.annotations
     product = Product(fused)
-    pairs, groups = ceil_div(product.rows, STEP), ceil_div(product.blocks, 2)
-    row_units, column_units = int(notes[ROW_UNITS]), int(notes[COLUMN_UNITS])
-    everything = SplitRows.of(product, 0, pairs) if column_units > 1 else None
+    pairs, units = ceil_div(product.rows, STEP), int(fused.main.annotations[ROW_UNITS])
+    if units == 0:
+        every = Share(0, pairs, pairs)
+        fused.replace(schedule, on_every_thread(lambda _: Unit(product, every, PARALLEL).statement()))
+        return
 
     def unit(number: Any) -> tirx.Stmt:
-        rows = Share.of(number % row_units, pairs, row_units)
-        columns = Share.of(number // row_units, groups, column_units)
-        return Unit(product, rows, columns, everything).statement()
+        return Unit(product, Share.of(number, pairs, units), SERIAL).statement()
 
-    def split(pair: Any) -> tirx.Stmt:
-        assert everything is not None
-        return sequence(everything.split(pair, Depth(0, 1, ceil_div(product.depth, DEPTH))))
-
-    units = row_units * column_units
-    statement = loop("unit", 0, units, unit, SERIAL if units == 1 else PARALLEL)
-    if everything is not None:
-        first = loop("pair", 0, pairs, split, PARALLEL)
-        statement = opaque_block("amx", everything.buffers, sequence([first, statement]))
-    fused.replace(schedule, statement)
+    fused.replace(schedule, loop("unit", 0, units, unit, SERIAL if units == 1 else PARALLEL))
 
 
 @dataclass(frozen=True)
@@ -79,26 +72,23 @@ class Share:
 
 
 class Unit:
-    """What a thread does in one go: some pairs of tiles of rows with some groups of two tiles of columns.
+    """Some pairs of tiles of rows with all groups of two tiles of columns, which ``kind`` of loop passes over."""
 
-    ``everything`` are the parts of all rows; without them it splits its own.
-    """
-
-    def __init__(self, product: Product, pairs: Share, groups: Share, everything: SplitRows | None) -> None:
+    def __init__(self, product: Product, pairs: Share, kind: ForKind) -> None:
         self._product = product
         self._pairs = pairs
-        self._groups = groups
-        self._everything = everything
+        self._kind = kind
+        self._groups = ceil_div(product.blocks, 2)
         steps = ceil_div(product.depth, DEPTH)
         self._runs = _count_runs(steps, pairs.most)
         self._steps = steps // self._runs
-        self._rows = everything or SplitRows.of(product, pairs.first, pairs.most, self._steps)
+        self._rows = SplitRows.of(product, pairs.first, pairs.most, self._steps)
         # Where the depth is divided, the sums of all tiles wait for the next run.
-        waiting = (1, 1) if self._runs == 1 else (groups.most, pairs.most)
+        waiting = (1, 1) if self._runs == 1 else (self._groups, pairs.most)
         self._sums = tirx.decl_buffer((*waiting, 2, 2, SIDE, SIDE), "float32", "sums")
 
     def statement(self) -> tirx.Stmt:
-        def over_pairs(body: Any) -> tirx.Stmt:
+        def over_pairs(body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
             return loop("pair", 0, self._pairs.count, body)
 
         def run(number: Any) -> tirx.Stmt:
@@ -107,10 +97,12 @@ class Unit:
             def tiles(group: Any) -> tirx.Stmt:
                 return over_pairs(lambda pair: self._tiles(depth, pair, group))
 
-            multiply = loop("group", 0, self._groups.count, tiles)
-            if self._everything is not None:
-                return multiply
-            return sequence([over_pairs(lambda pair: sequence(self._rows.split(pair, depth))), multiply])
+            return sequence(
+                [
+                    over_pairs(lambda pair: sequence(self._rows.split(pair, depth))),
+                    loop("group", 0, self._groups, tiles, self._kind),
+                ]
+            )
 
         configuration = tirx.decl_buffer((64,), "uint8", "configuration")
         body = [
@@ -122,13 +114,12 @@ class Unit:
             # Else the system saves the registers with every switch to another thread.
             amx("tilerelease"),
         ]
-        own = [] if self._everything is not None else self._rows.buffers
-        return opaque_block("unit", [*own, self._sums, configuration], sequence(body))
+        buffers = [self._rows.parts, self._rows.checks, self._sums, configuration]
+        return opaque_block("unit", buffers, sequence(body))
 
     def _tiles(self, depth: Depth, pair: Any, group: Any) -> tirx.Stmt:
         """A run of two by two tiles, or of what there is of them."""
         blocks, rows = self._product.blocks, self._product.rows
-        columns = self._groups.first + group
 
         def of(tall: int, wide: int) -> tirx.Stmt:
             return Tiles(
@@ -136,9 +127,7 @@ class Unit:
                 rows=self._rows,
                 sums=self._sums,
                 pair=int64(pair),
-                first_pair=int64(self._pairs.first),
                 group=int64(group),
-                columns=int64(columns),
                 sharing=self._pairs.most,
                 tall=tall,
                 wide=wide,
@@ -156,7 +145,7 @@ class Unit:
             return of_columns(2)
         if blocks == 1:
             return of_columns(1)
-        return tirx.IfThenElse(int64(columns) < blocks // 2, of_columns(2), of_columns(1))
+        return tirx.IfThenElse(int64(group) < blocks // 2, of_columns(2), of_columns(1))
 
 
 def _count_runs(steps: int, pairs: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from tvm import tirx
 
 from paddle_tvm.targets.expressions import ceil_div, extent
-from paddle_tvm.targets.x86.amx import SIDE
+from paddle_tvm.targets.x86.amx import SIDE, SUMMED
 from paddle_tvm.targets.x86.schedules.fused_stage import FusedStage
 from paddle_tvm.targets.x86.schedules.loop_nest import int64, substitute, unravel
 from paddle_tvm.targets.x86.tile import BLOCKED
@@ -46,7 +46,7 @@ class Product:
 
     @property
     def depth(self) -> int:
-        return int(extent(self.fused.main.iter_vars[-1].dom.extent))
+        return int(self.fused.main.annotations[SUMMED])
 
     @property
     def packed(self) -> Any:
@@ -54,11 +54,14 @@ class Product:
         # Of what the block reads it comes last.
         return self.fused.main.reads[-1].source
 
-    def left(self, row: Any, k: Any) -> Any:
-        """An element of the left-hand matrix; of rows beyond the last one the last's."""
+    def left(self, row: Any, k: tuple[Any, Any]) -> Any:
+        """An element of the left-hand matrix; of rows beyond the last one the last's.
+
+        ``k`` is a block of the depth, and the lane in it.
+        """
         return self._at(self.fused.main.body.value.b.a, row, 0, 0, k)
 
-    def term(self, row: Any, block: Any, lane: Any, k: Any) -> Any:
+    def term(self, row: Any, block: Any, lane: Any, k: tuple[Any, Any]) -> Any:
         """What is summed for an element of the result; of rows beyond the last one for the last's."""
         return self._at(self.fused.main.body.value.b, row, block, lane, k)
 
@@ -66,11 +69,11 @@ class Product:
         """Run what follows on an element."""
         return self.fused.store(value, self._index(row, block, lane))
 
-    def _at(self, expression: Any, row: Any, block: Any, lane: Any, k: Any) -> Any:
+    def _at(self, expression: Any, row: Any, block: Any, lane: Any, k: tuple[Any, Any]) -> Any:
         axes = [axis.var for axis in self.fused.main.iter_vars]
         # Tiles are whole.
         known = row if self.rows % (2 * SIDE) == 0 else tirx.min(row, int64(self.rows - 1))
-        index = [*self._index(known, block, lane), k]
+        index = [*self._index(known, block, lane), *k]
         return substitute(expression, list(zip(axes, map(int64, index), strict=True)))
 
     def _index(self, row: Any, block: Any, lane: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm import tirx
 
-from paddle_tvm.targets.expressions import ceil_div, simplify
+from paddle_tvm.targets.expressions import simplify
 from paddle_tvm.targets.x86.amx import DEPTH, PARTS, SIDE, STEP
 from paddle_tvm.targets.x86.schedules.amx_product import Product
 from paddle_tvm.targets.x86.schedules.loop_nest import int64, loop, opaque_block, sequence, vectors
@@ -35,7 +35,7 @@ class SplitRows:
     first
         The first of the pairs.
     parts
-        [pair, step, part, half, 16, 32], bits of bfloat16.
+        [pair, step, part, half, 16, 32], bits of bfloat16; of one run of the depth.
     checks
         [pair, 16], sums that are not finite where a number in a row of the pair is not.
     """
@@ -46,15 +46,10 @@ class SplitRows:
     checks: Any
 
     @staticmethod
-    def of(product: Product, first: Any, pairs: int, steps: int | None = None) -> SplitRows:
-        """Of some pairs so many steps of the depth, or all."""
-        steps = steps or ceil_div(product.depth, DEPTH)
+    def of(product: Product, first: Any, pairs: int, steps: int) -> SplitRows:
+        """So many pairs, and steps of the depth at a time."""
         parts = tirx.decl_buffer((pairs, steps, PARTS, 2, SIDE, DEPTH), "uint16", "parts")
         return SplitRows(product, first, parts, tirx.decl_buffer((pairs, SIDE), "float32", "checks"))
-
-    @property
-    def buffers(self) -> list[Any]:
-        return [self.parts, self.checks]
 
     def split(self, pair: Any, depth: Depth) -> list[tirx.Stmt]:
         """Write a run of the parts of a pair, counted from the first."""
@@ -74,19 +69,19 @@ class SplitRows:
         """The parts of the values of a row that are multiplied in one step."""
         rest = tirx.decl_buffer((DEPTH,), "float32", "rest")
 
-        def load(start: int) -> tirx.Stmt:
-            first = simplify(int64((depth.run * depth.steps + step) * DEPTH + start))
+        def load(half: int) -> tirx.Stmt:
+            block = simplify(int64((depth.run * depth.steps + step) * 2 + half))
             # What stands beyond the last channel of a blocked input may be anything.
-            known = min(SIDE, self.product.depth - first) if isinstance(first, int) else SIDE
+            known = min(SIDE, self.product.depth - block * SIDE) if isinstance(block, int) else SIDE
 
             def value(lane: Any) -> Any:
                 zero = tirx.const(0, "float32")
                 if known <= 0:
                     return zero
-                loaded = self.product.left((self.first + pair) * STEP + row, first + lane)
+                loaded = self.product.left((self.first + pair) * STEP + row, (block, lane))
                 return loaded if known == SIDE else tirx.Select(lane < known, loaded, zero)
 
-            return vectors(lambda lane: tirx.BufferStore(rest, value(lane), [start + lane]))
+            return vectors(lambda lane: tirx.BufferStore(rest, value(lane), [half * SIDE + lane]))
 
         def store(part: int) -> tirx.Stmt:
             # The upper halves of the floats of two registers: LLVM 22 takes five instructions for this one.
@@ -111,7 +106,7 @@ class SplitRows:
             total = self.checks[pair, lane] + (rest[lane] + rest[lane + SIDE])
             return tirx.BufferStore(self.checks, total, [pair, lane])
 
-        statements = [load(0), load(SIDE), store(0), vectors(subtract, DEPTH), vectors(check)]
+        statements = [load(0), load(1), store(0), vectors(subtract, DEPTH), vectors(check)]
         for part in range(1, PARTS):
             statements.append(store(part))
             if part + 1 < PARTS:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tvm import tirx
 
-from paddle_tvm.targets.expressions import ceil_div, simplify
+from paddle_tvm.targets.expressions import ceil_div
 from paddle_tvm.targets.x86.amx import PARTS, SIDE, STEP
 from paddle_tvm.targets.x86.prefetch import are_large, prefetch
 from paddle_tvm.targets.x86.schedules.amx_product import Product
@@ -36,10 +36,10 @@ class Tiles:
     sums
         Memory of the tiles, [group, pair, row of tiles, column of tiles, 16, 16]: of one pair and group where the
         depth is one run, else of all, zero before the first run.
-    pair, first_pair
-        The pair of tiles of rows, as a unit of work counts them, and the unit's first.
-    group, columns
-        The group of columns, as a unit counts them, and in the right-hand matrix.
+    pair
+        The pair of tiles of rows, counted from the first that is split.
+    group
+        The group of columns.
     sharing
         How many pairs pass over a group.
     tall, wide
@@ -50,9 +50,7 @@ class Tiles:
     rows: SplitRows
     sums: Any
     pair: Any
-    first_pair: Any
     group: Any
-    columns: Any
     sharing: int
     tall: int
     wide: int
@@ -69,13 +67,8 @@ class Tiles:
         return sequence([*self._multiply(depth), finish])
 
     @property
-    def _split_pair(self) -> Any:
-        """The pair's number among those that are split together."""
-        return simplify(self.first_pair + self.pair - self.rows.first)
-
-    @property
     def _first_row(self) -> Any:
-        return (self.first_pair + self.pair) * STEP
+        return (self.rows.first + self.pair) * STEP
 
     def _count_rows(self) -> Any:
         if self.product.rows % STEP == 0:
@@ -111,17 +104,15 @@ class Tiles:
     def _step(self, depth: Depth, step: Any, each: Callable[..., list[tirx.Stmt]]) -> tirx.Stmt:
         calls, held = self._ask_ahead(depth, step), (-1, -1)
         number = depth.run * depth.steps + step
-        # Of what is split run by run there is one run.
-        own = number if int(self.rows.parts.shape[1]) > depth.steps else step
         for left, right in _PRODUCTS:
             if left != held[0]:
                 calls += [
-                    _load(_LEFT + row, self.rows.parts, self._split_pair, own, left, row, 0, 0)
+                    _load(_LEFT + row, self.rows.parts, self.pair, step, left, row, 0, 0)
                     for row in range(self.tall)
                 ]
             if right != held[1]:
                 calls += [
-                    _load(_RIGHT + column, self.product.packed, self.columns, number, right, column, 0, 0, 0)
+                    _load(_RIGHT + column, self.product.packed, self.group, number, right, column, 0, 0, 0)
                     for column in range(self.wide)
                 ]
             held = (left, right)
@@ -143,7 +134,7 @@ class Tiles:
         first, zero = (self.pair * depth.steps + step) * lines, int64(0)
         start = depth.run * depth.steps
         return [
-            prefetch(self.product.packed, [self.columns + 1, start, zero, zero, first + line, zero, zero])
+            prefetch(self.product.packed, [self.group + 1, start, zero, zero, first + line, zero, zero])
             for line in range(lines)
         ]
 
@@ -152,7 +143,7 @@ class Tiles:
         infinite = tirx.const(_INFINITE, "uint32")
         found: Any = tirx.const(False)
         for lane in range(SIDE):
-            bits = tirx.reinterpret("uint32", self.rows.checks[self._split_pair, lane]) & tirx.const(_SIGNLESS, "uint32")
+            bits = tirx.reinterpret("uint32", self.rows.checks[self.pair, lane]) & tirx.const(_SIGNLESS, "uint32")
             found = tirx.Or(found, bits >= infinite)
         return found
 
@@ -173,13 +164,13 @@ class Tiles:
         return sequence([statement for column in range(self.wide) for statement in vector(column)])
 
     def _term(self, row: Any, column: int, lane: Any, k: Any) -> Any:
-        return self.product.term(self._first_row + row, self.columns * 2 + column, lane, k)
+        return self.product.term(self._first_row + row, self.group * 2 + column, lane, (k // SIDE, k % SIDE))
 
     def _finish(self, row: Any) -> tirx.Stmt:
         def store(column: int) -> tirx.Stmt:
             def lane_of(lane: Any) -> tirx.Stmt:
                 value = self._sum(row, column, lane)
-                return self.product.store(value, self._first_row + row, self.columns * 2 + column, lane)
+                return self.product.store(value, self._first_row + row, self.group * 2 + column, lane)
 
             return vectors(lane_of)
 
