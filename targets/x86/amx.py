@@ -57,18 +57,33 @@ def pack_parts(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     return np.ascontiguousarray(tiles.transpose(4, 1, 0, 5, 2, 6, 3))
 
 
-def pack_conv_parts(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """An OIHW weight as the tiles of a matrix [H * W * I, O]."""
-    return pack_parts(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
+def pack_numbers(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """A matrix [K, N] in the order in which the kernel splits it.
+
+    Returns
+    -------
+    [N / 32, K / 32, 32, 32], rows along K. Filled up with zeros.
+    """
+    depth, columns = weight.shape
+    steps, groups = ceil_div(depth, DEPTH), ceil_div(columns, STEP)
+    padded = np.zeros((steps * DEPTH, groups * STEP), np.float32)
+    padded[:depth, :columns] = weight
+    return np.ascontiguousarray(padded.reshape(steps, DEPTH, groups, STEP).transpose(2, 0, 1, 3))
 
 
-def packed_shape(depth: int, columns: int) -> tuple[int, ...]:
-    """Shape of what ``pack_parts`` returns."""
-    return (ceil_div(columns, STEP), ceil_div(depth, DEPTH), PARTS, 2, SIDE, SIDE, 2)
+def as_matrix(weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """An OIHW weight as a matrix [H * W * I, O]."""
+    return weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
+
+
+def packed_shape(depth: int, columns: int, *, in_parts: bool) -> tuple[int, ...]:
+    """Shape of what ``pack_parts`` or ``pack_numbers`` returns."""
+    tiles = (PARTS, 2, SIDE, SIDE, 2) if in_parts else (DEPTH, STEP)
+    return (ceil_div(columns, STEP), ceil_div(depth, DEPTH), *tiles)
 
 
 def multiply_rows(left: te.Tensor, packed: te.Tensor, columns: int, notes: Mapping[str, Any]) -> te.Tensor:
-    """``left`` [..., M, K] times a matrix [K, ``columns``] that ``pack_parts`` packed."""
+    """``left`` [..., M, K] times a matrix [K, ``columns``] that ``pack_parts`` or ``pack_numbers`` packed."""
     *outer, depth = (extent(dim) for dim in left.shape)
     block, lane = _reduction(depth)
     k = block * SIDE + lane
@@ -95,7 +110,7 @@ def convolve(
     data
         The input; where the window is larger than 1 x 1 its channels are a multiple of 32.
     packed
-        ``pack_conv_parts`` of the weight.
+        ``pack_parts`` or ``pack_numbers`` of the weight as a matrix.
     window
         Any, of a convolution that is not grouped.
     depth, total
@@ -123,7 +138,9 @@ def convolve(
 
 
 def _weight(packed: te.Tensor, k: Any, column: Any) -> tirx.Expr:
-    """An element of the packed matrix, which is the sum of its parts."""
+    """An element of the packed matrix; where that is in parts, their sum."""
+    if packed.dtype == "float32":
+        return packed[column // STEP, k // DEPTH, k % DEPTH, column % STEP]
 
     def part(number: int) -> tirx.Expr:
         bits = packed[

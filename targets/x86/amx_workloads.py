@@ -24,11 +24,19 @@ from paddle_tvm.targets.x86.amx import (
     SIDE,
     convolve,
     multiply_rows,
-    pack_conv_parts,
+    as_matrix,
+    pack_numbers,
     pack_parts,
     packed_shape,
 )
-from paddle_tvm.targets.x86.amx_plan import Sizes, best_division, divisions, is_about_best, is_faster
+from paddle_tvm.targets.x86.amx_plan import (
+    Plan,
+    Sizes,
+    best_plan,
+    is_about_best,
+    is_faster,
+    possible_plans,
+)
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.matmul_workload import MatMul
 from paddle_tvm.targets.x86.matrix_product import multiply
@@ -40,7 +48,8 @@ class AmxConv2d(Conv2d):
     """A convolution that the model of costs finds faster on AMX.
 
     Beside the forms of ``Conv2d`` it has those with ``amx``, 1, whose rows (positions) are divided into
-    ``row_units`` of work; with 0 threads divide the columns (output channels).
+    ``row_units`` of work (with 0 threads divide the columns, which are output channels), and whose weights are
+    kept in ``parts``, 1, or split when they are used, 0.
     """
 
     operator: ClassVar[str] = "amx_conv2d"
@@ -80,13 +89,13 @@ class AmxConv2d(Conv2d):
         )
 
     def packed_shape(self, config: Config) -> tuple[int, ...]:
-        return packed_shape(self._depth(), self.outputs) if AMX in config else super().packed_shape(config)
+        return _packed_shape(self._sizes(), config) if AMX in config else super().packed_shape(config)
 
     def packed_dtype(self, config: Config) -> str:
         return _dtype(config)
 
     def pack(self, config: Config, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return pack_conv_parts(weight) if AMX in config else super().pack(config, weight)
+        return _pack(as_matrix(weight), config) if AMX in config else super().pack(config, weight)
 
     def _sizes(self) -> Sizes:
         rows, columns = self._output()
@@ -147,13 +156,13 @@ class AmxMatMul(MatMul, PackedWorkload):
 
     def packed_shape(self, config: Config) -> tuple[int, ...]:
         depth, columns = self.weight_shape
-        return packed_shape(depth, columns) if AMX in config else (columns // SIDE, depth, SIDE)
+        return _packed_shape(self._sizes(), config) if AMX in config else (columns // SIDE, depth, SIDE)
 
     def packed_dtype(self, config: Config) -> str:
         return _dtype(config)
 
     def pack(self, config: Config, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return pack_parts(weight) if AMX in config else pack_matrix(weight, SIDE)
+        return _pack(weight, config) if AMX in config else pack_matrix(weight, SIDE)
 
     def _sizes(self) -> Sizes:
         assert self.rows is not None and self.columns is not None and self.depth is not None
@@ -161,21 +170,32 @@ class AmxMatMul(MatMul, PackedWorkload):
 
 
 def _form(sizes: Sizes) -> Config:
-    return {AMX: 1, "row_units": best_division(sizes)}
+    plan = best_plan(sizes)
+    return {AMX: 1, "row_units": plan.row_units, "parts": int(plan.in_parts)}
 
 
 def _forms(sizes: Sizes) -> list[Config]:
-    return [{AMX: 1, "row_units": units} for units in divisions(sizes)]
+    return [
+        {AMX: 1, "row_units": plan.row_units, "parts": int(plan.in_parts)} for plan in possible_plans(sizes)
+    ]
 
 
 def _agrees(sizes: Sizes, config: Config) -> bool:
     """Whether a form is on AMX as the default is, and costs about as much."""
-    return AMX in config and is_about_best(sizes, config["row_units"])
+    return AMX in config and is_about_best(sizes, Plan(config["row_units"], bool(config["parts"])))
 
 
 def _notes(workload: Workload, config: Config) -> Mapping[str, Any]:
     return {WORKLOAD: workload.key, ROW_UNITS: config["row_units"]}
 
 
+def _packed_shape(sizes: Sizes, config: Config) -> tuple[int, ...]:
+    return packed_shape(sizes.depth, sizes.columns, in_parts=bool(config["parts"]))
+
+
+def _pack(weight: npt.NDArray[Any], config: Config) -> npt.NDArray[Any]:
+    return pack_parts(weight) if config["parts"] else pack_numbers(weight)
+
+
 def _dtype(config: Config) -> str:
-    return "uint16" if AMX in config else "float32"
+    return "uint16" if config.get("parts") else "float32"

@@ -20,7 +20,7 @@ from paddle_tvm.targets.expressions import ceil_div
 from paddle_tvm.targets.x86.amx import DEPTH, PARTS, ROW_UNITS, SIDE, STEP
 from paddle_tvm.targets.x86.every_thread import on_every_thread
 from paddle_tvm.targets.x86.schedules.amx_product import Product
-from paddle_tvm.targets.x86.schedules.amx_split import Depth, SplitRows
+from paddle_tvm.targets.x86.schedules.amx_split import Depth, SplitRows, split_columns
 from paddle_tvm.targets.x86.schedules.amx_tile import Tiles, amx, configure
 from paddle_tvm.targets.x86.schedules.fused_stage import take_stage
 from paddle_tvm.targets.x86.schedules.loop_nest import (
@@ -83,6 +83,8 @@ class Unit:
         self._runs = _count_runs(steps, pairs.most)
         self._steps = steps // self._runs
         self._rows = SplitRows.of(product, pairs.first, pairs.most, self._steps)
+        panel = tirx.decl_buffer((self._steps, PARTS, 2, SIDE, DEPTH), "uint16", "panel")
+        self._panel = None if product.is_in_parts else panel
         # Where the depth is divided, the sums of all tiles wait for the next run.
         waiting = (1, 1) if self._runs == 1 else (self._groups, pairs.most)
         self._sums = tirx.decl_buffer((*waiting, 2, 2, SIDE, SIDE), "float32", "sums")
@@ -95,7 +97,10 @@ class Unit:
             depth = Depth(number, self._runs, self._steps)
 
             def tiles(group: Any) -> tirx.Stmt:
-                return over_pairs(lambda pair: self._tiles(depth, pair, group))
+                multiply = over_pairs(lambda pair: self._tiles(depth, pair, group))
+                if self._panel is None:
+                    return multiply
+                return sequence([split_columns(self._product, depth, group, self._panel), multiply])
 
             return sequence(
                 [
@@ -115,6 +120,7 @@ class Unit:
             amx("tilerelease"),
         ]
         buffers = [self._rows.parts, self._rows.checks, self._sums, configuration]
+        buffers += [] if self._panel is None else [self._panel]
         return opaque_block("unit", buffers, sequence(body))
 
     def _tiles(self, depth: Depth, pair: Any, group: Any) -> tirx.Stmt:
@@ -125,6 +131,7 @@ class Unit:
             return Tiles(
                 product=self._product,
                 rows=self._rows,
+                panel=self._panel,
                 sums=self._sums,
                 pair=int64(pair),
                 group=int64(group),

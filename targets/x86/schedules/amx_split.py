@@ -1,8 +1,10 @@
-"""Splits rows of float32 into parts that are bfloat16."""
+"""Splits float32 into parts that are bfloat16."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tvm import tirx
@@ -67,48 +69,113 @@ class SplitRows:
 
     def _split_row(self, depth: Depth, pair: Any, step: Any, row: Any) -> tirx.Stmt:
         """The parts of the values of a row that are multiplied in one step."""
-        rest = tirx.decl_buffer((DEPTH,), "float32", "rest")
 
-        def load(half: int) -> tirx.Stmt:
+        def value(half: int, lane: Any) -> Any:
             block = simplify(int64((depth.run * depth.steps + step) * 2 + half))
             # What stands beyond the last channel of a blocked input may be anything.
             known = min(SIDE, self.product.depth - block * SIDE) if isinstance(block, int) else SIDE
+            zero = tirx.const(0, "float32")
+            if known <= 0:
+                return zero
+            loaded = self.product.left((self.first + pair) * STEP + row, (block, lane))
+            return loaded if known == SIDE else tirx.Select(lane < known, loaded, zero)
 
-            def value(lane: Any) -> Any:
-                zero = tirx.const(0, "float32")
-                if known <= 0:
-                    return zero
-                loaded = self.product.left((self.first + pair) * STEP + row, (block, lane))
-                return loaded if known == SIDE else tirx.Select(lane < known, loaded, zero)
-
-            return vectors(lambda lane: tirx.BufferStore(rest, value(lane), [half * SIDE + lane]))
-
-        def store(part: int) -> tirx.Stmt:
-            # The upper halves of the floats of two registers: LLVM 22 takes five instructions for this one.
-            halves = [
-                tirx.reinterpret("int16x32", tirx.BufferLoad(rest, [tirx.Ramp(int64(start), int64(1), SIDE)]))
-                for start in (0, SIDE)
-            ]
-            odd = tirx.Ramp(tirx.IntImm("int16", 1), tirx.IntImm("int16", 2), DEPTH)
-            upper = tirx.call_llvm_pure_intrin(
-                "int16x32", "llvm.x86.avx512.vpermi2var.hi.512", halves[0], odd, halves[1]
-            )
-            lanes = tirx.Ramp(int64(0), int64(1), DEPTH)
-            place = [int64(pair), int64(step), int64(part), row // SIDE, row % SIDE, lanes]
-            return tirx.BufferStore(self.parts, tirx.reinterpret("uint16x32", upper), place)
-
-        def subtract(lane: Any) -> tirx.Stmt:
-            bits = tirx.reinterpret("uint32", rest[lane]) & tirx.const(_LEADING, "uint32")
-            return tirx.BufferStore(rest, rest[lane] - tirx.reinterpret("float32", bits), [lane])
-
-        def check(lane: Any) -> tirx.Stmt:
+        def check(rest: Any) -> tirx.Stmt:
             # An infinite number less itself is undefined, and stays that in every sum.
-            total = self.checks[pair, lane] + (rest[lane] + rest[lane + SIDE])
-            return tirx.BufferStore(self.checks, total, [pair, lane])
+            return vectors(
+                lambda lane: tirx.BufferStore(
+                    self.checks,
+                    self.checks[pair, lane] + (rest[lane] + rest[lane + SIDE]),
+                    [pair, lane],
+                )
+            )
 
-        statements = [load(0), load(1), store(0), vectors(subtract, DEPTH), vectors(check)]
-        for part in range(1, PARTS):
-            statements.append(store(part))
-            if part + 1 < PARTS:
-                statements.append(vectors(subtract, DEPTH))
-        return opaque_block("split", [rest], sequence(statements))
+        odd = tirx.Ramp(tirx.IntImm("int16", 1), tirx.IntImm("int16", 2), DEPTH)
+        place = [int64(row) // SIDE, int64(row) % SIDE]
+        return _split(value, odd, lambda part: (self.parts, [pair, step, part, *place]), check)
+
+
+def split_columns(product: Product, depth: Depth, group: Any, panel: Any) -> tirx.Stmt:
+    """Write a run of the parts of a group of columns to ``panel``, [step, part, half, 16, 32]."""
+
+    def step(number: Any) -> tirx.Stmt:
+        def row_of(row: Any) -> tirx.Stmt:
+            def value(half: int, vector: int, lane: Any) -> Any:
+                index = [group, depth.run * depth.steps + number, row * 2 + vector, half * SIDE + lane]
+                return tirx.BufferLoad(product.packed, [int64(place) for place in index])
+
+            return sequence(
+                [
+                    _split(
+                        partial(value, half),
+                        _interleaved(),
+                        lambda part, half=half: (panel, [number, part, half, row]),
+                    )
+                    for half in range(2)
+                ]
+            )
+
+        return loop("row", 0, SIDE, row_of)
+
+    return loop("step", 0, depth.steps, step)
+
+
+def _interleaved() -> Any:
+    """The upper halves of two vectors of floats, in turns: 1, 33, 3, 35, ..."""
+    lane = tirx.Ramp(tirx.IntImm("int16", 0), tirx.IntImm("int16", 1), DEPTH)
+
+    def every(value: int) -> Any:
+        return tirx.Broadcast(tirx.IntImm("int16", value), DEPTH)
+
+    return lane + every(1) + (lane & every(1)) * every(DEPTH - 1)
+
+
+def _split(
+    value: Callable[[int, Any], Any],
+    order: Any,
+    place: Callable[[int], tuple[Any, list[Any]]],
+    check: Callable[[Any], tirx.Stmt] | None = None,
+) -> tirx.Stmt:
+    """Split two vectors of floats.
+
+    Parameters
+    ----------
+    value
+        A lane of one of them.
+    order
+        Which halves of the floats of both make a vector of a part: a vector of indices.
+    place
+        The buffer of a part's vector, and all of its indices but the last.
+    check
+        Runs on what is left beside the first part.
+    """
+    rest = tirx.decl_buffer((DEPTH,), "float32", "rest")
+
+    def store(part: int) -> tirx.Stmt:
+        # LLVM 22 takes five instructions for this one.
+        halves = [
+            tirx.reinterpret("int16x32", tirx.BufferLoad(rest, [tirx.Ramp(int64(start), int64(1), SIDE)]))
+            for start in (0, SIDE)
+        ]
+        upper = tirx.call_llvm_pure_intrin(
+            "int16x32", "llvm.x86.avx512.vpermi2var.hi.512", halves[0], order, halves[1]
+        )
+        buffer, index = place(part)
+        lanes = tirx.Ramp(int64(0), int64(1), DEPTH)
+        return tirx.BufferStore(buffer, tirx.reinterpret("uint16x32", upper), [*map(int64, index), lanes])
+
+    def subtract(lane: Any) -> tirx.Stmt:
+        bits = tirx.reinterpret("uint32", rest[lane]) & tirx.const(_LEADING, "uint32")
+        return tirx.BufferStore(rest, rest[lane] - tirx.reinterpret("float32", bits), [lane])
+
+    def load(vector: int) -> tirx.Stmt:
+        return vectors(lambda lane: tirx.BufferStore(rest, value(vector, lane), [vector * SIDE + lane]))
+
+    statements = [load(0), load(1), store(0), vectors(subtract, DEPTH)]
+    if check is not None:
+        statements.append(check(rest))
+    for part in range(1, PARTS):
+        statements.append(store(part))
+        if part + 1 < PARTS:
+            statements.append(vectors(subtract, DEPTH))
+    return opaque_block("split", [rest], sequence(statements))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from tvm import tirx
 
 from paddle_tvm.targets.expressions import ceil_div
-from paddle_tvm.targets.x86.amx import PARTS, SIDE, STEP
+from paddle_tvm.targets.x86.amx import SIDE, STEP
 from paddle_tvm.targets.x86.prefetch import are_large, prefetch
 from paddle_tvm.targets.x86.schedules.amx_product import Product
 from paddle_tvm.targets.x86.schedules.amx_split import Depth, SplitRows
@@ -33,6 +34,8 @@ class Tiles:
         What is computed.
     rows
         The left-hand matrix in parts.
+    panel
+        The group's run of the right-hand matrix in parts, [step, part, half, 16, 32]; None: it is packed so.
     sums
         Memory of the tiles, [group, pair, row of tiles, column of tiles, 16, 16]: of one pair and group where the
         depth is one run, else of all, zero before the first run.
@@ -48,6 +51,7 @@ class Tiles:
 
     product: Product
     rows: SplitRows
+    panel: Any
     sums: Any
     pair: Any
     group: Any
@@ -103,7 +107,6 @@ class Tiles:
 
     def _step(self, depth: Depth, step: Any, each: Callable[..., list[tirx.Stmt]]) -> tirx.Stmt:
         calls, held = self._ask_ahead(depth, step), (-1, -1)
-        number = depth.run * depth.steps + step
         for left, right in _PRODUCTS:
             if left != held[0]:
                 calls += [
@@ -111,10 +114,7 @@ class Tiles:
                     for row in range(self.tall)
                 ]
             if right != held[1]:
-                calls += [
-                    _load(_RIGHT + column, self.product.packed, self.group, number, right, column, 0, 0, 0)
-                    for column in range(self.wide)
-                ]
+                calls += [self._load_right(depth, step, right, column) for column in range(self.wide)]
             held = (left, right)
             calls += each(
                 lambda row, column: amx(
@@ -126,17 +126,28 @@ class Tiles:
             )
         return sequence(calls)
 
+    def _load_right(self, depth: Depth, step: Any, part: int, column: int) -> tirx.Stmt:
+        register = _RIGHT + column
+        if self.panel is not None:
+            return _load(register, self.panel, step, part, column, 0, 0)
+        number = depth.run * depth.steps + step
+        return _load(register, self.product.packed, self.group, number, part, column, 0, 0, 0)
+
     def _ask_ahead(self, depth: Depth, step: Any) -> list[tirx.Stmt]:
         """Ask for a share of the next group's right-hand tiles, where they are not in the cache already."""
         if self.sharing < 2 or not are_large(self.product.depth * self.product.blocks * SIDE):
             return []
-        lines = ceil_div(PARTS * 2 * SIDE, self.sharing)
-        first, zero = (self.pair * depth.steps + step) * lines, int64(0)
-        start = depth.run * depth.steps
-        return [
-            prefetch(self.product.packed, [self.group + 1, start, zero, zero, first + line, zero, zero])
-            for line in range(lines)
-        ]
+        packed = self.product.packed
+        bytes_of_step = prod(map(int, packed.shape[2:])) * self._element_bytes
+        lines = ceil_div(bytes_of_step // _BYTES_OF_ROW, self.sharing)
+        first = (self.pair * depth.steps + step) * lines
+        start = [self.group + 1, depth.run * depth.steps, *[int64(0)] * (len(packed.shape) - 3)]
+        elements = _BYTES_OF_ROW // self._element_bytes
+        return [prefetch(packed, [*start, (first + line) * elements]) for line in range(lines)]
+
+    @property
+    def _element_bytes(self) -> int:
+        return 2 if self.product.is_in_parts else 4
 
     def _is_not_finite(self) -> Any:
         # By bits: TVM 0.27 takes ``not a < b`` for ``b <= a`` where one is undefined.
