@@ -28,7 +28,8 @@ def cpu_features() -> frozenset[str]:
 
 def permit_amx() -> bool:
     """Ask the system that all threads of this process, and processes forked from it, may use AMX."""
-    return ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQ_XCOMP_PERM, _TILE_DATA) == 0
+    refused: int = ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQ_XCOMP_PERM, _TILE_DATA)
+    return refused == 0
 
 
 def _flags() -> frozenset[str]:

@@ -115,10 +115,6 @@ class PackedWorkload(Workload):
     def packed_shape(self, config: Config) -> tuple[int, ...]:
         """Shape of what ``pack`` returns; forms of the same shape read the weight in the same order."""
 
-    def packed_dtype(self, config: Config) -> str:
-        """Dtype of what ``pack`` returns."""
-        return "float32"
-
     @abstractmethod
     def pack(self, config: Config, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A weight in the order in which a form reads it."""

@@ -313,7 +313,7 @@ def reform(module: tvm.IRModule, workload: Workload, config: Config) -> tvm.IRMo
         form = workload.compute(config)
         weight = _weight_parameter(module, workload)
         shape = list(workload.packed_shape(config))
-        known[weight] = relax.Var(weight.name, relax.TensorType(shape, workload.packed_dtype(config)))
+        known[weight] = relax.Var(weight.name, relax.TensorType(shape, str(weight.ty.dtype)))
 
     def remap(expr: relax.Expr) -> relax.Expr:
         if isinstance(expr, relax.Var):

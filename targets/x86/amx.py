@@ -1,7 +1,7 @@
 """float32 products on AMX, which multiplies matrices of bfloat16 and sums in float32.
 
-A float32 is the exact sum of three bfloat16: its leading 8 bits, the next 8 and the last 8. Of the nine products
-of two such sums the six largest are added; the others are smaller than a rounding of float32.
+A float32 is the exact sum of three bfloat16: its leading 8 bits, the next 8 and the last 8. Of the nine
+products of two such sums the six largest are added; the others are smaller than a rounding of float32.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ AMX = "amx"
 """The schedule's rule."""
 
 ROW_UNITS = "paddle_tvm.row_units"
-"""Annotation: into how many units of work the rows of the product are divided; 0: threads divide the columns."""
+"""Annotation: into how many units of work rows are divided; 0: threads divide the columns."""
 
 SUMMED = "paddle_tvm.summed"
 """Annotation: how many products are summed; what is beyond in the last block is not."""
@@ -35,30 +35,8 @@ STEP = 2 * SIDE
 """Rows and columns of the result that are computed together: four tiles."""
 
 
-def pack_parts(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """A matrix [K, N] as the tiles that the kernel loads.
-
-    Returns
-    -------
-    [N / 32, K / 32, part, half, 16, 16, 2], bits of bfloat16: rows of pairs along K. Filled up with zeros.
-    """
-    depth, columns = weight.shape
-    steps, groups = ceil_div(depth, DEPTH), ceil_div(columns, STEP)
-    rest = np.zeros((steps * DEPTH, groups * STEP), np.float32)
-    rest[:depth, :columns] = weight
-    parts = np.empty((PARTS, *rest.shape), np.uint16)
-    for part in parts:
-        bits = rest.view(np.uint32)
-        part[:] = bits >> 16
-        leading = (bits & np.uint32(0xFFFF0000)).view(np.float32)
-        # What follows an infinite or undefined number is nothing, and no other such number.
-        rest = np.where(np.isfinite(rest), rest - leading, np.float32(0))
-    tiles = parts.reshape(PARTS, steps, SIDE, 2, groups, 2, SIDE)
-    return np.ascontiguousarray(tiles.transpose(4, 1, 0, 5, 2, 6, 3))
-
-
-def pack_numbers(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """A matrix [K, N] in the order in which the kernel splits it.
+def pack_tiles(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """A matrix [K, N] in the order in which the kernel reads it.
 
     Returns
     -------
@@ -76,14 +54,13 @@ def as_matrix(weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
 
 
-def packed_shape(depth: int, columns: int, *, in_parts: bool) -> tuple[int, ...]:
-    """Shape of what ``pack_parts`` or ``pack_numbers`` returns."""
-    tiles = (PARTS, 2, SIDE, SIDE, 2) if in_parts else (DEPTH, STEP)
-    return (ceil_div(columns, STEP), ceil_div(depth, DEPTH), *tiles)
+def packed_shape(depth: int, columns: int) -> tuple[int, ...]:
+    """Shape of what ``pack_tiles`` returns."""
+    return (ceil_div(columns, STEP), ceil_div(depth, DEPTH), DEPTH, STEP)
 
 
 def multiply_rows(left: te.Tensor, packed: te.Tensor, columns: int, notes: Mapping[str, Any]) -> te.Tensor:
-    """``left`` [..., M, K] times a matrix [K, ``columns``] that ``pack_parts`` or ``pack_numbers`` packed."""
+    """``left`` [..., M, K] times a matrix [K, ``columns``] that ``pack_tiles`` packed."""
     *outer, depth = (extent(dim) for dim in left.shape)
     block, lane = _reduction(depth)
     k = block * SIDE + lane
@@ -110,7 +87,7 @@ def convolve(
     data
         The input; where the window is larger than 1 x 1 its channels are a multiple of 32.
     packed
-        ``pack_parts`` or ``pack_numbers`` of the weight as a matrix.
+        ``pack_tiles`` of the weight as a matrix.
     window
         Any, of a convolution that is not grouped.
     depth, total
@@ -134,18 +111,10 @@ def convolve(
         return te.sum(data[n, block % per_tap, row, column, lane] * weight, axis=[block, lane])
 
     shape = (batch, ceil_div(total, SIDE), out_rows, out_columns, SIDE)
-    return te.compute(shape, product, name="conv2d", attrs={RULE: AMX, BLOCKED: 1, SUMMED: height * width * depth, **notes})
+    return te.compute(
+        shape, product, name="conv2d", attrs={RULE: AMX, BLOCKED: 1, SUMMED: height * width * depth, **notes}
+    )
 
 
 def _weight(packed: te.Tensor, k: Any, column: Any) -> tirx.Expr:
-    """An element of the packed matrix; where that is in parts, their sum."""
-    if packed.dtype == "float32":
-        return packed[column // STEP, k // DEPTH, k % DEPTH, column % STEP]
-
-    def part(number: int) -> tirx.Expr:
-        bits = packed[
-            column // STEP, k // DEPTH, number, column // SIDE % 2, k % DEPTH // 2, column % SIDE, k % 2
-        ]
-        return tirx.reinterpret("float32", bits.astype("uint32") << tirx.const(16, "uint32"))
-
-    return part(0) + part(1) + part(2)
+    return packed[column // STEP, k // DEPTH, k % DEPTH, column % STEP]

@@ -22,21 +22,13 @@ from paddle_tvm.targets.x86.amx import (
     DEPTH,
     ROW_UNITS,
     SIDE,
+    as_matrix,
     convolve,
     multiply_rows,
-    as_matrix,
-    pack_numbers,
-    pack_parts,
+    pack_tiles,
     packed_shape,
 )
-from paddle_tvm.targets.x86.amx_plan import (
-    Plan,
-    Sizes,
-    best_plan,
-    is_about_best,
-    is_faster,
-    possible_plans,
-)
+from paddle_tvm.targets.x86.amx_plan import Sizes, best_division, divisions, is_about_best, is_faster
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.matmul_workload import MatMul
 from paddle_tvm.targets.x86.matrix_product import multiply
@@ -48,14 +40,13 @@ class AmxConv2d(Conv2d):
     """A convolution that the model of costs finds faster on AMX.
 
     Beside the forms of ``Conv2d`` it has those with ``amx``, 1, whose rows (positions) are divided into
-    ``row_units`` of work (with 0 threads divide the columns, which are output channels), and whose weights are
-    kept in ``parts``, 1, or split when they are used, 0.
+    ``row_units`` of work; with 0 threads divide the columns, which are output channels.
     """
 
     operator: ClassVar[str] = "amx_conv2d"
 
     @staticmethod
-    def of(conv: Conv2d, weight: npt.NDArray[Any]) -> AmxConv2d | None:
+    def of_conv(conv: Conv2d, weight: npt.NDArray[Any]) -> AmxConv2d | None:
         """The same convolution as a workload for AMX; None where that is not faster, or has no such form.
 
         ``weight`` is the model's.
@@ -70,10 +61,10 @@ class AmxConv2d(Conv2d):
         return workload if is_faster(workload._sizes()) and np.isfinite(weight).all() else None
 
     def default(self) -> Config:
-        return _form(self._sizes())
+        return _form(best_division(self._sizes()))
 
     def candidates(self) -> Sequence[Config]:
-        return [*_forms(self._sizes()), *super().candidates()]
+        return [*map(_form, divisions(self._sizes())), *super().candidates()]
 
     def agrees(self, config: Config) -> bool:
         return _agrees(self._sizes(), config)
@@ -89,17 +80,16 @@ class AmxConv2d(Conv2d):
         )
 
     def packed_shape(self, config: Config) -> tuple[int, ...]:
-        return _packed_shape(self._sizes(), config) if AMX in config else super().packed_shape(config)
-
-    def packed_dtype(self, config: Config) -> str:
-        return _dtype(config)
+        return packed_shape(self._depth(), self.outputs) if AMX in config else super().packed_shape(config)
 
     def pack(self, config: Config, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return _pack(as_matrix(weight), config) if AMX in config else super().pack(config, weight)
+        return pack_tiles(as_matrix(weight)) if AMX in config else super().pack(config, weight)
 
     def _sizes(self) -> Sizes:
         rows, columns = self._output()
-        assert self.batch is not None and rows is not None and columns is not None
+        assert self.batch is not None
+        assert rows is not None
+        assert columns is not None
         return Sizes(self.batch * rows * columns, self.outputs, self._depth())
 
 
@@ -113,7 +103,7 @@ class AmxMatMul(MatMul, PackedWorkload):
     operator: ClassVar[str] = "amx_matmul"
 
     @staticmethod
-    def of(left: Any, weight: npt.NDArray[Any]) -> AmxMatMul | None:
+    def of_weight(left: Any, weight: npt.NDArray[Any]) -> AmxMatMul | None:
         """The workload of a product; None where AMX is not faster, or the product has no such form.
 
         ``left`` is the shape of the left-hand matrices, ``weight`` the right-hand one.
@@ -128,10 +118,10 @@ class AmxMatMul(MatMul, PackedWorkload):
         return workload if is_faster(workload._sizes()) and np.isfinite(weight).all() else None
 
     def default(self) -> Config:
-        return _form(self._sizes())
+        return _form(best_division(self._sizes()))
 
     def candidates(self) -> Sequence[Config]:
-        return [*_forms(self._sizes()), *self._tiles()]
+        return [*map(_form, divisions(self._sizes())), *self._tiles()]
 
     def agrees(self, config: Config) -> bool:
         return _agrees(self._sizes(), config)
@@ -156,46 +146,26 @@ class AmxMatMul(MatMul, PackedWorkload):
 
     def packed_shape(self, config: Config) -> tuple[int, ...]:
         depth, columns = self.weight_shape
-        return _packed_shape(self._sizes(), config) if AMX in config else (columns // SIDE, depth, SIDE)
-
-    def packed_dtype(self, config: Config) -> str:
-        return _dtype(config)
+        return packed_shape(depth, columns) if AMX in config else (columns // SIDE, depth, SIDE)
 
     def pack(self, config: Config, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return _pack(weight, config) if AMX in config else pack_matrix(weight, SIDE)
+        return pack_tiles(weight) if AMX in config else pack_matrix(weight, SIDE)
 
     def _sizes(self) -> Sizes:
-        assert self.rows is not None and self.columns is not None and self.depth is not None
+        assert self.rows is not None
+        assert self.columns is not None
+        assert self.depth is not None
         return Sizes(self.rows, self.columns, self.depth)
 
 
-def _form(sizes: Sizes) -> Config:
-    plan = best_plan(sizes)
-    return {AMX: 1, "row_units": plan.row_units, "parts": int(plan.in_parts)}
-
-
-def _forms(sizes: Sizes) -> list[Config]:
-    return [
-        {AMX: 1, "row_units": plan.row_units, "parts": int(plan.in_parts)} for plan in possible_plans(sizes)
-    ]
+def _form(row_units: int) -> Config:
+    return {AMX: 1, "row_units": row_units}
 
 
 def _agrees(sizes: Sizes, config: Config) -> bool:
     """Whether a form is on AMX as the default is, and costs about as much."""
-    return AMX in config and is_about_best(sizes, Plan(config["row_units"], bool(config["parts"])))
+    return AMX in config and is_about_best(sizes, config["row_units"])
 
 
 def _notes(workload: Workload, config: Config) -> Mapping[str, Any]:
     return {WORKLOAD: workload.key, ROW_UNITS: config["row_units"]}
-
-
-def _packed_shape(sizes: Sizes, config: Config) -> tuple[int, ...]:
-    return packed_shape(sizes.depth, sizes.columns, in_parts=bool(config["parts"]))
-
-
-def _pack(weight: npt.NDArray[Any], config: Config) -> npt.NDArray[Any]:
-    return pack_parts(weight) if config["parts"] else pack_numbers(weight)
-
-
-def _dtype(config: Config) -> str:
-    return "uint16" if config.get("parts") else "float32"

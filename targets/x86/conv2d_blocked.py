@@ -100,7 +100,7 @@ def _dense(
         lanes=lanes,
     )
     if carrier.amx:
-        workload = AmxConv2d.of(workload, array) or workload
+        workload = AmxConv2d.of_conv(workload, array) or workload
     config = carrier.choices.of(workload).config
     made = carrier.builder.call_te(
         workload.compute(config),

@@ -9,8 +9,8 @@ from tvm import relax, tirx, topi
 
 from paddle_tvm.targets.expressions import constant, constant_array, extent
 from paddle_tvm.targets.workload import Choices
-from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS
 from paddle_tvm.targets.x86.amx_workloads import AmxMatMul
+from paddle_tvm.targets.x86.conv2d import FUSES_WHAT_FOLLOWS
 from paddle_tvm.targets.x86.matmul_workload import MatMul
 from paddle_tvm.targets.x86.matrix_product import multiply
 from paddle_tvm.targets.x86.packing import pack_matrix, te_pack_matrix
@@ -34,7 +34,7 @@ def legalize_matmul(
         lanes = fitting_lanes(columns, lanes)
     array = constant_array(right)
     if amx and array is not None and not any(vectors):
-        tiled = AmxMatMul.of(left.ty.shape, array)
+        tiled = AmxMatMul.of_weight(left.ty.shape, array)
         if tiled is not None:
             config = choices.of(tiled).config
             return builder.call_te(

@@ -92,7 +92,7 @@ class MatMul(Workload):
             # A right-hand matrix of unknown width is packed before its product is known.
             return tile.blocks <= most if most is not None else tile.blocks == default["blocks"]
 
-        forms = [
+        forms: list[Config] = [
             {"points": tile.points, "blocks": tile.blocks, "units": units}
             for tile in possible_gemm_tiles(self.lanes)
             if fits(tile)

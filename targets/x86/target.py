@@ -62,7 +62,7 @@ class X86Target:
     @property
     def amx(self) -> bool:
         """Whether kernels may multiply float32 matrices on AMX."""
-        return AMX_FEATURES <= set(self.features)
+        return set(self.features) >= AMX_FEATURES
 
     @property
     def target_class(self) -> str:

@@ -1,10 +1,11 @@
 """The schedule of float32 products on AMX; ``paddle_tvm.targets.x86.amx`` says how they are made.
 
 Rows of the left-hand matrix are split into parts, in a buffer that stays in the second-level cache, and
-multiplied with one group of columns after the other. Threads divide the rows, or, where there are few, the
+multiplied with one group of columns after the other, which is split when its turn comes: parts take 6
+bytes, a float32 takes 4, and weights come from memory. Threads divide the rows, or, where there are few, the
 columns: then each splits all rows for itself, which is faster than to read parts from the cache of another
-core. The tiles of a result go through memory to what follows, which runs in vectors. Rows that hold infinite or
-undefined numbers, which parts do not express, are multiplied as they are.
+core. The tiles of a result go through memory to what follows, which runs in vectors. Rows that hold infinite
+or undefined numbers, which parts do not express, are multiplied as they are.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Share:
 
 
 class Unit:
-    """Some pairs of tiles of rows with all groups of two tiles of columns, which ``kind`` of loop passes over."""
+    """Some pairs of tiles of rows with all groups of two tiles of columns, in a loop of ``kind``."""
 
     def __init__(self, product: Product, pairs: Share, kind: ForKind) -> None:
         self._product = product
@@ -83,8 +84,7 @@ class Unit:
         self._runs = _count_runs(steps, pairs.most)
         self._steps = steps // self._runs
         self._rows = SplitRows.of(product, pairs.first, pairs.most, self._steps)
-        panel = tirx.decl_buffer((self._steps, PARTS, 2, SIDE, DEPTH), "uint16", "panel")
-        self._panel = None if product.is_in_parts else panel
+        self._panel = tirx.decl_buffer((self._steps, PARTS, 2, SIDE, DEPTH), "uint16", "panel")
         # Where the depth is divided, the sums of all tiles wait for the next run.
         waiting = (1, 1) if self._runs == 1 else (self._groups, pairs.most)
         self._sums = tirx.decl_buffer((*waiting, 2, 2, SIDE, SIDE), "float32", "sums")
@@ -98,8 +98,6 @@ class Unit:
 
             def tiles(group: Any) -> tirx.Stmt:
                 multiply = over_pairs(lambda pair: self._tiles(depth, pair, group))
-                if self._panel is None:
-                    return multiply
                 return sequence([split_columns(self._product, depth, group, self._panel), multiply])
 
             return sequence(
@@ -112,15 +110,14 @@ class Unit:
         configuration = tirx.decl_buffer((64,), "uint8", "configuration")
         body = [
             *configure(configuration),
-            # TVM gives a buffer the size of what TIR reads and writes of it, and sees nothing of what tiles do.
-            # So this is done also where tiles would be cleared before they add.
+            # TVM gives a buffer the size of what TIR reads and writes of it, and sees nothing of what tiles
+            # do. So this is done also where tiles are cleared before they add.
             clear(self._sums),
             loop("run", 0, self._runs, run),
             # Else the system saves the registers with every switch to another thread.
             amx("tilerelease"),
         ]
-        buffers = [self._rows.parts, self._rows.checks, self._sums, configuration]
-        buffers += [] if self._panel is None else [self._panel]
+        buffers = [self._rows.parts, self._rows.checks, self._panel, self._sums, configuration]
         return opaque_block("unit", buffers, sequence(body))
 
     def _tiles(self, depth: Depth, pair: Any, group: Any) -> tirx.Stmt:

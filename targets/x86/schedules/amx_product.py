@@ -54,11 +54,6 @@ class Product:
         # Of what the block reads it comes last.
         return self.fused.main.reads[-1].source
 
-    @property
-    def is_in_parts(self) -> bool:
-        """Whether the right-hand matrix is split already."""
-        return str(self.packed.dtype) != "float32"
-
     def left(self, row: Any, k: tuple[Any, Any]) -> Any:
         """An element of the left-hand matrix; of rows beyond the last one the last's.
 

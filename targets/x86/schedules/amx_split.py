@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from tvm import tirx
@@ -99,21 +98,15 @@ def split_columns(product: Product, depth: Depth, group: Any, panel: Any) -> tir
     """Write a run of the parts of a group of columns to ``panel``, [step, part, half, 16, 32]."""
 
     def step(number: Any) -> tirx.Stmt:
-        def row_of(row: Any) -> tirx.Stmt:
-            def value(half: int, vector: int, lane: Any) -> Any:
+        def of(row: Any, half: int) -> tirx.Stmt:
+            def value(vector: int, lane: Any) -> Any:
                 index = [group, depth.run * depth.steps + number, row * 2 + vector, half * SIDE + lane]
                 return tirx.BufferLoad(product.packed, [int64(place) for place in index])
 
-            return sequence(
-                [
-                    _split(
-                        partial(value, half),
-                        _interleaved(),
-                        lambda part, half=half: (panel, [number, part, half, row]),
-                    )
-                    for half in range(2)
-                ]
-            )
+            return _split(value, _interleaved(), lambda part: (panel, [number, part, half, row]))
+
+        def row_of(row: Any) -> tirx.Stmt:
+            return sequence([of(row, 0), of(row, 1)])
 
         return loop("row", 0, SIDE, row_of)
 

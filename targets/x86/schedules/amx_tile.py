@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 from tvm import tirx
 
 from paddle_tvm.targets.expressions import ceil_div
-from paddle_tvm.targets.x86.amx import SIDE, STEP
+from paddle_tvm.targets.x86.amx import DEPTH, SIDE, STEP
 from paddle_tvm.targets.x86.prefetch import are_large, prefetch
 from paddle_tvm.targets.x86.schedules.amx_product import Product
 from paddle_tvm.targets.x86.schedules.amx_split import Depth, SplitRows
@@ -19,6 +18,7 @@ from paddle_tvm.targets.x86.schedules.loop_nest import int64, loop, sequence, ve
 # Registers: the first four sum, then come two of the left-hand matrix and two of the right-hand one.
 _REGISTERS, _LEFT, _RIGHT = 8, 4, 6
 _BYTES_OF_ROW = 64
+_FLOATS_OF_LINE = 16
 _INFINITE, _SIGNLESS = 0x7F800000, 0x7FFFFFFF
 # Which parts of left and right are multiplied: between neighbours one of them stays.
 _PRODUCTS = ((0, 2), (0, 1), (1, 1), (1, 0), (2, 0), (0, 0))
@@ -35,10 +35,10 @@ class Tiles:
     rows
         The left-hand matrix in parts.
     panel
-        The group's run of the right-hand matrix in parts, [step, part, half, 16, 32]; None: it is packed so.
+        The group's run of the right-hand matrix in parts, [step, part, half, 16, 32].
     sums
-        Memory of the tiles, [group, pair, row of tiles, column of tiles, 16, 16]: of one pair and group where the
-        depth is one run, else of all, zero before the first run.
+        Memory of the tiles, [group, pair, row of tiles, column of tiles, 16, 16]: of one pair and group where
+        the depth is one run, else of all, zero before the first run.
     pair
         The pair of tiles of rows, counted from the first that is split.
     group
@@ -114,7 +114,10 @@ class Tiles:
                     for row in range(self.tall)
                 ]
             if right != held[1]:
-                calls += [self._load_right(depth, step, right, column) for column in range(self.wide)]
+                calls += [
+                    _load(_RIGHT + column, self.panel, step, right, column, 0, 0)
+                    for column in range(self.wide)
+                ]
             held = (left, right)
             calls += each(
                 lambda row, column: amx(
@@ -126,35 +129,25 @@ class Tiles:
             )
         return sequence(calls)
 
-    def _load_right(self, depth: Depth, step: Any, part: int, column: int) -> tirx.Stmt:
-        register = _RIGHT + column
-        if self.panel is not None:
-            return _load(register, self.panel, step, part, column, 0, 0)
-        number = depth.run * depth.steps + step
-        return _load(register, self.product.packed, self.group, number, part, column, 0, 0, 0)
-
     def _ask_ahead(self, depth: Depth, step: Any) -> list[tirx.Stmt]:
         """Ask for a share of the next group's right-hand tiles, where they are not in the cache already."""
         if self.sharing < 2 or not are_large(self.product.depth * self.product.blocks * SIDE):
             return []
-        packed = self.product.packed
-        bytes_of_step = prod(map(int, packed.shape[2:])) * self._element_bytes
-        lines = ceil_div(bytes_of_step // _BYTES_OF_ROW, self.sharing)
+        lines = ceil_div(DEPTH * STEP // _FLOATS_OF_LINE, self.sharing)
         first = (self.pair * depth.steps + step) * lines
-        start = [self.group + 1, depth.run * depth.steps, *[int64(0)] * (len(packed.shape) - 3)]
-        elements = _BYTES_OF_ROW // self._element_bytes
-        return [prefetch(packed, [*start, (first + line) * elements]) for line in range(lines)]
-
-    @property
-    def _element_bytes(self) -> int:
-        return 2 if self.product.is_in_parts else 4
+        start = [self.group + 1, depth.run * depth.steps, int64(0)]
+        return [
+            prefetch(self.product.packed, [*start, (first + line) * _FLOATS_OF_LINE]) for line in range(lines)
+        ]
 
     def _is_not_finite(self) -> Any:
         # By bits: TVM 0.27 takes ``not a < b`` for ``b <= a`` where one is undefined.
         infinite = tirx.const(_INFINITE, "uint32")
         found: Any = tirx.const(False)
         for lane in range(SIDE):
-            bits = tirx.reinterpret("uint32", self.rows.checks[self.pair, lane]) & tirx.const(_SIGNLESS, "uint32")
+            bits = tirx.reinterpret("uint32", self.rows.checks[self.pair, lane]) & tirx.const(
+                _SIGNLESS, "uint32"
+            )
             found = tirx.Or(found, bits >= infinite)
         return found
 

@@ -10,9 +10,9 @@ from tvm import s_tir, tirx
 
 from paddle_tvm.targets.blocks import is_empty, root_blocks
 from paddle_tvm.targets.unchecked_schedule import UncheckedSchedule
+from paddle_tvm.targets.x86.amx import AMX
 from paddle_tvm.targets.x86.dimensions import name_dimensions
 from paddle_tvm.targets.x86.resize import RESIZE
-from paddle_tvm.targets.x86.amx import AMX
 from paddle_tvm.targets.x86.schedules.amx import schedule_amx
 from paddle_tvm.targets.x86.schedules.gemm import schedule_gemm
 from paddle_tvm.targets.x86.schedules.generic import schedule_loops
