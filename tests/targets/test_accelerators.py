@@ -18,7 +18,7 @@ from toy_accelerator import Toy
 
 from paddle_tvm import compiler, runtime
 from paddle_tvm.compiler.cli.main import run_command_line
-from paddle_tvm.compiler.driver import CompileResult
+from paddle_tvm.compiler.driver import CompileResult, compile_model
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file, read_kernel_table
 from paddle_tvm.compiler.profiling.profile import profile_artifact
@@ -77,6 +77,10 @@ def _table(artifact: Path) -> KernelTable:
     return read_kernel_table((artifact / kernels_file(variant.library)).read_bytes(), str(artifact))
 
 
+def _external(artifact: Path) -> list[str]:
+    return [name for name, schedule in _table(artifact).schedules.items() if schedule.external]
+
+
 def _check_against_paddle(artifact: Path, batch: int = 1, mcpu: str | None = None) -> None:
     x = np.random.default_rng(0).standard_normal((batch, 3, 6, 5)).astype("float32")
     config = runtime.Config(str(artifact))
@@ -99,8 +103,7 @@ def test_takes_what_it_can_and_says_why_it_leaves_the_rest(toy: None, model: Pat
     assert result.verification is not None
     assert result.verification.passed
     assert read_manifest(result.artifact).variants[0].target.kind == "toy"
-    table = _table(result.artifact)
-    assert [name for name, schedule in table.schedules.items() if schedule.external] == ["paddle_tvm_toy_0"]
+    assert _external(result.artifact) == ["paddle_tvm_toy_0"]
     fates = _fates(result)
     assert fates["relu"].kind == fates["multiply"].kind == "external"
     assert fates["relu"].what == "computed by toy, in a subgraph of 3 operators"
@@ -149,7 +152,7 @@ def test_what_was_measured_to_be_slower_stays_on_the_cpu(toy: None, model: Path,
     header = header_here(registry.targets_of("toy", ())[0], 2)
     LogWriter(log, header).append([Winner(choice, {"taken": 0}, {2: 1.0}, choice.default(), {2: 2.0})])
     left = _compile(model, tmp_path / "left.pdtvm", tuning_logs=[log])
-    assert not any(schedule.external for schedule in _table(left.artifact).schedules.values())
+    assert _external(left.artifact) == []
     fates = _fates(left)
     assert "measured to be faster with our own kernels" in fates["multiply"].what
     assert left.variants[0].graph_choices[choice].origin == "tuned"
@@ -160,6 +163,52 @@ def test_tune_asks_who_is_to_compute_a_subgraph_first() -> None:
     asked = Offloading("a graph", "toy", "a subgraph", 3)
     width = BlockWidth("a graph", 24, 16)
     assert alternatives([width, asked], [], {}) == [(asked, {"taken": 0}), (width, {"lanes": 8})]
+
+
+class TwoSubgraphs(nn.Layer):  # type: ignore[misc]  # Paddle has no types.
+    """A convolution between arithmetic, which makes it two subgraphs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.middle = nn.Conv2D(3, 8, 1)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = self.middle(nn.functional.relu(x) + x)
+        return -x * x
+
+
+@pytest.fixture
+def two_subgraphs(tmp_path: Path) -> Path:
+    prefix = tmp_path / "model" / "inference"
+    paddle.jit.save(TwoSubgraphs(), str(prefix), input_spec=[InputSpec((1, 3, 6, 5), "float32", "x")])
+    return prefix
+
+
+def _offered(result: CompileResult) -> dict[Offloading, str]:
+    """Where the choice of each subgraph comes from."""
+    made = result.variants[0].graph_choices
+    return {one: choice.origin for one, choice in made.items() if isinstance(one, Offloading)}
+
+
+def test_a_subgraph_is_the_same_whoever_computes_the_others(
+    toy: None, two_subgraphs: Path, tmp_path: Path
+) -> None:
+    offered = _offered(_compile(two_subgraphs, tmp_path / "all.pdtvm", shapes=None))
+    assert len(offered) == 2
+    for number, one in enumerate(offered):
+        options = CompileOptions(target="toy", fixed_forms={one.key: {"taken": 0}})
+        result = compile_model(two_subgraphs, tmp_path / f"{number}.pdtvm", options)
+        assert len(_external(result.artifact)) == 1
+        assert set(_offered(result)) == set(offered)
+
+
+def test_subgraphs_that_compute_the_same_are_one_choice(toy: None, tmp_path: Path) -> None:
+    prefix = tmp_path / "model" / "inference"
+    layer = nn.Sequential(nn.ReLU(), nn.Conv2D(3, 3, 1), nn.ReLU())
+    paddle.jit.save(layer, str(prefix), input_spec=[InputSpec((1, 3, 6, 5), "float32", "x")])
+    (choice,) = _offered(_compile(prefix, tmp_path / "all.pdtvm", shapes=None))
+    options = CompileOptions(target="toy", fixed_forms={choice.key: {"taken": 0}})
+    assert _external(compile_model(prefix, tmp_path / "none.pdtvm", options).artifact) == []
 
 
 def test_profile_times_its_subgraphs(toy: None, model: Path, tmp_path: Path) -> None:
