@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,17 @@ from paddle_tvm.compiler.profiling.profile import profile_artifact
 from paddle_tvm.compiler.report.content import gather
 from paddle_tvm.compiler.report.operators import Fate, operator_fates
 from paddle_tvm.compiler.tuning.graph_search import alternatives
+from paddle_tvm.compiler.tuning.history import History
 from paddle_tvm.compiler.tuning.log import LogWriter
+from paddle_tvm.compiler.tuning.model_run import ModelRun
+from paddle_tvm.compiler.tuning.options import TuneOptions
 from paddle_tvm.compiler.tuning.records import Winner, header_here
+from paddle_tvm.compiler.tuning.tune import tune_model
 from paddle_tvm.compiler.tuning.workload_names import name_workload
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError, VerificationError
 from paddle_tvm.targets import registry
-from paddle_tvm.targets.offload import Generated, Offloading, RuntimeHalf, Subgraph
+from paddle_tvm.targets.offload import Generated, JointOffloading, Offloading, RuntimeHalf, Subgraph
 from paddle_tvm.targets.x86.graph_workloads import BlockWidth
 
 
@@ -209,6 +213,32 @@ def test_subgraphs_that_compute_the_same_are_one_choice(toy: None, tmp_path: Pat
     (choice,) = _offered(_compile(prefix, tmp_path / "all.pdtvm", shapes=None))
     options = CompileOptions(target="toy", fixed_forms={choice.key: {"taken": 0}})
     assert _external(compile_model(prefix, tmp_path / "none.pdtvm", options).artifact) == []
+
+
+def test_tune_moves_subgraphs_together_that_gain_together_alone(
+    toy: None, two_subgraphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def time(_: ModelRun, artifacts: Mapping[str, Path], threads: int) -> dict[str, float]:
+        return {name: 1.0 if _external(artifact) else 0.9 for name, artifact in artifacts.items()}
+
+    monkeypatch.setattr(ModelRun, "time", time)
+    log = tmp_path / "log.jsonl"
+    options = TuneOptions(compile=CompileOptions(target="toy"), threads=1, ops=("offloading",))
+    result = tune_model(two_subgraphs, log, options, History())
+    assert [(type(trial.workload), trial.won) for trial in result.graph] == [
+        (Offloading, False),
+        (Offloading, False),
+        (JointOffloading, True),
+    ]
+    assert result.trials == 3
+    assert result.tuned_seconds == {1: 0.9}
+    made = {
+        name: _compile(two_subgraphs, tmp_path / name, tuning_logs=logs, shapes=None)
+        for name, logs in (("plain", []), ("tuned", [log]))
+    }
+    assert [len(_external(one.artifact)) for one in made.values()] == [2, 0]
+    assert set(_offered(made["tuned"]).values()) == {"tuned"}
+    assert tune_model(two_subgraphs, log, options, History()).graph == ()
 
 
 def test_profile_times_its_subgraphs(toy: None, model: Path, tmp_path: Path) -> None:
