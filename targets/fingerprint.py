@@ -15,7 +15,9 @@ def fingerprint(functions: Iterable[relax.Function]) -> str:
 
     def visit(expr: relax.Expr) -> None:
         if isinstance(expr, relax.Call):
-            parts.append(f"{expr.op} {expr.ty}")
+            # What a local function is called depends on what else there is; its operators are visited, too.
+            operator = "function" if isinstance(expr.op, relax.Var) else expr.op
+            parts.append(f"{operator} {expr.ty}")
 
     for function in functions:
         relax.analysis.post_order_visit(function, visit)

@@ -54,6 +54,43 @@ class Offloading(GraphWorkload):
         return [{"taken": 1}, {"taken": 0}]
 
 
+@dataclass(frozen=True)
+class JointOffloading(GraphWorkload):
+    """Whether an accelerator computes several subgraphs, or our own kernels compute all of them.
+
+    It is there to be tried: what it finds is kept as the choices of its subgraphs, and no compilation asks
+    for it.
+
+    Attributes
+    ----------
+    graph, accelerator
+        Of all the subgraphs, as in ``Offloading``.
+    subgraphs
+        What each subgraph computes, and how many operators it has.
+    """
+
+    operator: ClassVar[str] = "joint_offloading"
+
+    accelerator: str
+    subgraphs: tuple[tuple[str, int], ...]
+
+    @staticmethod
+    def of(members: Sequence[Offloading]) -> JointOffloading:
+        """The choice for subgraphs of one model and accelerator, at least one, the same in any order."""
+        first = members[0]
+        subgraphs = sorted((one.subgraph, one.operators) for one in members)
+        return JointOffloading(first.graph, first.accelerator, tuple(subgraphs))
+
+    def stands_for(self, config: Config) -> Mapping[GraphWorkload, Config]:
+        return {Offloading(self.graph, self.accelerator, *subgraph): config for subgraph in self.subgraphs}
+
+    def default(self) -> Config:
+        return {"taken": 1}
+
+    def candidates(self) -> Sequence[Config]:
+        return [{"taken": 1}, {"taken": 0}]
+
+
 def _takes_all(parts: Mapping[str, relax.Expr]) -> str | None:
     return None
 

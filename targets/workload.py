@@ -161,6 +161,10 @@ class GraphWorkload(Workload):
 
     graph: str
 
+    def stands_for(self, config: Config) -> Mapping[GraphWorkload, Config]:
+        """The choices that a form makes, each with its form: its own, or those of others that it joins."""
+        return {self: config}
+
     def flops(self) -> int | None:
         return None
 

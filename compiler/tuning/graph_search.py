@@ -12,7 +12,7 @@ from paddle_tvm.compiler.tuning.finalists import WORSE
 from paddle_tvm.compiler.tuning.log import LogWriter
 from paddle_tvm.compiler.tuning.model_run import ModelRun
 from paddle_tvm.compiler.tuning.outcome import Outcome
-from paddle_tvm.compiler.tuning.records import Trial, Winner
+from paddle_tvm.compiler.tuning.records import Record, Trial, Winner
 from paddle_tvm.compiler.tuning.task import GraphTrial, Task, TuningListener
 from paddle_tvm.runtime.errors import PaddleTvmError
 from paddle_tvm.runtime.wording import counted
@@ -109,8 +109,9 @@ def search_graph(
             break
         if best is None:
             best, _ = run.compile("best.pdtvm", log, {})
+        chosen = workload.stands_for(config)
         try:
-            artifact, _ = run.compile(f"graph{number}.pdtvm", log, {**fixed, workload: config})
+            artifact, _ = run.compile(f"graph{number}.pdtvm", log, {**fixed, **chosen})
             before, after = _time(run, best, artifact, threads)
         except (PaddleTvmError, RuntimeError) as error:
             # What cannot be compiled or run is no choice; that it was tried is on record.
@@ -118,13 +119,16 @@ def search_graph(
             writer.append([Trial(workload, outcome)])
             listener.graph_failure(f"{workload.operator} {dict(config)}: {outcome.detail}")
             continue
-        writer.append([Trial(workload, Outcome(config, "ok", (after[threads[0]],)))])
         trial = GraphTrial(workload, config, after, before, _rejection(before, after))
+        records: list[Record] = [Trial(workload, Outcome(config, "ok", (after[threads[0]],)))]
+        if trial.won:
+            records += [Winner(one, form, after, one.default(), before) for one, form in chosen.items()]
+        # At once: what was tried is not tried again, so a kill must not part it from what it won.
+        writer.append(records)
         trials.append(trial)
         listener.graph_trial(trial)
         if trial.won:
-            writer.append([Winner(workload, config, after, workload.default(), before)])
-            fixed[workload] = config
+            fixed |= chosen
             best, artifact = artifact, best
         # It may be large.
         rmtree(artifact)

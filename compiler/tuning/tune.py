@@ -116,10 +116,13 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         asked_first = [workload for workload in offered if _is_wanted(workload, options)]
         # Other machines time no whole model.
         may_time_it = options.rpc is None and options.trials != 0
-        subgraphs = alternatives(asked_first, [], known) if may_time_it else []
         budget = Budget(begin, options.seconds, options.trials)
         counts = thread_counts(options.threads)
-        decided = decide_offloading(run, log, subgraphs, counts, writer, listener, budget)
+        decided = (
+            decide_offloading(run, log, header, asked_first, target, counts, writer, listener, budget)
+            if asked_first and may_time_it
+            else []
+        )
         own = left_to_kernels(offered, target, log, options.threads)
         if own:
             options = replace(options, compile=replace(options.compile, fixed_forms=own))

@@ -8,7 +8,7 @@ from functools import singledispatch
 
 from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.cuda.workloads import CudaProduct
-from paddle_tvm.targets.offload import Offloading
+from paddle_tvm.targets.offload import JointOffloading, Offloading
 from paddle_tvm.targets.workload import Config, UnknownWorkloadError, Workload
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.depthwise_workload import Depthwise
@@ -65,6 +65,13 @@ def _(workload: BlockWidth) -> str:
 @name_workload.register
 def _(workload: Offloading) -> str:
     return f"subgraph of {counted(workload.operators, 'Relax operator')} in {workload.accelerator}"
+
+
+@name_workload.register
+def _(workload: JointOffloading) -> str:
+    subgraphs = counted(len(workload.subgraphs), "remaining subgraph")
+    operators = sum(operators for _, operators in workload.subgraphs)
+    return f"{subgraphs} of {counted(operators, 'Relax operator')} in {workload.accelerator}"
 
 
 @name_workload.register

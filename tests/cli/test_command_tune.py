@@ -294,6 +294,8 @@ def test_an_error_of_the_tuner_is_one_message(
             ["{model}", "--ops", "conv2d,abacus", "-o", "{new}"],
             "--ops abacus: no operator that can be tuned; known",
         ),
+        # It comes with `offloading`.
+        (["{model}", "--ops", "joint_offloading", "-o", "{new}"], "no operator that can be tuned; known"),
         (["{model}", "--rpc", "host:1"], "with --key"),
         (["{model}", "--key", "zen"], "say which with --rpc HOST:PORT"),
         (["{model}", "--rpc", "host", "--key", "zen"], "expected HOST:PORT"),

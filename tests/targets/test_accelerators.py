@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,24 @@ from toy_accelerator import Toy
 
 from paddle_tvm import compiler, runtime
 from paddle_tvm.compiler.cli.main import run_command_line
-from paddle_tvm.compiler.driver import CompileResult
+from paddle_tvm.compiler.driver import CompileResult, compile_model
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.profiling.kernel_table import KernelTable, kernels_file, read_kernel_table
 from paddle_tvm.compiler.profiling.profile import profile_artifact
 from paddle_tvm.compiler.report.content import gather
 from paddle_tvm.compiler.report.operators import Fate, operator_fates
 from paddle_tvm.compiler.tuning.graph_search import alternatives
+from paddle_tvm.compiler.tuning.history import History
 from paddle_tvm.compiler.tuning.log import LogWriter
+from paddle_tvm.compiler.tuning.model_run import ModelRun
+from paddle_tvm.compiler.tuning.options import TuneOptions
 from paddle_tvm.compiler.tuning.records import Winner, header_here
+from paddle_tvm.compiler.tuning.tune import tune_model
 from paddle_tvm.compiler.tuning.workload_names import name_workload
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError, VerificationError
 from paddle_tvm.targets import registry
-from paddle_tvm.targets.offload import Generated, Offloading, RuntimeHalf, Subgraph
+from paddle_tvm.targets.offload import Generated, JointOffloading, Offloading, RuntimeHalf, Subgraph
 from paddle_tvm.targets.x86.graph_workloads import BlockWidth
 
 
@@ -77,6 +81,10 @@ def _table(artifact: Path) -> KernelTable:
     return read_kernel_table((artifact / kernels_file(variant.library)).read_bytes(), str(artifact))
 
 
+def _external(artifact: Path) -> list[str]:
+    return [name for name, schedule in _table(artifact).schedules.items() if schedule.external]
+
+
 def _check_against_paddle(artifact: Path, batch: int = 1, mcpu: str | None = None) -> None:
     x = np.random.default_rng(0).standard_normal((batch, 3, 6, 5)).astype("float32")
     config = runtime.Config(str(artifact))
@@ -99,8 +107,7 @@ def test_takes_what_it_can_and_says_why_it_leaves_the_rest(toy: None, model: Pat
     assert result.verification is not None
     assert result.verification.passed
     assert read_manifest(result.artifact).variants[0].target.kind == "toy"
-    table = _table(result.artifact)
-    assert [name for name, schedule in table.schedules.items() if schedule.external] == ["paddle_tvm_toy_0"]
+    assert _external(result.artifact) == ["paddle_tvm_toy_0"]
     fates = _fates(result)
     assert fates["relu"].kind == fates["multiply"].kind == "external"
     assert fates["relu"].what == "computed by toy, in a subgraph of 3 operators"
@@ -149,7 +156,7 @@ def test_what_was_measured_to_be_slower_stays_on_the_cpu(toy: None, model: Path,
     header = header_here(registry.targets_of("toy", ())[0], 2)
     LogWriter(log, header).append([Winner(choice, {"taken": 0}, {2: 1.0}, choice.default(), {2: 2.0})])
     left = _compile(model, tmp_path / "left.pdtvm", tuning_logs=[log])
-    assert not any(schedule.external for schedule in _table(left.artifact).schedules.values())
+    assert _external(left.artifact) == []
     fates = _fates(left)
     assert "measured to be faster with our own kernels" in fates["multiply"].what
     assert left.variants[0].graph_choices[choice].origin == "tuned"
@@ -160,6 +167,78 @@ def test_tune_asks_who_is_to_compute_a_subgraph_first() -> None:
     asked = Offloading("a graph", "toy", "a subgraph", 3)
     width = BlockWidth("a graph", 24, 16)
     assert alternatives([width, asked], [], {}) == [(asked, {"taken": 0}), (width, {"lanes": 8})]
+
+
+class TwoSubgraphs(nn.Layer):  # type: ignore[misc]  # Paddle has no types.
+    """A convolution between arithmetic, which makes it two subgraphs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.middle = nn.Conv2D(3, 8, 1)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = self.middle(nn.functional.relu(x) + x)
+        return -x * x
+
+
+@pytest.fixture
+def two_subgraphs(tmp_path: Path) -> Path:
+    prefix = tmp_path / "model" / "inference"
+    paddle.jit.save(TwoSubgraphs(), str(prefix), input_spec=[InputSpec((1, 3, 6, 5), "float32", "x")])
+    return prefix
+
+
+def _offered(result: CompileResult) -> dict[Offloading, str]:
+    """Where the choice of each subgraph comes from."""
+    made = result.variants[0].graph_choices
+    return {one: choice.origin for one, choice in made.items() if isinstance(one, Offloading)}
+
+
+def test_a_subgraph_is_the_same_whoever_computes_the_others(
+    toy: None, two_subgraphs: Path, tmp_path: Path
+) -> None:
+    offered = _offered(_compile(two_subgraphs, tmp_path / "all.pdtvm", shapes=None))
+    assert len(offered) == 2
+    for number, one in enumerate(offered):
+        options = CompileOptions(target="toy", fixed_forms={one.key: {"taken": 0}})
+        result = compile_model(two_subgraphs, tmp_path / f"{number}.pdtvm", options)
+        assert len(_external(result.artifact)) == 1
+        assert set(_offered(result)) == set(offered)
+
+
+def test_subgraphs_that_compute_the_same_are_one_choice(toy: None, tmp_path: Path) -> None:
+    prefix = tmp_path / "model" / "inference"
+    layer = nn.Sequential(nn.ReLU(), nn.Conv2D(3, 3, 1), nn.ReLU())
+    paddle.jit.save(layer, str(prefix), input_spec=[InputSpec((1, 3, 6, 5), "float32", "x")])
+    (choice,) = _offered(_compile(prefix, tmp_path / "all.pdtvm", shapes=None))
+    options = CompileOptions(target="toy", fixed_forms={choice.key: {"taken": 0}})
+    assert _external(compile_model(prefix, tmp_path / "none.pdtvm", options).artifact) == []
+
+
+def test_tune_moves_subgraphs_together_that_gain_together_alone(
+    toy: None, two_subgraphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def time(_: ModelRun, artifacts: Mapping[str, Path], threads: int) -> dict[str, float]:
+        return {name: 1.0 if _external(artifact) else 0.9 for name, artifact in artifacts.items()}
+
+    monkeypatch.setattr(ModelRun, "time", time)
+    log = tmp_path / "log.jsonl"
+    options = TuneOptions(compile=CompileOptions(target="toy"), threads=1, ops=("offloading",))
+    result = tune_model(two_subgraphs, log, options, History())
+    assert [(type(trial.workload), trial.won) for trial in result.graph] == [
+        (Offloading, False),
+        (Offloading, False),
+        (JointOffloading, True),
+    ]
+    assert result.trials == 3
+    assert result.tuned_seconds == {1: 0.9}
+    made = {
+        name: _compile(two_subgraphs, tmp_path / name, tuning_logs=logs, shapes=None)
+        for name, logs in (("plain", []), ("tuned", [log]))
+    }
+    assert [len(_external(one.artifact)) for one in made.values()] == [2, 0]
+    assert set(_offered(made["tuned"]).values()) == {"tuned"}
+    assert tune_model(two_subgraphs, log, options, History()).graph == ()
 
 
 def test_profile_times_its_subgraphs(toy: None, model: Path, tmp_path: Path) -> None:

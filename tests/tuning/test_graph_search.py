@@ -21,7 +21,6 @@ from paddle_tvm.compiler.tuning.graph_search import alternatives, search_graph
 from paddle_tvm.compiler.tuning.history import History
 from paddle_tvm.compiler.tuning.log import Entry, LogWriter, read_log
 from paddle_tvm.compiler.tuning.model_run import ModelRun
-from paddle_tvm.compiler.tuning.offload_search import decide_offloading
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Winner
 from paddle_tvm.compiler.tuning.task import Task
@@ -215,8 +214,8 @@ def test_what_the_budget_leaves_out_is_told(tmp_path: Path) -> None:
     writer = LogWriter(log, header())
     tried = [NARROW, ALONE]
     budget = Budget(monotonic(), None, trials=1)
-    assert len(decide_offloading(run, log, tried, (2, 1), writer, history, budget)) == 1
-    assert "no trials for 1 of 2 subgraphs with our kernels" in history.notes[-1]
+    assert len(search_graph(run, log, tried, (2, 1), writer, history, budget, "2 choices")) == 1
+    assert "no trials for 1 of 2 choices" in history.notes[-1]
 
 
 def test_no_trial_is_begun_that_would_end_after_the_budget(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from paddle_tvm.compiler.tuning.report.plot import ticks, time_ticks
 from paddle_tvm.compiler.tuning.task import GraphTrial
 from paddle_tvm.compiler.tuning.tune import TuneResult
 from paddle_tvm.runtime.errors import UsageError
-from paddle_tvm.targets.offload import Offloading
+from paddle_tvm.targets.offload import JointOffloading, Offloading
 from paddle_tvm.targets.x86.matmul_workload import MatMul
 
 _TABLES = ("winners", "choices")
@@ -147,9 +147,16 @@ def test_a_run_that_chose_above_kernels_alone_does_not_speak_of_kernels(tmp_path
     history = History()
     Script(history, []).begin()
     times = {2: 0.016}, {2: 0.020}
-    history.graph_trial(GraphTrial(Offloading("a graph", "onednn", "a subgraph", 28), {"taken": 0}, *times))
+    one = Offloading("a graph", "onednn", "a subgraph", 28)
+    history.graph_trial(GraphTrial(one, {"taken": 0}, *times))
+    history.graph_trial(GraphTrial(JointOffloading.of([one]), {"taken": 0}, *times, "it is slower"))
     page = _write(history, tmp_path, _result(history))
     assert "Choices above kernels" in page
+    ours = "computed by our own kernels", "1.25x", "20.00 → 16.00"
+    assert _Page(page).rows[1:3] == [
+        ["subgraph of 28 Relax operators in onednn", *ours, "kept"],
+        ["1 remaining subgraph of 28 Relax operators in onednn", *ours, "not kept: it is slower"],
+    ]
     assert "What won" not in page
     assert "Nothing was tried" not in page
     assert "<h2>Tasks</h2>" not in page
