@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -31,7 +32,12 @@ extern void *__TVMBackendParallelLaunch __attribute__((weak));
 extern void paddle_tvm_enter(int32_t threads);
 extern int paddle_tvm_parallel_launch(int (*lambda)(int, void *, void *), void *closure, int tasks);
 
-enum { MOST_CONNECTIONS = 64 };
+enum {
+  MOST_CONNECTIONS = 64,
+  /* asm/prctl.h of Linux 5.16, and the number of AMX's registers there. */
+  REQUEST_PERMISSION = 0x1023,
+  TILE_DATA = 18,
+};
 
 /* A server of TVM 0.27 ends with the process that serves a session, where that does not end well. */
 static void end_session(int signal) { _exit(0); }
@@ -79,6 +85,8 @@ static void *watch(void *unused) {
 /* To be called first, with how many bytes of memory this process may take beyond what it has. */
 EXPORT int __tvm_ffi_paddle_tvm_guard(void *self, const Value *arguments, int32_t count, Value *result) {
   outlive_crashes();
+  /* Where there is no AMX this fails, and no form uses it. */
+  syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA);
   limit_memory(arguments[0].value);
   pthread_t thread;
   if (pthread_create(&thread, NULL, watch, NULL) == 0) pthread_detach(thread);

@@ -19,6 +19,7 @@ from paddle_tvm.compiler.tuning.gpu_trials import GpuTrials
 from paddle_tvm.compiler.tuning.local_trials import LocalTrials
 from paddle_tvm.compiler.tuning.messages import CompareRequest, MeasureRequest, Setup
 from paddle_tvm.compiler.tuning.remote_trials import RemoteTrials
+from paddle_tvm.runtime.cpu import permit_amx
 from paddle_tvm.targets.base import Target
 
 
@@ -38,6 +39,8 @@ def main(file: int, tuner: int) -> None:
         else:
             trials = LocalTrials(line, setup)
         if setup.gpu is None:
+            # For the children: those of this machine may use it.
+            permit_amx()
             _warm_up(setup.target)
         threads = os.listdir("/proc/self/task")
         if len(threads) > 1:

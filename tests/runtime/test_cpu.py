@@ -1,4 +1,4 @@
-"""What CPUs a machine has: cores are told from hyperthreads."""
+"""What CPUs a machine has: cores are told from hyperthreads, and features from those that are refused."""
 
 from __future__ import annotations
 
@@ -42,3 +42,23 @@ def test_hyperthreads_of_a_core_count_once(
 
 def test_here_there_is_a_core_and_no_more_than_cpus() -> None:
     assert 1 <= cpu.default_threads() <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_amx_is_a_feature_where_the_system_permits_it(
+    permitted: bool, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    known = frozenset({"avx2", "amx_bf16", "amx_int8", "amx_tile"})
+    monkeypatch.setattr(cpu, "_flags", lambda: known)
+    monkeypatch.setattr(cpu, "permit_amx", lambda: permitted)
+    cpu.cpu_features.cache_clear()
+    request.addfinalizer(cpu.cpu_features.cache_clear)
+    assert cpu.cpu_features() == (known if permitted else {"avx2"})
+
+
+def test_the_system_permits_amx_where_the_cpu_has_it() -> None:
+    """Linux does from 5.16 on; a CPU without it is refused."""
+    if "amx_tile" not in cpu._flags():
+        assert not cpu.permit_amx()
+    elif tuple(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= (5, 16):
+        assert cpu.permit_amx()

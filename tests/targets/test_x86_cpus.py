@@ -10,7 +10,7 @@ from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.core_families import CORE_FAMILIES, same_family
 from paddle_tvm.targets.cpu_names import CPUS
 from paddle_tvm.targets.x86 import cpus, x86_target, x86_targets
-from paddle_tvm.targets.x86.cpus import codegen, detect, features_of, microarchitecture_here
+from paddle_tvm.targets.x86.cpus import AMX_FEATURES, codegen, detect, features_of, microarchitecture_here
 
 
 def test_no_cpu_stands_before_one_that_has_more() -> None:
@@ -29,6 +29,8 @@ def test_features_are_those_of_the_manuals() -> None:
     assert set(features_of("cascadelake")) - set(features_of("skylake-avx512")) == {"avx512_vnni"}
     assert set(features_of("cooperlake")) - set(features_of("cascadelake")) == {"avx512_bf16"}
     assert set(features_of("sapphirerapids")) - set(features_of("icelake-server")) == {
+        "amx_bf16",
+        "amx_tile",
         "avx512_bf16",
         "avx512_fp16",
         "avx_vnni",
@@ -99,6 +101,18 @@ def test_a_cpu_that_can_do_more_than_the_one_of_its_model_number_is_another(
     microarchitecture_here.cache_clear()
     request.addfinalizer(microarchitecture_here.cache_clear)
     assert microarchitecture_here() == is_taken_for
+
+
+def test_a_machine_that_hides_amx_is_of_its_kind_and_runs_code_without_it(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    hidden = frozenset(features_of("sapphirerapids")) - AMX_FEATURES
+    monkeypatch.setattr(codegen, "llvm_get_system_cpu", lambda: "rocketlake")
+    monkeypatch.setattr(cpus, "cpu_features", lambda: hidden)
+    microarchitecture_here.cache_clear()
+    request.addfinalizer(microarchitecture_here.cache_clear)
+    assert microarchitecture_here() == "sapphirerapids"
+    assert detect() == "icelake-server"
 
 
 def test_families_of_cores_are_disjoint_and_of_names_that_llvm_has() -> None:
