@@ -19,6 +19,7 @@ from tvm.tirx import ForKind
 
 from paddle_tvm.targets.expressions import ceil_div
 from paddle_tvm.targets.x86.amx import DEPTH, PARTS, ROW_UNITS, SIDE, STEP
+from paddle_tvm.targets.x86.amx_plan import count_runs
 from paddle_tvm.targets.x86.every_thread import on_every_thread
 from paddle_tvm.targets.x86.schedules.amx_product import Product
 from paddle_tvm.targets.x86.schedules.amx_split import Depth, SplitRows, split_columns
@@ -33,9 +34,6 @@ from paddle_tvm.targets.x86.schedules.loop_nest import (
     opaque_block,
     sequence,
 )
-
-# What the parts of a unit's rows may take of the second-level cache, which is 2 MB where there is AMX.
-_PARTS_BYTES = 1 << 20
 
 
 def schedule_amx(schedule: s_tir.Schedule, main: Any) -> None:
@@ -81,7 +79,7 @@ class Unit:
         self._kind = kind
         self._groups = ceil_div(product.blocks, 2)
         steps = ceil_div(product.depth, DEPTH)
-        self._runs = _count_runs(steps, pairs.most)
+        self._runs = count_runs(steps, pairs.most)
         self._steps = steps // self._runs
         self._rows = SplitRows.of(product, pairs.first, pairs.most, self._steps)
         self._panel = tirx.decl_buffer((self._steps, PARTS, 2, SIDE, DEPTH), "uint16", "panel")
@@ -150,9 +148,3 @@ class Unit:
         if blocks == 1:
             return of_columns(1)
         return tirx.IfThenElse(int64(group) < blocks // 2, of_columns(2), of_columns(1))
-
-
-def _count_runs(steps: int, pairs: int) -> int:
-    """In how many runs of equal length the depth is passed, so that a run's parts stay in the cache."""
-    most = max(1, _PARTS_BYTES // (pairs * PARTS * 2 * SIDE * DEPTH * 2))
-    return next(runs for runs in range(1, steps + 1) if steps % runs == 0 and steps // runs <= most)
