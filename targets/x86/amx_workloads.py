@@ -34,6 +34,9 @@ from paddle_tvm.targets.x86.matmul_workload import MatMul
 from paddle_tvm.targets.x86.matrix_product import multiply
 from paddle_tvm.targets.x86.packing import pack_matrix
 
+# Where their number is not known.
+_TYPICAL_ROWS = 128
+
 
 @dataclass(frozen=True)
 class AmxConv2d(Conv2d):
@@ -95,9 +98,10 @@ class AmxConv2d(Conv2d):
 
 @dataclass(frozen=True)
 class AmxMatMul(MatMul, PackedWorkload):
-    """A product with a weight that the model of costs finds faster on AMX; sizes are known.
+    """A product with a weight that the model of costs finds faster on AMX.
 
-    Beside the forms of ``MatMul`` it has those of ``AmxConv2d``.
+    Beside the forms of ``MatMul`` it has those of ``AmxConv2d``; where the number of rows is not known,
+    threads divide the columns.
     """
 
     operator: ClassVar[str] = "amx_matmul"
@@ -109,19 +113,21 @@ class AmxMatMul(MatMul, PackedWorkload):
         ``left`` is the shape of the left-hand matrices, ``weight`` the right-hand one.
         """
         *outer, depth = map(extent, left)
-        if weight.ndim != 2 or weight.dtype != np.float32 or not all(isinstance(size, int) for size in outer):
+        if weight.ndim != 2 or weight.dtype != np.float32:
             return None
         columns = weight.shape[1]
         if depth % SIDE or columns % SIDE:
             return None
-        workload = AmxMatMul(1, prod(outer), depth, columns, SIDE)
+        rows = prod(outer) if all(isinstance(size, int) for size in outer) else None
+        workload = AmxMatMul(1, rows, depth, columns, SIDE)
         return workload if is_faster(workload._sizes()) and np.isfinite(weight).all() else None
 
     def default(self) -> Config:
-        return _form(best_division(self._sizes()))
+        return _form(0 if self.rows is None else best_division(self._sizes()))
 
     def candidates(self) -> Sequence[Config]:
-        return [*map(_form, divisions(self._sizes())), *self._tiles()]
+        ways = [0] if self.rows is None else divisions(self._sizes())
+        return [*map(_form, ways), *self._tiles()]
 
     def agrees(self, config: Config) -> bool:
         return _agrees(self._sizes(), config)
@@ -152,10 +158,9 @@ class AmxMatMul(MatMul, PackedWorkload):
         return pack_tiles(weight) if AMX in config else pack_matrix(weight, SIDE)
 
     def _sizes(self) -> Sizes:
-        assert self.rows is not None
         assert self.columns is not None
         assert self.depth is not None
-        return Sizes(self.rows, self.columns, self.depth)
+        return Sizes(_TYPICAL_ROWS if self.rows is None else self.rows, self.columns, self.depth)
 
 
 def _form(row_units: int) -> Config:

@@ -119,6 +119,23 @@ def test_product_with_bias_and_activation(
 
 @needs_amx
 @pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(("depth", "columns"), [(64, 96), (48, 80), (3072, 48)])
+def test_rows_whose_number_is_not_known(rng: np.random.Generator, depth: int, columns: int) -> None:
+    weight = rng.standard_normal((depth, columns)) / np.sqrt(depth)
+
+    def body(g: Graph, x: relax.Expr) -> relax.Expr:
+        return g.relu(g.add(g.matmul(x, relax.const(weight.astype("float32"))), g.const(columns)))
+
+    choices = OnAmx(0)
+    sizes = [
+        {"n": n, "m": m} for n, m in ((1, 1), (2, 8), (1, 17), (1, 32), (3, 11), (5, 26), (4, 64), (7, 41))
+    ]
+    check([["n", "m", depth]], body, CPU, sizes, choices=choices)
+    assert len(choices.taken) == 1
+
+
+@needs_amx
+@pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("row_units", [0, 2])
 @pytest.mark.parametrize("depth", [64, 3072])
 def test_what_is_not_finite_comes_out_as_in_float32(

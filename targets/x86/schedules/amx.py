@@ -35,6 +35,9 @@ from paddle_tvm.targets.x86.schedules.loop_nest import (
     sequence,
 )
 
+# Pairs of tiles of rows that are split at a time where it is not known how many there are.
+_PAIRS_OF_UNKNOWN = 4
+
 
 def schedule_amx(schedule: s_tir.Schedule, main: Any) -> None:
     """Schedule a function that holds a product for AMX."""
@@ -42,8 +45,14 @@ def schedule_amx(schedule: s_tir.Schedule, main: Any) -> None:
     product = Product(fused)
     pairs, units = ceil_div(product.rows, STEP), int(fused.main.annotations[ROW_UNITS])
     if units == 0:
-        every = Share(0, pairs, pairs)
-        fused.replace(schedule, on_every_thread(lambda _: Unit(product, every, PARALLEL).statement()))
+        most = pairs if isinstance(pairs, int) else _PAIRS_OF_UNKNOWN
+
+        def part(number: Any) -> tirx.Stmt:
+            first = number * most
+            count = pairs if isinstance(pairs, int) else tirx.min(pairs - first, int64(most))
+            return Unit(product, Share(first, count, most), PARALLEL).statement()
+
+        fused.replace(schedule, on_every_thread(lambda _: loop("part", 0, ceil_div(pairs, most), part)))
         return
 
     def unit(number: Any) -> tirx.Stmt:
@@ -120,7 +129,7 @@ class Unit:
 
     def _tiles(self, depth: Depth, pair: Any, group: Any) -> tirx.Stmt:
         """A run of two by two tiles, or of what there is of them."""
-        blocks, rows = self._product.blocks, self._product.rows
+        blocks, end = self._product.blocks, self._product.end_of_rows
 
         def of(tall: int, wide: int) -> tirx.Stmt:
             return Tiles(
@@ -136,12 +145,12 @@ class Unit:
             ).statement(depth)
 
         def of_columns(wide: int) -> tirx.Stmt:
-            if not 0 < rows % STEP <= SIDE:
+            if end is not None and not 0 < end <= SIDE:
                 return of(2, wide)
-            if rows < STEP:
+            if end == self._product.rows:
                 return of(1, wide)
-            is_last = tirx.EQ(int64(self._pairs.first + pair), int64(rows // STEP))
-            return tirx.IfThenElse(is_last, of(1, wide), of(2, wide))
+            left = self._product.rows - (self._pairs.first + pair) * STEP
+            return tirx.IfThenElse(left <= SIDE, of(1, wide), of(2, wide))
 
         if blocks % 2 == 0:
             return of_columns(2)
