@@ -9,10 +9,8 @@ from pathlib import Path
 
 _CPUS = Path("/sys/devices/system/cpu")
 
-AMX_REFUSED = (
-    "this CPU has AMX, but the system does not let this process use it: that takes Linux 5.16 or newer, and "
-    "the system call arch_prctl, which a sandbox may forbid"
-)
+AMX_NEEDS = "AMX takes Linux 5.16 or newer, and the system call arch_prctl, which a sandbox may forbid"
+AMX_REFUSED = f"this CPU has AMX, but the system does not let this process use it: {AMX_NEEDS}"
 
 _HASWELL = frozenset("abm avx avx2 bmi1 bmi2 f16c fma movbe pni popcnt sse4_1 sse4_2 ssse3".split())
 _SKYLAKE = _HASWELL | set("avx512bw avx512cd avx512dq avx512f avx512vl".split())

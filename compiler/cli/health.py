@@ -12,7 +12,7 @@ from importlib import metadata
 from typing import Literal, NamedTuple
 
 from paddle_tvm.runtime.cpu import (
-    AMX_REFUSED,
+    AMX_NEEDS,
     cpu_features,
     default_threads,
     fitting_mcpu,
@@ -193,8 +193,8 @@ def _cpu(compiler_installed: bool) -> list[Finding]:
         Finding("CPU", "ok", f"{counted(default_threads(), 'core')}; {' '.join(vector) or 'no AVX2'}")
     ]
     if is_amx_refused():
-        # Code for CPUs without it runs all the same.
-        findings.append(Finding("AMX", "absent", AMX_REFUSED, f"or compile with --mcpu {fitting_mcpu()}"))
+        advice = f"{AMX_NEEDS}; code without it: --mcpu {fitting_mcpu()}"
+        findings.append(Finding("AMX", "absent", "refused by the system", advice))
     if compiler_installed:
         try:
             from paddle_tvm.targets.x86.cpus import detect

@@ -123,7 +123,7 @@ def test_where_the_system_refuses_amx_it_is_the_system_that_is_named(
     message = str(caught.value)
     assert "lacks amx_bf16, amx_tile (it has" in message
     assert (
-        "this CPU has AMX, but the system does not let this process use it: that takes Linux 5.16" in message
+        "this CPU has AMX, but the system does not let this process use it: AMX takes Linux 5.16" in message
     )
     assert "--mcpu icelake-server" in message
 

@@ -125,7 +125,8 @@ def test_targets_and_doctor_say_whether_amx_can_be_used(
     assert ("AMX" in findings) == (amx == "refused")
     if amx == "refused":
         assert findings["AMX"]["state"] == "absent"
-        assert "Linux 5.16" in findings["AMX"]["found"]
+        assert findings["AMX"]["found"] == "refused by the system"
+        assert "Linux 5.16" in findings["AMX"]["advice"]
         assert "--mcpu icelake-server" in findings["AMX"]["advice"]
 
 
