@@ -20,6 +20,7 @@ from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload, Worklo
 from paddle_tvm.targets.x86.amx import (
     AMX,
     DEPTH,
+    FASTER_THAN_FMA,
     ROW_UNITS,
     SIDE,
     as_matrix,
@@ -62,6 +63,9 @@ class AmxConv2d(Conv2d):
             return None
         workload = AmxConv2d(**{field.name: getattr(conv, field.name) for field in fields(conv)})
         return workload if is_faster(workload._sizes()) and np.isfinite(weight).all() else None
+
+    def least_flops(self) -> float | None:
+        return _least_flops(super().least_flops(), self.flops())
 
     def default(self) -> Config:
         return _form(best_division(self._sizes()))
@@ -122,6 +126,9 @@ class AmxMatMul(MatMul, PackedWorkload):
         workload = AmxMatMul(1, rows, depth, columns, SIDE)
         return workload if is_faster(workload._sizes()) and np.isfinite(weight).all() else None
 
+    def least_flops(self) -> float | None:
+        return _least_flops(super().least_flops(), self.flops())
+
     def default(self) -> Config:
         return _form(0 if self.rows is None else best_division(self._sizes()))
 
@@ -165,6 +172,13 @@ class AmxMatMul(MatMul, PackedWorkload):
 
 def _form(row_units: int) -> Config:
     return {AMX: 1, "row_units": row_units}
+
+
+def _least_flops(vectors: float | None, flops: int | None) -> float | None:
+    """Those of the fewest of the forms in vectors, or of those in tiles."""
+    assert vectors is not None
+    assert flops is not None
+    return min(vectors, flops / FASTER_THAN_FMA)
 
 
 def _agrees(sizes: Sizes, config: Config) -> bool:
