@@ -95,6 +95,9 @@ def _unit_step(pairs: int, groups: int, *, far: bool) -> float:
 
 def is_faster(sizes: Sizes) -> bool:
     """Whether the model finds a product faster in tiles than in vectors."""
+    if 0 in (sizes.rows, sizes.columns, sizes.depth):
+        # There is nothing to divide.
+        return False
     tiles = _THREADS * cost(sizes, best_division(sizes))
     steps = sizes.rows * sizes.columns * sizes.depth / (STEP * STEP * DEPTH)
     vectors = max(steps * _VECTOR_STEP_NS, sizes.depth * sizes.columns * 4 / _BYTES_OF_NS)
