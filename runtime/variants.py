@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from paddle_tvm.runtime.cpu import cpu_features
+from paddle_tvm.runtime.cpu import AMX_REFUSED, cpu_features, fitting_mcpu, is_amx_refused
 from paddle_tvm.runtime.errors import ArtifactError, UsageError
 from paddle_tvm.runtime.manifest import Manifest, Variant
 
@@ -45,9 +45,11 @@ def choose_variant(path: str | os.PathLike[str], manifest: Manifest, mcpu: str |
         for variant, missing in zip(candidates, lacking, strict=True)
     )
     vector = [f for f in sorted(cpu_features()) if f.startswith(("avx", "sse4", "fma", "f16c", "amx"))]
+    refused = f"; {AMX_REFUSED}" if is_amx_refused() and any("amx_tile" in found for found in lacking) else ""
     raise ArtifactError(
-        f"{Path(path)}: {what} (it has {', '.join(vector) or 'no vector extensions'}); compile the model for "
-        "this machine: paddle-tvm compile MODEL -o ARTIFACT --mcpu NAME"
+        f"{Path(path)}: {what} (it has {', '.join(vector) or 'no vector extensions'}){refused}; compile the "
+        f"model for this machine: paddle-tvm compile MODEL -o ARTIFACT --mcpu {fitting_mcpu()}. One artifact "
+        "holds code for several CPUs where --mcpu is repeated"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from types import UnionType
@@ -87,8 +87,15 @@ class Workload(ABC):
         """Floating-point operations of the mathematics, whatever the form; None where a size is not known."""
 
     def least_flops(self) -> float | None:
-        """Those of the form that needs the fewest; None where a size is not known."""
+        """Those of the form that needs the fewest; None where a size is not known.
+
+        A form that does not compute by multiply-adds of float32 has as many of these as take its time.
+        """
         return self.flops()
+
+    def is_of(self, operators: Collection[str]) -> bool:
+        """Whether it is a workload of one of some operators, or of a kind that derives from theirs."""
+        return any(kind.__dict__.get("operator") in operators for kind in type(self).__mro__)
 
     def traits(self, config: Config) -> Mapping[str, float]:
         """Numbers of a form that a cost model is told beside its parameters and the workload's sizes."""

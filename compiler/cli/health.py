@@ -11,7 +11,13 @@ import sys
 from importlib import metadata
 from typing import Literal, NamedTuple
 
-from paddle_tvm.runtime.cpu import cpu_features, default_threads
+from paddle_tvm.runtime.cpu import (
+    AMX_NEEDS,
+    cpu_features,
+    default_threads,
+    fitting_mcpu,
+    is_amx_refused,
+)
 from paddle_tvm.runtime.gpus import find_gpus
 from paddle_tvm.runtime.tensorrt_package import PACKAGE, find_tensorrt
 from paddle_tvm.runtime.wording import counted
@@ -186,6 +192,9 @@ def _cpu(compiler_installed: bool) -> list[Finding]:
     findings = [
         Finding("CPU", "ok", f"{counted(default_threads(), 'core')}; {' '.join(vector) or 'no AVX2'}")
     ]
+    if is_amx_refused():
+        advice = f"{AMX_NEEDS}; code without it: --mcpu {fitting_mcpu()}"
+        findings.append(Finding("AMX", "absent", "refused by the system", advice))
     if compiler_installed:
         try:
             from paddle_tvm.targets.x86.cpus import detect

@@ -125,12 +125,10 @@ def _print_profile(result: Profile, top: int, console: Console) -> None:
     table.add_row(*left, "", "", "", "", outside)
     table.add_row(*_sum_row(result.total_us, result), "", "", "", "", _whole(result))
     console.print(table)
-    if any(result.passes_peak(kernel) for kernel in result.kernels[:top]):
-        console.print(
-            "above 100 % of peak: Winograd's algorithm needs fewer operations than the convolution has, "
-            "which are counted",
-            soft_wrap=True,
-        )
+    listed = [kernel.schedule for kernel in result.kernels[:top] if kernel.schedule is not None]
+    if result.peak.gflops:
+        for reason in dict.fromkeys(filter(None, (schedule.passes_peak for schedule in listed))):
+            console.print(reason, soft_wrap=True)
     if narrow := result.arithmetic:
         console.print(
             f"no share of peak for what is computed in {' and '.join(narrow)}: the peak is that of "
@@ -157,7 +155,8 @@ def _peak(result: Profile) -> str:
         ]
         return f"its peak by its clocks, not measured: {', '.join(known)}"
     return (
-        f"this machine reaches {marked(f'{peak.gflops:.0f} GFLOP/s', result.disturbed)}, "
+        f"this machine reaches {marked(f'{peak.gflops:.0f} GFLOP/s', result.disturbed)} in "
+        "float32 multiply-adds, "
         f"{peak.l2_gbps:.0f} GB/s from L2, {peak.memory_gbps:.0f} GB/s from memory"
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from paddle_tvm.compiler.cli.extras import require_compiler
+from paddle_tvm.runtime.cpu import AMX_REFUSED, cpu_features, is_amx_refused
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +23,20 @@ _COMPUTES = {
 _BY_PACKAGE = "an installed package, and our kernels the rest"
 
 # What makes code for one of these faster than for another with vectors of the same width.
-_NOTABLE = {"avx512_vnni": "VNNI", "avx_vnni": "VNNI", "avx512_bf16": "BF16", "avx512_fp16": "FP16"}
+_NOTABLE = {
+    "avx512_vnni": "VNNI",
+    "avx_vnni": "VNNI",
+    "avx512_bf16": "BF16",
+    "avx512_fp16": "FP16",
+    "amx_bf16": "AMX",
+}
+
+# By what ``_amx`` says.
+_AMX_HERE = {
+    "usable": "AMX: this machine has it, and the system lets us use it",
+    "refused": f"AMX: {AMX_REFUSED}",
+    "absent": "AMX: this machine has none, or hides it",
+}
 
 # Of those that a CPU lacks; --json has all.
 _FEATURES_NAMED = 2
@@ -58,6 +72,7 @@ def targets(as_json: bool) -> None:
         content = {
             "targets": [target._asdict() for target in usable],
             "cpus": [cpu._asdict() for cpu in cpus],
+            "amx": _amx(),
             "architectures": [
                 {"arch": arch, "gpus": gpus, "default": arch in DEFAULT_ARCHITECTURES}
                 for arch, gpus in ARCHITECTURES.items()
@@ -84,6 +99,7 @@ def targets(as_json: bool) -> None:
         table.add_row(cpu.mcpu, _runs_here(cpu), _vectors(cpu))
     console.print(table)
     console.print("best first: of code for several CPUs a machine takes the first that it can run")
+    console.print(_AMX_HERE[_amx()])
     console.print()
     table = _table("--arch", "default", "GPUs; newer ones run it, too")
     for arch, gpus in ARCHITECTURES.items():
@@ -118,8 +134,13 @@ def _vectors(cpu: _Cpu) -> str:
     return ", ".join(dict.fromkeys([widest, *notable]))
 
 
+def _amx() -> str:
+    if is_amx_refused():
+        return "refused"
+    return "usable" if "amx_bf16" in cpu_features() else "absent"
+
+
 def _cpus() -> list[_Cpu]:
-    from paddle_tvm.runtime.cpu import cpu_features
     from paddle_tvm.targets.cpu_names import CPUS
     from paddle_tvm.targets.x86.cpus import detect, features_of
 

@@ -19,7 +19,18 @@ TABLE_VERSION = 1
 # Parameters of schedules that are there or not.
 _FLAGS = frozenset({"blocked", "flat"})
 # What a schedule was chosen for, and not how it runs; it fills lines.
-_NOT_SHOWN = frozenset({"workload", "contraction", "vectors", "groups"})
+_NOT_SHOWN = frozenset({"workload", "contraction", "vectors", "groups", "summed"})
+# Values of parameters that are no amounts.
+_IN_WORDS: Mapping[tuple[str, int | str], str] = {("row_units", 0): "columns divided among threads"}
+
+WINOGRAD_PASSES_PEAK = (
+    "Winograd's algorithm may pass the peak: it needs fewer operations than the convolution has, which are "
+    "counted"
+)
+AMX_PASSES_PEAK = (
+    "AMX may pass the peak: it multiplies tiles of bfloat16 parts, and the peak is that of float32 "
+    "multiply-adds"
+)
 # Of a subgraph.
 _KINDS_NAMED = 4
 
@@ -114,6 +125,13 @@ class Schedule:
         return int(size) if size else None
 
     @property
+    def passes_peak(self) -> str | None:
+        """Why the machine's multiply-adds are no limit to it, in a sentence; None where they are."""
+        if self.winograd is not None:
+            return WINOGRAD_PASSES_PEAK
+        return AMX_PASSES_PEAK if self.rule == "amx" else None
+
+    @property
     def form(self) -> str:
         """Where a form that a record gave comes from, in a few words; empty where none did."""
         if self.choice is None or self.choice.source is None:
@@ -127,7 +145,7 @@ class Schedule:
         if self.external is not None:
             return f"subgraph in {self.external}" + (f", in {self.arithmetic}" if self.arithmetic else "")
         shown = [
-            name if value == 1 and name in _FLAGS else f"{name}={value}"
+            name if value == 1 and name in _FLAGS else show_parameter(name, value)
             for name, value in self.parameters.items()
             if name not in _NOT_SHOWN
         ]
@@ -136,6 +154,11 @@ class Schedule:
         m = self.winograd
         rule = f"{self.rule} F({m}x{m}, 3x3)" if m else self.rule or "loops"
         return " ".join([rule, *shown, f"parallel={units}" if units else "one thread"])
+
+
+def show_parameter(name: str, value: int | str) -> str:
+    """A parameter of a schedule or of a form with its value."""
+    return _IN_WORDS.get((name, value), f"{name}={value}")
 
 
 def name_subgraph(accelerator: str, call: KernelCall) -> str:

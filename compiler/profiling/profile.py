@@ -151,12 +151,6 @@ class Profile:
             return None
         return work.gflops / self.peak.gflops
 
-    def passes_peak(self, kernel: KernelProfile) -> bool:
-        """Whether Winograd's algorithm has taken a kernel past the peak, because it computes less."""
-        if kernel.schedule is None or kernel.schedule.winograd is None:
-            return False
-        return (self.peak_share(kernel.work, kernel.schedule) or 0.0) > 1
-
 
 def profile_artifact(
     artifact: Path, arrays: Arrays, *, threads: int | None = None, rounds: int = 30, mcpu: str | None = None

@@ -12,6 +12,7 @@ from tvm.s_tir import stmt as s_tir
 from paddle_tvm.compiler.profiling.expressions import amount
 from paddle_tvm.compiler.profiling.kernel_table import Schedule
 from paddle_tvm.targets.workload import WORKLOAD, Choice
+from paddle_tvm.targets.x86.every_thread import ON_EVERY_THREAD
 
 # Annotations of blocks; the one of this name is the rule, others are its parameters. Legalizations set them
 # on the main block, and schedules that write their loops themselves on the root block.
@@ -80,7 +81,8 @@ def _parallel_extents(function: tirx.PrimFunc) -> list[Any]:
         axis = loop.thread_binding
         # On a GPU, blocks of threads.
         blocks = axis is not None and str(axis.thread_tag).startswith("blockIdx")
-        if loop.kind == tirx.ForKind.PARALLEL or blocks:
+        shared = loop.kind == tirx.ForKind.PARALLEL and ON_EVERY_THREAD not in loop.annotations
+        if shared or blocks:
             extents.append(loop.extent)
 
     tvm_ffi.structural_walk(function.body, (tirx.For, visit), order="pre")

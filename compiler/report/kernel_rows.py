@@ -41,7 +41,7 @@ def kernel_table(content: Content) -> str:
     header = "".join(f'<th class="{kind}" data-sort>{escape(name)}</th>' for name, kind in heads)
     listed = _rows(content)
     longest = max((row.microseconds for row in listed), default=0.0)
-    # Winograd's algorithm passes the peak, because it computes less than the definition that is counted.
+    # Some kernels pass the peak (``Schedule.passes_peak``).
     most = max(1.0, *(_peak_share(row, content) for row in listed)) if listed else 1.0
     rows = "".join(_row(row, longest, most, formed, content) for row in listed)
     head = f"<thead><tr>{header}</tr></thead>"
@@ -55,8 +55,8 @@ def bars_key(content: Content) -> str:
     parts = ['<i class="share"></i>time, the slowest kernel being full']
     rows = _rows(content)
     if any(_peak_share(row, content) for row in rows):
-        winograd = any(content.table.schedules[row.call.kernel].winograd for row in rows)
-        passes = "; Winograd's algorithm needs fewer than are counted, and may pass it" if winograd else ""
+        reasons = (content.table.schedules[row.call.kernel].passes_peak for row in rows)
+        passes = "".join(f"; {escape(reason)}" for reason in dict.fromkeys(filter(None, reasons)))
         whose = "the GPU's" if content.profile.devices else "this machine's"
         parts.append(f'<i class="peak"></i>multiply-adds, 100 % of {whose} peak at the dashed line{passes}')
     shown = "".join(f"<span>{part}</span>" for part in parts)

@@ -135,7 +135,7 @@ def _of_peak(rate: float, profile: Profile) -> str:
         kinds = " and ".join(profile.arithmetic)
         return f"computed in {kinds}; the peak is known in {profile.peak.precision} alone"
     most = marked(f"{peak:.0f}", profile.disturbed)
-    whose = "it should reach by its clocks" if profile.devices else "this machine reaches"
+    whose = "it should reach by its clocks" if profile.devices else "this machine reaches in multiply-adds"
     return f"{100 * rate / peak:.0f} % of the {most} that {whose}"
 
 

@@ -18,7 +18,8 @@ class TuneOptions:
     trials, seconds
         When the search ends, at the latest; None: when nothing promises a gain any more.
     ops
-        Operators to tune, as ``Workload.operator`` names them; all where empty.
+        Operators to tune, as ``Workload.operator`` names them, with those that derive from them (of
+        ``conv2d`` that is ``amx_conv2d``); all where empty.
     min_share
         Tasks that take a smaller share of a run are left alone.
     threads

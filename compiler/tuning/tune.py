@@ -205,7 +205,7 @@ def _is_asked(task: Task, options: TuneOptions) -> bool:
 
 
 def _is_wanted(workload: Workload, options: TuneOptions) -> bool:
-    return not options.ops or workload.operator in options.ops
+    return not options.ops or workload.is_of(options.ops)
 
 
 def _latencies(

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import fields
 from functools import singledispatch
 
+from paddle_tvm.compiler.profiling.kernel_table import show_parameter
 from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.cuda.workloads import CudaProduct
 from paddle_tvm.targets.offload import JointOffloading, Offloading
 from paddle_tvm.targets.workload import Config, UnknownWorkloadError, Workload
+from paddle_tvm.targets.x86.amx import AMX
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.depthwise_workload import Depthwise
 from paddle_tvm.targets.x86.graph_workloads import BlockWidth, Epilogue
@@ -85,9 +87,10 @@ def name_form(config: Config) -> str:
         return "computed by the accelerator" if config["taken"] else "computed by our own kernels"
     size = config.get("winograd")
     algorithm = [] if size is None else [f"Winograd F({size}x{size})" if size else "direct"]
-    return " ".join(
-        [*algorithm, *(f"{name}={value}" for name, value in config.items() if name != "winograd")]
-    )
+    if AMX in config:
+        algorithm = ["AMX"]
+    named = (show_parameter(name, value) for name, value in config.items() if name not in ("winograd", AMX))
+    return " ".join([*algorithm, *named])
 
 
 def _convolution(workload: Conv2d | Depthwise, operator: str, channels: str, groups: int) -> str:

@@ -33,6 +33,11 @@ DEPTH = 2 * SIDE
 """Products that one instruction sums for each element of the result."""
 STEP = 2 * SIDE
 """Rows and columns of the result that are computed together: four tiles."""
+FASTER_THAN_FMA = SIDE * SIDE * DEPTH / 32 / (6 * 16)
+"""How much faster products are at most than multiply-adds of 512 bits, of which a cycle has two.
+
+An instruction takes 16 cycles (Intel's optimization manual), and one is needed for each product of parts.
+"""
 
 
 def pack_tiles(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

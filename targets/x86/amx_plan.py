@@ -8,22 +8,25 @@ from functools import partial
 from itertools import pairwise
 
 from paddle_tvm.targets.expressions import ceil_div
-from paddle_tvm.targets.x86.amx import DEPTH, STEP
+from paddle_tvm.targets.x86.amx import DEPTH, PARTS, STEP
 
 # The model is for machines of two cores and more.
 _THREADS = 2
 # Into how many units rows are divided, and how many are enough for any machine.
-_ROW_UNITS, _ENOUGH_UNITS = (1, 2, 4, 8, 16, 32), 8
+_ROW_UNITS, _ENOUGH_UNITS = (1, 2, 4, 8, 16, 32, 64, 128, 256), 8
 # By so much the costs of divisions may differ that are about as good.
 _ABOUT = 1.15
 # One step of four tiles takes so many ns, and to split the rows of a step as long; to split its columns.
 _STEP_NS, _SPLIT_COLUMNS_NS = 170.0, 90.0
+# To keep the sums of four tiles for the next run of the depth, and to go on from them.
+_RESUME_NS = 300.0
 # What it takes to read such rows that are in part in the caches of other cores.
 _FROM_OTHERS_NS = 250.0
 # The same products in vectors; and how many bytes of weights arrive from memory in a ns.
 _VECTOR_STEP_NS, _BYTES_OF_NS = 420.0, 7.0
-# Weights that stay in the second-level cache.
-_NEAR_BYTES = 1 << 20
+# Weights that stay in the second-level cache, and what the parts of a unit's rows may take of it: where there
+# is AMX it has 2 MB.
+_NEAR_BYTES, _PARTS_BYTES = 1 << 20, 1 << 20
 # By so much the model has to find tiles faster than vectors.
 _BETTER = 1.1
 
@@ -72,25 +75,33 @@ def is_about_best(sizes: Sizes, division: int) -> bool:
 def cost(sizes: Sizes, division: int) -> float:
     """Time of the thread that takes longest, in ns, by the model."""
     if division == 0:
-        share = _unit_step(sizes.pairs, ceil_div(sizes.groups, _THREADS), far=True)
-        return sizes.steps * (share + sizes.pairs * _FROM_OTHERS_NS)
+        share = _unit_cost(sizes, sizes.pairs, ceil_div(sizes.groups, _THREADS), far=True)
+        return share + sizes.steps * sizes.pairs * _FROM_OTHERS_NS
     bounds = [number * sizes.pairs // division for number in range(division + 1)]
     shares = [stop - start for start, stop in pairwise(bounds)]
     most = ceil_div(division, _THREADS)
     near = sizes.columns * sizes.depth * 4 <= _NEAR_BYTES
-    return sizes.steps * max(
+    return max(
         sum(
-            _unit_step(pairs, sizes.groups, far=not (near and number))
+            _unit_cost(sizes, pairs, sizes.groups, far=not (near and number))
             for number, pairs in enumerate(shares[first : first + most])
         )
         for first in range(0, division, most)
     )
 
 
-def _unit_step(pairs: int, groups: int, *, far: bool) -> float:
-    """Time of a step of the depth: what is split and multiplied, while groups of columns arrive."""
+def _unit_cost(sizes: Sizes, pairs: int, groups: int, *, far: bool) -> float:
+    """Time of a unit of work: what is split and multiplied, while groups of columns arrive."""
     arrival = STEP * DEPTH * 4 / _BYTES_OF_NS if far else 0.0
-    return pairs * _STEP_NS + groups * max(pairs * _STEP_NS + _SPLIT_COLUMNS_NS, arrival)
+    step = pairs * _STEP_NS + groups * max(pairs * _STEP_NS + _SPLIT_COLUMNS_NS, arrival)
+    runs = count_runs(sizes.steps, pairs)
+    return sizes.steps * step + (pairs * groups * runs * _RESUME_NS if runs > 1 else 0.0)
+
+
+def count_runs(steps: int, pairs: int) -> int:
+    """In how many runs of equal length the depth is passed, so that the parts of a run stay in the cache."""
+    most = max(1, _PARTS_BYTES // (pairs * PARTS * STEP * DEPTH * 2))
+    return next(runs for runs in range(1, steps + 1) if steps % runs == 0 and steps // runs <= most)
 
 
 def is_faster(sizes: Sizes) -> bool:

@@ -20,6 +20,7 @@ from paddle_tvm.targets.workload import WORKLOAD, Config, PackedWorkload, Worklo
 from paddle_tvm.targets.x86.amx import (
     AMX,
     DEPTH,
+    FASTER_THAN_FMA,
     ROW_UNITS,
     SIDE,
     as_matrix,
@@ -33,6 +34,9 @@ from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.matmul_workload import MatMul
 from paddle_tvm.targets.x86.matrix_product import multiply
 from paddle_tvm.targets.x86.packing import pack_matrix
+
+# Where their number is not known.
+_TYPICAL_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,9 @@ class AmxConv2d(Conv2d):
             return None
         workload = AmxConv2d(**{field.name: getattr(conv, field.name) for field in fields(conv)})
         return workload if is_faster(workload._sizes()) and np.isfinite(weight).all() else None
+
+    def least_flops(self) -> float | None:
+        return _least_flops(super().least_flops(), self.flops())
 
     def default(self) -> Config:
         return _form(best_division(self._sizes()))
@@ -95,9 +102,10 @@ class AmxConv2d(Conv2d):
 
 @dataclass(frozen=True)
 class AmxMatMul(MatMul, PackedWorkload):
-    """A product with a weight that the model of costs finds faster on AMX; sizes are known.
+    """A product with a weight that the model of costs finds faster on AMX.
 
-    Beside the forms of ``MatMul`` it has those of ``AmxConv2d``.
+    Beside the forms of ``MatMul`` it has those of ``AmxConv2d``; where the number of rows is not known,
+    threads divide the columns.
     """
 
     operator: ClassVar[str] = "amx_matmul"
@@ -109,19 +117,24 @@ class AmxMatMul(MatMul, PackedWorkload):
         ``left`` is the shape of the left-hand matrices, ``weight`` the right-hand one.
         """
         *outer, depth = map(extent, left)
-        if weight.ndim != 2 or weight.dtype != np.float32 or not all(isinstance(size, int) for size in outer):
+        if weight.ndim != 2 or weight.dtype != np.float32:
             return None
         columns = weight.shape[1]
         if depth % SIDE or columns % SIDE:
             return None
-        workload = AmxMatMul(1, prod(outer), depth, columns, SIDE)
+        rows = prod(outer) if all(isinstance(size, int) for size in outer) else None
+        workload = AmxMatMul(1, rows, depth, columns, SIDE)
         return workload if is_faster(workload._sizes()) and np.isfinite(weight).all() else None
 
+    def least_flops(self) -> float | None:
+        return _least_flops(super().least_flops(), self.flops())
+
     def default(self) -> Config:
-        return _form(best_division(self._sizes()))
+        return _form(0 if self.rows is None else best_division(self._sizes()))
 
     def candidates(self) -> Sequence[Config]:
-        return [*map(_form, divisions(self._sizes())), *self._tiles()]
+        ways = [0] if self.rows is None else divisions(self._sizes())
+        return [*map(_form, ways), *self._tiles()]
 
     def agrees(self, config: Config) -> bool:
         return _agrees(self._sizes(), config)
@@ -152,14 +165,20 @@ class AmxMatMul(MatMul, PackedWorkload):
         return pack_tiles(weight) if AMX in config else pack_matrix(weight, SIDE)
 
     def _sizes(self) -> Sizes:
-        assert self.rows is not None
         assert self.columns is not None
         assert self.depth is not None
-        return Sizes(self.rows, self.columns, self.depth)
+        return Sizes(_TYPICAL_ROWS if self.rows is None else self.rows, self.columns, self.depth)
 
 
 def _form(row_units: int) -> Config:
     return {AMX: 1, "row_units": row_units}
+
+
+def _least_flops(vectors: float | None, flops: int | None) -> float | None:
+    """Those of the fewest of the forms in vectors, or of those in tiles."""
+    assert vectors is not None
+    assert flops is not None
+    return min(vectors, flops / FASTER_THAN_FMA)
 
 
 def _agrees(sizes: Sizes, config: Config) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 import tvm_ffi
 from tvm import tirx
 
-_MARK = "paddle_tvm.on_every_thread"
+ON_EVERY_THREAD = "paddle_tvm.on_every_thread"
+"""Annotation of a loop that stands for the threads, and not for work that they share."""
 _LAUNCH = "pragma_parallel_launch_point"
 
 
@@ -19,7 +20,7 @@ def on_every_thread(body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
     them out of what TVM has for it, so that threads shared them.
     """
     variable = tirx.Var("thread", "int64")
-    annotations = {_MARK: 1}
+    annotations = {ON_EVERY_THREAD: 1}
     return tirx.For(
         variable, _integer(0), _integer(2), tirx.ForKind.PARALLEL, body(variable), None, annotations
     )
@@ -32,7 +33,7 @@ def launch_threads(function: tirx.PrimFunc) -> tirx.PrimFunc:
     """
 
     def launch(loop: tirx.For) -> Any:
-        if _MARK not in loop.annotations:
+        if ON_EVERY_THREAD not in loop.annotations:
             return loop
         return tirx.AttrStmt(_integer(0), _LAUNCH, _integer(1), loop.body)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import small_models
 
-from paddle_tvm.runtime import ArtifactError, Config, Predictor, UsageError, create_predictor
+from paddle_tvm.runtime import ArtifactError, Config, Predictor, UsageError, cpu, create_predictor
 from paddle_tvm.runtime.artifact import encode_manifest, map_weights, read_manifest
 from paddle_tvm.runtime.manifest_reader import manifest_from_json
 
@@ -83,6 +84,48 @@ def test_where_none_runs_the_features_that_each_lacks_are_named(both: Path, tmp_
     assert "x86 better, and this machine's CPU lacks for_better; " in message
     assert "x86 plain, and this machine's CPU lacks for_plain (it has" in message
     assert "--mcpu" in message
+
+
+def _machine_with(features: set[str], monkeypatch: pytest.MonkeyPatch, *, permitted: bool = True) -> None:
+    monkeypatch.setattr(cpu, "_flags", lambda: frozenset(features))
+    monkeypatch.setattr(cpu, "permit_amx", lambda: permitted)
+    cpu.cpu_features.cache_clear()
+
+
+@pytest.fixture
+def for_amx(tmp_path: Path) -> Iterator[Path]:
+    needed = (*sorted(cpu.NEEDED["icelake-server"]), "amx_bf16", "amx_tile")
+    yield small_models.two_variants(tmp_path / "amx.pdtvm", needed)
+    # What the test said of this machine.
+    cpu.cpu_features.cache_clear()
+
+
+@pytest.mark.parametrize("mcpu", list(cpu.NEEDED))
+def test_what_a_machine_without_amx_can_run_is_named(
+    for_amx: Path, mcpu: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _machine_with(set(cpu.NEEDED[mcpu]), monkeypatch)
+    with pytest.raises(ArtifactError) as caught:
+        predictor_of(for_amx, "better")
+    message = str(caught.value)
+    assert "this machine's CPU lacks" in message
+    assert "amx_bf16, amx_tile (it has" in message
+    assert f"paddle-tvm compile MODEL -o ARTIFACT --mcpu {mcpu}. One artifact" in message
+    assert "this CPU has AMX" not in message
+
+
+def test_where_the_system_refuses_amx_it_is_the_system_that_is_named(
+    for_amx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _machine_with(cpu.NEEDED["icelake-server"] | {"amx_bf16", "amx_tile"}, monkeypatch, permitted=False)
+    with pytest.raises(ArtifactError) as caught:
+        predictor_of(for_amx, "better")
+    message = str(caught.value)
+    assert "lacks amx_bf16, amx_tile (it has" in message
+    assert (
+        "this CPU has AMX, but the system does not let this process use it: AMX takes Linux 5.16" in message
+    )
+    assert "--mcpu icelake-server" in message
 
 
 def test_only_what_is_loaded_is_checked(plain_here: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from cli_outcome import Run
 
 from paddle_tvm.compiler.cli import console
+from paddle_tvm.runtime import cpu
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.gpus import find_gpus
 from paddle_tvm.targets.cpu_names import CPUS
@@ -70,9 +71,9 @@ def test_tensorrt_is_looked_for(
 
 def test_targets_say_what_runs_here(run: Run) -> None:
     content = json.loads(run("targets", "--json").out)
-    assert [cpu["mcpu"] for cpu in content["cpus"] if cpu["default"]] != []
-    for cpu in content["cpus"]:
-        assert set(cpu["missing"]) == set(cpu["features"]) - cpu_features()
+    assert [named["mcpu"] for named in content["cpus"] if named["default"]] != []
+    for named in content["cpus"]:
+        assert set(named["missing"]) == set(named["features"]) - cpu_features()
     targets = {target["target"]: target for target in content["targets"]}
     assert targets["onednn"]["not_compiling"] is None
     assert targets["x86"]["not_running"] is None
@@ -92,6 +93,47 @@ def test_targets_come_before_cpus_in_short_lines(
     assert places == sorted(places)
     # A line for each name: nothing is folded in the tables.
     assert first["x86-64"] - first["znver5"] == len(CPUS) - 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "permitted", "amx", "said"),
+    [
+        ({"amx_bf16", "amx_tile"}, True, "usable", "AMX: this machine has it, and the system lets us use it"),
+        ({"amx_bf16", "amx_tile"}, False, "refused", "AMX: this CPU has AMX, but the system does not let"),
+        (set(), True, "absent", "AMX: this machine has none, or hides it"),
+    ],
+)
+def test_targets_and_doctor_say_whether_amx_can_be_used(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    flags: set[str],
+    permitted: bool,
+    amx: str,
+    said: str,
+) -> None:
+    monkeypatch.setattr(cpu, "_flags", lambda: cpu.NEEDED["icelake-server"] | flags)
+    monkeypatch.setattr(cpu, "permit_amx", lambda: permitted)
+    cpu.cpu_features.cache_clear()
+    request.addfinalizer(cpu.cpu_features.cache_clear)
+    assert said in " ".join(run("targets").out.split())
+    assert json.loads(run("targets", "--json").out)["amx"] == amx
+    result = run("doctor", "--json")
+    assert result.code == 0
+    findings = {finding["what"]: finding for finding in json.loads(result.out)["findings"]}
+    assert ("amx_bf16" in findings["CPU"]["found"]) == (amx == "usable")
+    assert ("AMX" in findings) == (amx == "refused")
+    if amx == "refused":
+        assert findings["AMX"]["state"] == "absent"
+        assert findings["AMX"]["found"] == "refused by the system"
+        assert "Linux 5.16" in findings["AMX"]["advice"]
+        assert "--mcpu icelake-server" in findings["AMX"]["advice"]
+
+
+def test_vectors_of_cpus_name_amx(run: Run) -> None:
+    lines = [line.split() for line in run("targets").out.splitlines()]
+    with_amx = {line[0] for line in lines if line and line[0] in CPUS and line[-1] == "AMX"}
+    assert with_amx == {"sapphirerapids", "graniterapids"}
 
 
 def test_targets_say_what_is_missing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

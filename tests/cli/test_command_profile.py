@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from paddle_tvm.compiler.cli import extras
 from paddle_tvm.compiler.profiling.profile import profile_artifact, read_table
 from paddle_tvm.runtime.artifact import MANIFEST_FILE, encode_manifest, read_manifest
 from paddle_tvm.runtime.loader import load
+from paddle_tvm.targets.x86.cpus import runs_here
 
 
 def _profile(run: Run, *arguments: object) -> dict[str, Any]:
@@ -157,6 +159,42 @@ def test_a_sliding_window_says_how_it_is_tiled(run: Run, tmp_path: Path) -> None
     assert (parameters["lanes"], parameters["kernel"], parameters["stride"]) == (4, "3x3", "2x2")
     shown = run("profile", output, "--rounds", "1").out
     assert "kernel=3x3 stride=2x2" in " ".join(shown.split())
+
+
+class Convolutions(nn.Layer):  # type: ignore[misc]
+    """One by Winograd's algorithm, and one that AMX is faster with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2D(64, 64, 3, padding=1)
+        self.second = nn.Conv2D(64, 256, 1)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.second(self.first(x))
+
+
+@pytest.mark.parametrize("mcpu", ["icelake-server", "sapphirerapids"])
+def test_kernels_that_may_pass_the_peak_are_explained(run: Run, tmp_path: Path, mcpu: str) -> None:
+    if not runs_here(mcpu):
+        pytest.skip(f"code for {mcpu} does not run here")
+    model = save(Convolutions(), tmp_path / "model", InputSpec([1, 64, 56, 56], "float32", "x"))
+    output, report = tmp_path / "out.pdtvm", tmp_path / "report.html"
+    compiled = run("compile", model, "-o", output, "--mcpu", mcpu, "--report", report, "--no-tuning-logs")
+    assert compiled.code == 0, compiled.err
+    shown = run("profile", output, "--rounds", "1").out
+    on_amx = mcpu == "sapphirerapids"
+    assert (
+        "conv2d 1x1 64->256 56x56: amx blocked row_units=8 parallel=8" in " ".join(shown.split())
+    ) == on_amx
+    for said in (shown, unescape(report.read_text(encoding="utf-8"))):
+        assert said.count("Winograd's algorithm may pass the peak") == 1
+        assert said.count("AMX may pass the peak: it multiplies tiles of bfloat16 parts") == on_amx
+    assert re.search(r"this machine reaches \d+ GFLOP/s (~ )?in float32 multiply-adds", shown)
+    kernels = _profile(run, output)["kernels"]
+    forms = {kernel["schedule"]["rule"]: kernel["form"]["config"] for kernel in kernels if kernel["form"]}
+    assert ("amx" in forms) == on_amx
+    if on_amx:
+        assert forms["amx"] == {"amx": 1, "row_units": 8}
 
 
 def test_given_inputs_are_used(run: Run, artifact: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,9 +22,11 @@ from paddle_tvm.compiler.profiling.kernel_table import (
     Schedule,
     read_kernel_table,
 )
+from paddle_tvm.compiler.profiling.schedule_notes import read_schedule
 from paddle_tvm.compiler.profiling.work import function_flops, operator_flops
 from paddle_tvm.compiler.source_names import NamingBuilder, SourceOperator, parse_source_name, source_name
 from paddle_tvm.runtime.errors import ArtifactError
+from paddle_tvm.targets.workload import Choice
 from paddle_tvm.targets.x86 import x86_target
 
 
@@ -117,6 +120,45 @@ def test_equal_kernels_are_told_apart_by_what_they_compute() -> None:
         {SourceOperator("conv2d", 10 * layer), SourceOperator("relu", 10 * layer + 1)} for layer in range(2)
     ]
     assert layers[0][0] == layers[1][0], "the two layers share one kernel"
+
+
+def _schedule_on_amx(size: int, channels: int, outputs: int) -> Schedule:
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType((1, channels, size, size), "float32"))
+    weight = relax.const(np.ones((outputs, channels, 1, 1), "float32"))
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            # Its result is in blocks, as the input of most convolutions.
+            pooled = builder.emit(relax.op.nn.max_pool2d(x, (3, 3), padding=(1, 1)))
+            convolved = builder.emit(relax.op.nn.conv2d(pooled, weight))
+            result = builder.emit_output(relax.Tuple([convolved]))
+        builder.emit_func_output(result)
+    stages = lower_in_stages(optimise(builder.get()), x86_target("sapphirerapids"))
+    schedules = [
+        read_schedule(stages.fused[variable], function, defaultdict(lambda: Choice({"amx": 1})))
+        for variable, function in stages.scheduled.functions.items()
+        if isinstance(function, tirx.PrimFunc)
+    ]
+    (found,) = (schedule for schedule in schedules if schedule.rule == "amx")
+    return found
+
+
+def test_products_on_amx_say_how_threads_divide_them_and_that_they_may_pass_the_peak() -> None:
+    by_columns, by_rows = _schedule_on_amx(14, 256, 1024), _schedule_on_amx(28, 128, 512)
+    assert by_columns.show({}) == "amx blocked columns divided among threads parallel=32"
+    assert by_rows.show({}) == "amx blocked row_units=8 parallel=8"
+    for schedule in (by_columns, by_rows):
+        assert schedule.passes_peak is not None
+        assert schedule.passes_peak.startswith("AMX may pass the peak")
+
+
+def test_multiply_adds_are_the_limit_of_all_but_winograd_and_amx() -> None:
+    def of(rule: str | None, **config: int) -> str | None:
+        return Schedule(rule, {}, (), False, "a workload", Choice(config)).passes_peak
+
+    assert of("register_tile", winograd=0, points=7) is None
+    assert of(None) is None
+    assert (of("winograd", winograd=4) or "").startswith("Winograd's algorithm may pass the peak")
 
 
 def test_the_table_is_read_as_it_was_written() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,23 @@ def test_product_with_bias_and_activation(
 
 @needs_amx
 @pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(("depth", "columns"), [(64, 96), (48, 80), (3072, 48)])
+def test_rows_whose_number_is_not_known(rng: np.random.Generator, depth: int, columns: int) -> None:
+    weight = rng.standard_normal((depth, columns)) / np.sqrt(depth)
+
+    def body(g: Graph, x: relax.Expr) -> relax.Expr:
+        return g.relu(g.add(g.matmul(x, relax.const(weight.astype("float32"))), g.const(columns)))
+
+    choices = OnAmx(0)
+    sizes = [
+        {"n": n, "m": m} for n, m in ((1, 1), (2, 8), (1, 17), (1, 32), (3, 11), (5, 26), (4, 64), (7, 41))
+    ]
+    check([["n", "m", depth]], body, CPU, sizes, choices=choices)
+    assert len(choices.taken) == 1
+
+
+@needs_amx
+@pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("row_units", [0, 2])
 @pytest.mark.parametrize("depth", [64, 3072])
 def test_what_is_not_finite_comes_out_as_in_float32(
@@ -217,6 +235,17 @@ def test_workloads_have_forms_of_both_kinds_and_are_read_from_their_keys() -> No
         assert workload.agrees(workload.default())
         assert all(workload.fits(form) for form in workload.candidates())
         assert not any(workload.agrees(form) for form in workload.candidates() if "amx" not in form)
+
+
+def test_what_is_asked_of_an_operator_is_asked_of_its_products_on_amx_too() -> None:
+    on_amx, product = conv(28, 128, 512), AmxMatMul(1, 128, 768, 3072, 16)
+    assert on_amx.is_of({"conv2d"})
+    assert on_amx.is_of({"amx_conv2d"})
+    assert not on_amx.is_of({"matmul", "amx_matmul"})
+    assert product.is_of({"conv2d", "matmul"})
+    plain = Conv2d(**{field.name: getattr(on_amx, field.name) for field in fields(on_amx)})
+    assert plain.is_of({"conv2d"})
+    assert not plain.is_of({"amx_conv2d"})
 
 
 def test_weights_are_packed_as_their_shape_says() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import tvm
 
+from paddle_tvm.runtime import cpu
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.core_families import CORE_FAMILIES, same_family
@@ -113,6 +114,29 @@ def test_a_machine_that_hides_amx_is_of_its_kind_and_runs_code_without_it(
     request.addfinalizer(microarchitecture_here.cache_clear)
     assert microarchitecture_here() == "sapphirerapids"
     assert detect() == "icelake-server"
+
+
+def test_the_runtime_knows_what_code_for_its_few_names_needs() -> None:
+    assert [name for name in CPUS if name in cpu.NEEDED] == list(cpu.NEEDED)
+    for name, needed in cpu.NEEDED.items():
+        assert needed == set(features_of(name))
+
+
+@pytest.mark.parametrize(
+    ("here", "fits"),
+    [
+        ("sapphirerapids", "icelake-server"),
+        ("znver5", "icelake-server"),
+        ("cooperlake", "skylake-avx512"),
+        ("alderlake", "haswell"),
+        ("x86-64", "x86-64"),
+    ],
+)
+def test_the_runtime_names_a_cpu_whose_code_runs(
+    here: str, fits: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "cpu_features", lambda: frozenset(features_of(here)))
+    assert cpu.fitting_mcpu() == fits
 
 
 def test_families_of_cores_are_disjoint_and_of_names_that_llvm_has() -> None:

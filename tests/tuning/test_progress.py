@@ -77,6 +77,8 @@ def test_a_form_names_its_algorithm_where_there_is_a_choice() -> None:
     assert name_form({"winograd": 4, "rows": 2}) == "Winograd F(4x4) rows=2"
     assert name_form({"winograd": 0, "points": 14}) == "direct points=14"
     assert name_form({"widest": 14, "unit": 2}) == "widest=14 unit=2"
+    assert name_form({"amx": 1, "row_units": 8}) == "AMX row_units=8"
+    assert name_form({"amx": 1, "row_units": 0}) == "AMX columns divided among threads"
 
 
 def test_a_row_has_rate_share_of_peak_gain_trials_and_state() -> None:

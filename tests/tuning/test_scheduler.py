@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import cast
 
 import pytest
@@ -14,6 +14,8 @@ from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
 from paddle_tvm.compiler.tuning.search import KernelSearch
 from paddle_tvm.compiler.tuning.task import Task
+from paddle_tvm.targets.workload import Workload
+from paddle_tvm.targets.x86.amx_workloads import AmxConv2d, AmxMatMul
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 
 WORKLOAD = Conv2d(
@@ -102,6 +104,25 @@ def test_a_form_that_needs_fewer_operations_is_not_at_the_limit_by_those_of_the_
     # Winograd's F(4x4, 3x3) needs a quarter of the multiplications.
     assert reaching(2.0).next() == 0
     assert reaching(3.9).at_limit(0)
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [AmxConv2d(**{field.name: getattr(WORKLOAD, field.name) for field in fields(WORKLOAD)}),
+     AmxMatMul(1, 28 * 28, 512, 128, 16)],
+)  # fmt: skip
+def test_products_that_may_be_on_amx_are_not_at_the_limit_of_multiply_adds(workload: Workload) -> None:
+    assert workload.flops() == FLOPS
+    kernel = cast("TunableKernel", None)
+
+    def reaching(peaks: float) -> TaskScheduler:
+        outcome = Outcome(workload.default(), "ok", (1e-3 / peaks,))
+        return scheduler_of(Task(workload, kernel, ("kernel",), 1, 1.0, 1.0, [outcome]))
+
+    # In vectors they could take 256 cycles for what six instructions of 16 cycles do.
+    for peaks in (0.96, 1.5, 2.4):
+        assert reaching(peaks).next() == 0
+    assert reaching(2.6).at_limit(0)
 
 
 def test_without_a_known_peak_nothing_is_at_the_limit() -> None:

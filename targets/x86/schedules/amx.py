@@ -19,6 +19,7 @@ from tvm.tirx import ForKind
 
 from paddle_tvm.targets.expressions import ceil_div
 from paddle_tvm.targets.x86.amx import DEPTH, PARTS, ROW_UNITS, SIDE, STEP
+from paddle_tvm.targets.x86.amx_plan import count_runs
 from paddle_tvm.targets.x86.every_thread import on_every_thread
 from paddle_tvm.targets.x86.schedules.amx_product import Product
 from paddle_tvm.targets.x86.schedules.amx_split import Depth, SplitRows, split_columns
@@ -34,8 +35,8 @@ from paddle_tvm.targets.x86.schedules.loop_nest import (
     sequence,
 )
 
-# What the parts of a unit's rows may take of the second-level cache, which is 2 MB where there is AMX.
-_PARTS_BYTES = 1 << 20
+# Pairs of tiles of rows that are split at a time where it is not known how many there are.
+_PAIRS_OF_UNKNOWN = 4
 
 
 def schedule_amx(schedule: s_tir.Schedule, main: Any) -> None:
@@ -44,8 +45,14 @@ def schedule_amx(schedule: s_tir.Schedule, main: Any) -> None:
     product = Product(fused)
     pairs, units = ceil_div(product.rows, STEP), int(fused.main.annotations[ROW_UNITS])
     if units == 0:
-        every = Share(0, pairs, pairs)
-        fused.replace(schedule, on_every_thread(lambda _: Unit(product, every, PARALLEL).statement()))
+        most = pairs if isinstance(pairs, int) else _PAIRS_OF_UNKNOWN
+
+        def part(number: Any) -> tirx.Stmt:
+            first = number * most
+            count = pairs if isinstance(pairs, int) else tirx.min(pairs - first, int64(most))
+            return Unit(product, Share(first, count, most), PARALLEL).statement()
+
+        fused.replace(schedule, on_every_thread(lambda _: loop("part", 0, ceil_div(pairs, most), part)))
         return
 
     def unit(number: Any) -> tirx.Stmt:
@@ -81,7 +88,7 @@ class Unit:
         self._kind = kind
         self._groups = ceil_div(product.blocks, 2)
         steps = ceil_div(product.depth, DEPTH)
-        self._runs = _count_runs(steps, pairs.most)
+        self._runs = count_runs(steps, pairs.most)
         self._steps = steps // self._runs
         self._rows = SplitRows.of(product, pairs.first, pairs.most, self._steps)
         self._panel = tirx.decl_buffer((self._steps, PARTS, 2, SIDE, DEPTH), "uint16", "panel")
@@ -122,7 +129,7 @@ class Unit:
 
     def _tiles(self, depth: Depth, pair: Any, group: Any) -> tirx.Stmt:
         """A run of two by two tiles, or of what there is of them."""
-        blocks, rows = self._product.blocks, self._product.rows
+        blocks, end = self._product.blocks, self._product.end_of_rows
 
         def of(tall: int, wide: int) -> tirx.Stmt:
             return Tiles(
@@ -138,21 +145,15 @@ class Unit:
             ).statement(depth)
 
         def of_columns(wide: int) -> tirx.Stmt:
-            if not 0 < rows % STEP <= SIDE:
+            if end is not None and not 0 < end <= SIDE:
                 return of(2, wide)
-            if rows < STEP:
+            if end == self._product.rows:
                 return of(1, wide)
-            is_last = tirx.EQ(int64(self._pairs.first + pair), int64(rows // STEP))
-            return tirx.IfThenElse(is_last, of(1, wide), of(2, wide))
+            left = self._product.rows - (self._pairs.first + pair) * STEP
+            return tirx.IfThenElse(left <= SIDE, of(1, wide), of(2, wide))
 
         if blocks % 2 == 0:
             return of_columns(2)
         if blocks == 1:
             return of_columns(1)
         return tirx.IfThenElse(int64(group) < blocks // 2, of_columns(2), of_columns(1))
-
-
-def _count_runs(steps: int, pairs: int) -> int:
-    """In how many runs of equal length the depth is passed, so that a run's parts stay in the cache."""
-    most = max(1, _PARTS_BYTES // (pairs * PARTS * 2 * SIDE * DEPTH * 2))
-    return next(runs for runs in range(1, steps + 1) if steps % runs == 0 and steps // runs <= most)

@@ -9,8 +9,8 @@ from typing import Any
 
 from tvm import tirx
 
-from paddle_tvm.targets.expressions import ceil_div, extent
-from paddle_tvm.targets.x86.amx import SIDE, SUMMED
+from paddle_tvm.targets.expressions import ceil_div, extent, simplify
+from paddle_tvm.targets.x86.amx import SIDE, STEP, SUMMED
 from paddle_tvm.targets.x86.schedules.fused_stage import FusedStage
 from paddle_tvm.targets.x86.schedules.loop_nest import int64, substitute, unravel
 from paddle_tvm.targets.x86.tile import BLOCKED
@@ -31,13 +31,19 @@ class Product:
         return BLOCKED in self.fused.main.annotations
 
     @cached_property
-    def _sizes(self) -> list[int]:
+    def _sizes(self) -> list[Any]:
         """Of the axes of the result that are rows of the product."""
         return [self._shape[0], *self._shape[2:4]] if self._is_blocked else self._shape[:-1]
 
     @property
-    def rows(self) -> int:
-        return prod(self._sizes)
+    def rows(self) -> Any:
+        """An expression where it is not known."""
+        return simplify(prod(self._sizes))
+
+    @property
+    def end_of_rows(self) -> int | None:
+        """Rows beyond the last whole pair of tiles; None where not known."""
+        return self.rows % STEP if isinstance(self.rows, int) else None
 
     @property
     def blocks(self) -> int:
@@ -72,7 +78,7 @@ class Product:
     def _at(self, expression: Any, row: Any, block: Any, lane: Any, k: tuple[Any, Any]) -> Any:
         axes = [axis.var for axis in self.fused.main.iter_vars]
         # Tiles are whole.
-        known = row if self.rows % (2 * SIDE) == 0 else tirx.min(row, int64(self.rows - 1))
+        known = row if self.end_of_rows == 0 else tirx.min(row, int64(self.rows - 1))
         index = [*self._index(known, block, lane), *k]
         return substitute(expression, list(zip(axes, map(int64, index), strict=True)))
 

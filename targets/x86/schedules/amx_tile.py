@@ -61,7 +61,7 @@ class Tiles:
 
     def statement(self, depth: Depth) -> tirx.Stmt:
         """Add up a run of the depth; after the last one comes what follows."""
-        rows = self.product.rows % STEP if self.tall == 1 else self._count_rows()
+        rows = self._count_rows()
         plainly = loop("row", 0, rows, self._multiply_plainly)
         finish: tirx.Stmt = sequence(
             [tirx.IfThenElse(self._is_not_finite(), plainly, None), loop("row", 0, rows, self._finish)]
@@ -75,9 +75,12 @@ class Tiles:
         return (self.rows.first + self.pair) * STEP
 
     def _count_rows(self) -> Any:
-        if self.product.rows % STEP == 0:
-            return STEP
-        return tirx.min(self.product.rows - self._first_row, int64(STEP))
+        end, all_of_them = self.product.end_of_rows, self.tall * SIDE
+        if end == 0:
+            return all_of_them
+        if self.tall == 1 and end is not None:
+            return end
+        return tirx.min(self.product.rows - self._first_row, int64(all_of_them))
 
     def _multiply(self, depth: Depth) -> list[tirx.Stmt]:
         """A run in parts."""
