@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tvm
-from graph_reference import Graph, compiled
+from graph_reference import Graph, check, compiled
 from test_amx import CPU, OnAmx, needs_amx
 from tvm import relax
 
@@ -65,3 +65,12 @@ def test_convolution_of_an_empty_batch() -> None:
     module = Graph((0, 64, 8, 8)).module(lambda g, x: g.conv(g.max_pool2d(x), 32, 1))
     (actual,) = compiled(module, CPU)(np.ones((0, 64, 8, 8), np.float32))
     assert actual.shape == (0, 32, 8, 8)
+
+
+@needs_amx
+@pytest.mark.parametrize("columns", [16, 32, 48])
+def test_few_columns_and_rows_of_unknown_number(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads divide columns then, of which there have to be enough for two."""
+    monkeypatch.setattr(amx_workloads, "is_faster", lambda sizes: True)
+    sizes = [{"m": 1, "n": 5}, {"m": 4, "n": 33}, {"m": 1, "n": 128}]
+    check([["m", "n", 80]], lambda g, x: g.relu(g.matmul(x, g.const(80, columns))), CPU, sizes)
