@@ -25,6 +25,7 @@ from paddle_tvm.targets.x86.schedules.amx_product import Product
 from paddle_tvm.targets.x86.schedules.amx_split import Depth, SplitRows, split_columns
 from paddle_tvm.targets.x86.schedules.amx_tile import Tiles, amx, configure
 from paddle_tvm.targets.x86.schedules.fused_stage import take_stage
+from paddle_tvm.targets.x86.schedules.gemm import GemmKernel
 from paddle_tvm.targets.x86.schedules.loop_nest import (
     PARALLEL,
     SERIAL,
@@ -34,9 +35,11 @@ from paddle_tvm.targets.x86.schedules.loop_nest import (
     opaque_block,
     sequence,
 )
+from paddle_tvm.targets.x86.tile import GEMM_UNITS, gemm_tile
 
-# Pairs of tiles of rows that are split at a time where it is not known how many there are.
-_PAIRS_OF_UNKNOWN = 4
+# Where it is not known how many rows there are: so many pairs of tiles are split at a time, and up to so many
+# rows are multiplied in vectors, for weights arrive as fast as these go through them.
+_PAIRS_OF_UNKNOWN, _ROWS_IN_VECTORS = 4, 32
 
 
 def schedule_amx(schedule: s_tir.Schedule, main: Any) -> None:
@@ -45,14 +48,13 @@ def schedule_amx(schedule: s_tir.Schedule, main: Any) -> None:
     product = Product(fused)
     pairs, units = ceil_div(product.rows, STEP), int(fused.main.annotations[ROW_UNITS])
     if units == 0:
-        most = pairs if isinstance(pairs, int) else _PAIRS_OF_UNKNOWN
-
-        def part(number: Any) -> tirx.Stmt:
-            first = number * most
-            count = pairs if isinstance(pairs, int) else tirx.min(pairs - first, int64(most))
-            return Unit(product, Share(first, count, most), PARALLEL).statement()
-
-        fused.replace(schedule, on_every_thread(lambda _: loop("part", 0, ceil_div(pairs, most), part)))
+        if isinstance(pairs, int):
+            every = Share(0, pairs, pairs, pairs)
+            fused.replace(schedule, on_every_thread(lambda _: Unit(product, every, PARALLEL).statement()))
+        else:
+            tiled = on_every_thread(lambda _: _of_unknown_rows(product, pairs))
+            few = tirx.LE(product.rows, int64(_ROWS_IN_VECTORS))
+            fused.replace(schedule, tirx.IfThenElse(few, _in_vectors(product), tiled))
         return
 
     def unit(number: Any) -> tirx.Stmt:
@@ -61,22 +63,39 @@ def schedule_amx(schedule: s_tir.Schedule, main: Any) -> None:
     fused.replace(schedule, loop("unit", 0, units, unit, SERIAL if units == 1 else PARALLEL))
 
 
+def _of_unknown_rows(product: Product, pairs: Any) -> tirx.Stmt:
+    """A few pairs of tiles of rows at a time."""
+    most = _PAIRS_OF_UNKNOWN
+
+    def part(number: Any) -> tirx.Stmt:
+        first = number * most
+        rows = Share(first, tirx.min(pairs - first, int64(most)), most, most)
+        return Unit(product, rows, PARALLEL).statement()
+
+    return loop("part", 0, ceil_div(pairs, most), part)
+
+
+def _in_vectors(product: Product) -> tirx.Stmt:
+    return GemmKernel(product.fused, SIDE, gemm_tile(SIDE), GEMM_UNITS, batched=False).statement()
+
+
 @dataclass(frozen=True)
 class Share:
-    """What one of several gets: the first, how many, and how many any of them gets at most."""
+    """What one of several gets: the first, how many, and how many any of them gets at most and at least."""
 
     first: Any
     count: Any
     most: int
+    least: int
 
     @staticmethod
     def of(number: Any, total: int, shares: int) -> Share:
         """The share of ``number``; they differ by one at most."""
         most = ceil_div(total, shares)
         if total % shares == 0:
-            return Share(number * most, most, most)
+            return Share(number * most, most, most, most)
         first = number * total // shares
-        return Share(first, (number + 1) * total // shares - first, most)
+        return Share(first, (number + 1) * total // shares - first, most, total // shares)
 
 
 class Unit:
@@ -139,7 +158,7 @@ class Unit:
                 sums=self._sums,
                 pair=int64(pair),
                 group=int64(group),
-                sharing=self._pairs.most,
+                sharing=self._pairs.least,
                 tall=tall,
                 wide=wide,
             ).statement(depth)

@@ -44,7 +44,7 @@ class Tiles:
     group
         The group of columns.
     sharing
-        How many pairs pass over a group.
+        How many pairs pass over a group at least.
     tall, wide
         Tiles along rows and along columns.
     """
@@ -109,7 +109,8 @@ class Tiles:
         ]
 
     def _step(self, depth: Depth, step: Any, each: Callable[..., list[tirx.Stmt]]) -> tirx.Stmt:
-        calls, held = self._ask_ahead(depth, step), (-1, -1)
+        calls: list[tirx.Stmt] = []
+        held = (-1, -1)
         for left, right in _PRODUCTS:
             if left != held[0]:
                 calls += [
@@ -130,11 +131,11 @@ class Tiles:
                     _register(_RIGHT + column),
                 )
             )
-        return sequence(calls)
+        return sequence(_spread(self._ask_ahead(depth, step), calls))
 
     def _ask_ahead(self, depth: Depth, step: Any) -> list[tirx.Stmt]:
         """Ask for a share of the next group's right-hand tiles, where they are not in the cache already."""
-        if self.sharing < 2 or not are_large(self.product.depth * self.product.blocks * SIDE):
+        if not are_large(self.product.depth * self.product.blocks * SIDE):
             return []
         lines = ceil_div(DEPTH * STEP // _FLOATS_OF_LINE, self.sharing)
         first = (self.pair * depth.steps + step) * lines
@@ -195,6 +196,13 @@ class Tiles:
     def _place(self) -> list[Any]:
         one = int(self.sums.shape[0]) == int(self.sums.shape[1]) == 1
         return [int64(0), int64(0)] if one else [self.group, self.pair]
+
+
+def _spread(some: list[tirx.Stmt], among: list[tirx.Stmt]) -> list[tirx.Stmt]:
+    """Some statements evenly among others: requests for memory in a burst would hold up what follows."""
+    places = [(number * len(among) // max(1, len(some)), 0, one) for number, one in enumerate(some)]
+    others = [(number, 1, one) for number, one in enumerate(among)]
+    return [one for *_, one in sorted([*places, *others], key=lambda place: place[:2])]
 
 
 def configure(memory: Any) -> list[tirx.Stmt]:

@@ -71,6 +71,21 @@ class GemmKernel:
     def shape(self) -> list[Any]:
         return [extent(size) for size in self.fused.result.shape]
 
+    @property
+    def _reduction(self) -> list[Any]:
+        """Extents of the axes of the block that are summed: the depth, or its blocks and the lanes in one."""
+        axes = self.fused.main.iter_vars
+        return [extent(axis.dom.extent) for axis in axes if int(axis.iter_type) == tirx.IterVar.CommReduce]
+
+    @property
+    def _depth(self) -> Any:
+        return _count(self._reduction)
+
+    def _summed(self, k: Any) -> list[Any]:
+        """Where a step of the depth stands on these axes."""
+        *blocks, lanes = self._reduction
+        return [k // lanes, k % lanes] if blocks else [k]
+
     def statement(self) -> tirx.Stmt:
         """All loops."""
         *batch, rows, columns = self.shape
@@ -113,7 +128,7 @@ class GemmKernel:
                 narrow = over_rows(rest, self.tile.blocks)
             return tirx.IfThenElse(group < whole, over_rows(wide, self.tile.blocks), narrow)
 
-        work = _count([matrices, total, columns, extent(self.fused.main.iter_vars[-1].dom.extent)])
+        work = _count([matrices, total, columns, self._depth])
         small = isinstance(work, int) and work < _PARALLEL_WORK
         return loop("unit", 0, matrices * groups * chunks, unit, SERIAL if small else PARALLEL)
 
@@ -158,7 +173,7 @@ class GemmKernel:
             return sequence([row_of(row, body) for row in range(count)])
 
         def update(row: int, column: Any, k: Any) -> tirx.Stmt:
-            index = [*places[row], start + column, k]
+            index = [*places[row], start + column, *self._summed(k)]
             term = substitute(body.b, list(zip(axes, index, strict=True)))
             return tirx.BufferStore(sums[row], sums[row][column] + term, [column])
 
@@ -178,7 +193,7 @@ class GemmKernel:
 
     def _over_depth(self, group: Any, first: Any, update: Callable[[Any], tirx.Stmt]) -> list[tirx.Stmt]:
         """Sum over the depth, asking now and then for a share of the next group of columns."""
-        depth = extent(self.fused.main.iter_vars[-1].dom.extent)
+        depth = self._depth
         shares = self._shares(depth)
         if shares < 2:
             return [loop("k", 0, depth, update)]
@@ -188,8 +203,8 @@ class GemmKernel:
         tile = first // self.tile.points % shares
 
         def part(number: Any) -> tirx.Stmt:
-            block, line, lane = (group + 1) * self.tile.blocks, (tile * parts + number) * lines, int64(0)
-            asked = [prefetch(packed, [block, line + more, lane]) for more in range(lines)]
+            line = (tile * parts + number) * lines
+            asked = [prefetch(packed, self._line(group + 1, line + more)) for more in range(lines)]
             first_k = number * _DEPTH_OF_PART
             return sequence([*asked, loop("k", 0, _DEPTH_OF_PART, lambda k: update(first_k + k))])
 
@@ -197,6 +212,16 @@ class GemmKernel:
         if rest:
             statements.append(loop("k", parts * _DEPTH_OF_PART, rest, update))
         return statements
+
+    def _line(self, group: Any, line: Any) -> list[Any]:
+        """A vector of the right-hand matrix among those of a group of columns."""
+        packed = self.fused.main.reads[-1].source
+        if len(packed.shape) == 3:
+            return [group * self.tile.blocks, line, int64(0)]
+        # Wider tiles of columns lie side by side.
+        wide = extent(packed.shape[-1])
+        place = group * (self.tile.blocks * self.lanes // wide)
+        return [place, int64(0), int64(0), line * self.lanes]
 
     def _shares(self, depth: Any) -> int:
         """How many tiles of rows share in asking for a group of columns; 0 where it is not worth while."""
