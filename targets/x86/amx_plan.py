@@ -106,6 +106,9 @@ def count_runs(steps: int, pairs: int) -> int:
 
 def is_faster(sizes: Sizes) -> bool:
     """Whether the model finds a product faster in tiles than in vectors."""
+    if 0 in (sizes.rows, sizes.columns, sizes.depth):
+        # There is nothing to divide.
+        return False
     tiles = _THREADS * cost(sizes, best_division(sizes))
     steps = sizes.rows * sizes.columns * sizes.depth / (STEP * STEP * DEPTH)
     vectors = max(steps * _VECTOR_STEP_NS, sizes.depth * sizes.columns * 4 / _BYTES_OF_NS)

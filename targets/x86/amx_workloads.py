@@ -23,6 +23,7 @@ from paddle_tvm.targets.x86.amx import (
     FASTER_THAN_FMA,
     ROW_UNITS,
     SIDE,
+    STEP,
     as_matrix,
     convolve,
     multiply_rows,
@@ -123,6 +124,9 @@ class AmxMatMul(MatMul, PackedWorkload):
         if depth % SIDE or columns % SIDE:
             return None
         rows = prod(outer) if all(isinstance(size, int) for size in outer) else None
+        if rows is None and columns <= STEP:
+            # Threads have no columns to divide.
+            return None
         workload = AmxMatMul(1, rows, depth, columns, SIDE)
         return workload if is_faster(workload._sizes()) and np.isfinite(weight).all() else None
 

@@ -21,7 +21,9 @@ from paddle_tvm.targets.x86 import x86_target
 
 Array = npt.NDArray[Any]
 Size = int | str
-LANES = {"x86-64": 4, "haswell": 8, None: 16}
+# This machine, or one like it without AMX, which would take products from the kernels in vectors.
+VECTORS = "icelake-server" if x86_target().amx else None
+LANES = {"x86-64": 4, "haswell": 8, VECTORS: 16}
 CPUS = list(LANES)
 
 

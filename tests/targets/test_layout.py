@@ -356,7 +356,7 @@ def test_accumulators_are_registers(form):
         return g.mean(g.add(g.conv(y, 48), y), [2, 3])
 
     shape = [1, 3, 65, 65] if form == "static" else ["n", 3, "h", "w"]
-    target = x86_target()
+    target = x86_target("icelake-server")
     scheduled = lower(Graph(shape).module(network), target)
     kernels = {
         variable.name_hint: function

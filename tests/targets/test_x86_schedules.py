@@ -64,12 +64,12 @@ def test_large_kernels_are_parallel_and_vectorised(name, form):
 @pytest.mark.parametrize("name", ["convolution", "volumes"])
 def test_sums_of_products_stay_in_registers(name, form):
     shape, graph = GRAPHS[name]
-    module = lower_graph([shape if form == "static" else dynamic(shape)], graph)
+    module = lower_graph([shape if form == "static" else dynamic(shape)], graph, "icelake-server")
     assert 'scope="local"' in module.script()
 
 
 @pytest.mark.parametrize("form", ["static", "dynamic"])
-@pytest.mark.parametrize("mcpu", [None, "haswell"])
+@pytest.mark.parametrize("mcpu", ["icelake-server", "haswell"])
 def test_the_inner_loop_of_a_matrix_product_stores_nothing(form, mcpu):
     shape, graph = GRAPHS["matmul"]
     module = lower_graph([shape if form == "static" else dynamic(shape)], graph, mcpu)
@@ -128,7 +128,7 @@ def test_threads_share_rows_unless_there_are_far_more_weights(size, by_rows):
         y = b.emit(relax.op.nn.conv2d(x, const(512, 64, 1, 1)))
         return relax.op.nn.relu(b.emit(relax.op.nn.conv2d(y, const(512, 512, 1, 1))))
 
-    scripts = kernels(lower_graph([[1, 64, size, size]], graph))
+    scripts = kernels(lower_graph([[1, 64, size, size]], graph, "icelake-server"))
     script = next(text for name, text in scripts.items() if name.startswith("fused_conv2d") and "max" in text)
     loop = re.findall(r"for (\w+) in T\.parallel", script)[0]
     # Positions go up to a multiple of the tile.

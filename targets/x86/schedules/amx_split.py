@@ -8,7 +8,7 @@ from typing import Any
 
 from tvm import tirx
 
-from paddle_tvm.targets.expressions import simplify
+from paddle_tvm.targets.expressions import ceil_div, simplify
 from paddle_tvm.targets.x86.amx import DEPTH, PARTS, SIDE, STEP
 from paddle_tvm.targets.x86.schedules.amx_product import Product
 from paddle_tvm.targets.x86.schedules.loop_nest import int64, loop, opaque_block, sequence, vectors
@@ -55,8 +55,8 @@ class SplitRows:
     def split(self, pair: Any, depth: Depth) -> list[tirx.Stmt]:
         """Write a run of the parts of a pair, counted from the first."""
 
-        def step(number: Any) -> tirx.Stmt:
-            return loop("row", 0, STEP, lambda row: self._split_row(depth, pair, number, row))
+        def step(number: Any, *, is_whole: bool = True) -> tirx.Stmt:
+            return loop("row", 0, STEP, lambda row: self._split_row(depth, pair, number, row, is_whole))
 
         zero = tirx.const(0, "float32")
         start = vectors(lambda lane: tirx.BufferStore(self.checks, zero, [pair, lane]))
@@ -64,20 +64,25 @@ class SplitRows:
             start = tirx.IfThenElse(tirx.EQ(depth.run, int64(0)), start, None)
         whole = depth.steps if self.product.depth % DEPTH == 0 else depth.steps - 1
         statements = [start, loop("step", 0, whole, step)] if whole else [start]
-        return [*statements, step(whole)] if whole < depth.steps else statements
+        return [*statements, step(whole, is_whole=False)] if whole < depth.steps else statements
 
-    def _split_row(self, depth: Depth, pair: Any, step: Any, row: Any) -> tirx.Stmt:
-        """The parts of the values of a row that are multiplied in one step."""
+    def _split_row(self, depth: Depth, pair: Any, step: Any, row: Any, is_whole: bool) -> tirx.Stmt:
+        """The parts of the values of a row that are multiplied in one step.
+
+        ``is_whole``: whether the depth does not end within it, in any run.
+        """
 
         def value(half: int, lane: Any) -> Any:
             block = simplify(int64((depth.run * depth.steps + step) * 2 + half))
-            # What stands beyond the last channel of a blocked input may be anything.
-            known = min(SIDE, self.product.depth - block * SIDE) if isinstance(block, int) else SIDE
-            zero = tirx.const(0, "float32")
-            if known <= 0:
-                return zero
-            loaded = self.product.left((self.first + pair) * STEP + row, (block, lane))
-            return loaded if known == SIDE else tirx.Select(lane < known, loaded, zero)
+            place = (self.first + pair) * STEP + row
+            if is_whole:
+                return self.product.left(place, (block, lane))
+            # What stands beyond the last channel of a blocked input may be anything, and beyond the last
+            # block there is nothing to read.
+            last = simplify(tirx.min(int64(block), int64(ceil_div(self.product.depth, SIDE) - 1)))
+            loaded = self.product.left(place, (last, lane))
+            known = int64(simplify(self.product.depth - block * SIDE))
+            return tirx.Select(int64(lane) < known, loaded, tirx.const(0, "float32"))
 
         def check(rest: Any) -> tirx.Stmt:
             # An infinite number less itself is undefined, and stays that in every sum.
