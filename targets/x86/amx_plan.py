@@ -16,19 +16,20 @@ _THREADS = 2
 _ROW_UNITS, _ENOUGH_UNITS = (1, 2, 4, 8, 16, 32, 64, 128, 256), 8
 # By so much the costs of divisions may differ that are about as good.
 _ABOUT = 1.15
-# One step of four tiles takes so many ns, and to split the rows of a step as long; to split its columns.
-_STEP_NS, _SPLIT_COLUMNS_NS = 170.0, 90.0
+# In ns, as measured in models on two threads: four tiles in a step of the depth, what is split for it of rows
+# and of columns, and what follows on four tiles.
+_STEP_NS, _SPLIT_ROWS_NS, _SPLIT_COLUMNS_NS, _FINISH_NS = 222.0, 416.0, 73.0, 178.0
 # To keep the sums of four tiles for the next run of the depth, and to go on from them.
-_RESUME_NS = 300.0
+_RESUME_NS = 165.0
 # What it takes to read such rows that are in part in the caches of other cores.
-_FROM_OTHERS_NS = 250.0
+_FROM_OTHERS_NS = 312.0
 # The same products in vectors; and how many bytes of weights arrive from memory in a ns.
-_VECTOR_STEP_NS, _BYTES_OF_NS = 420.0, 7.0
+_VECTOR_STEP_NS, _BYTES_OF_NS = 510.0, 3.6
 # Weights that stay in the second-level cache, and what the parts of a unit's rows may take of it: where there
 # is AMX it has 2 MB.
 _NEAR_BYTES, _PARTS_BYTES = 1 << 20, 1 << 20
 # By so much the model has to find tiles faster than vectors.
-_BETTER = 1.1
+_BETTER = 1.03
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,10 @@ def cost(sizes: Sizes, division: int) -> float:
 def _unit_cost(sizes: Sizes, pairs: int, groups: int, *, far: bool) -> float:
     """Time of a unit of work: what is split and multiplied, while groups of columns arrive."""
     arrival = STEP * DEPTH * 4 / _BYTES_OF_NS if far else 0.0
-    step = pairs * _STEP_NS + groups * max(pairs * _STEP_NS + _SPLIT_COLUMNS_NS, arrival)
+    step = pairs * _SPLIT_ROWS_NS + groups * max(pairs * _STEP_NS + _SPLIT_COLUMNS_NS, arrival)
     runs = count_runs(sizes.steps, pairs)
-    return sizes.steps * step + (pairs * groups * runs * _RESUME_NS if runs > 1 else 0.0)
+    resume = runs * _RESUME_NS if runs > 1 else 0.0
+    return sizes.steps * step + pairs * groups * (_FINISH_NS + resume)
 
 
 def count_runs(steps: int, pairs: int) -> int:
