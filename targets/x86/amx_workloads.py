@@ -138,7 +138,7 @@ class AmxMatMul(MatMul, PackedWorkload):
 
     def candidates(self) -> Sequence[Config]:
         ways = [0] if self.rows is None else divisions(self._sizes())
-        return [*map(_form, ways), *self._tiles()]
+        return [*map(_form, ways), *super().candidates()]
 
     def agrees(self, config: Config) -> bool:
         return _agrees(self._sizes(), config)
@@ -179,10 +179,8 @@ def _form(row_units: int) -> Config:
 
 
 def _least_flops(vectors: float | None, flops: int | None) -> float | None:
-    """Those of the fewest of the forms in vectors, or of those in tiles."""
-    assert vectors is not None
-    assert flops is not None
-    return min(vectors, flops / FASTER_THAN_FMA)
+    """Those of the fewest of the forms in vectors, or of those in tiles; None where a size is not known."""
+    return None if vectors is None or flops is None else min(vectors, flops / FASTER_THAN_FMA)
 
 
 def _agrees(sizes: Sizes, config: Config) -> bool:

@@ -78,10 +78,7 @@ class MatMul(Workload):
         return _default(self.lanes)
 
     def candidates(self) -> Sequence[Config]:
-        return self._tiles()
-
-    def _tiles(self) -> list[Config]:
-        """The forms whose tiles are in registers."""
+        # Of the forms in vectors, also where another one is the default.
         default = _default(self.lanes)
         # Tiles with more rows than there are, or more columns, are no other form.
         most = ceil_div(self.columns, self.lanes) if self.columns else None
