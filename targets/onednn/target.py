@@ -10,7 +10,7 @@ from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.cpu_names import CPUS
 from paddle_tvm.targets.onednn.accelerator import OneDnn
 from paddle_tvm.targets.x86 import x86_targets
-from paddle_tvm.targets.x86.cpus import features_of, has_bfloat16_amx
+from paddle_tvm.targets.x86.cpus import features_of
 from paddle_tvm.targets.x86.target import X86Target
 
 # What a CPU must have for bfloat16, as /proc/cpuinfo names it. oneDNN 3.2 has no bfloat16 primitives for CPUs
@@ -53,7 +53,7 @@ def onednn_targets(mcpus: Sequence[str], precision: str = "float32") -> tuple[X8
 
 def _notes(mcpu: str | None) -> tuple[str, ...]:
     """What to know of bfloat16 on a CPU; None: this machine's."""
-    if has_bfloat16_amx(mcpu) if mcpu is not None else _BFLOAT16_AMX in cpu_features():
+    if _BFLOAT16_AMX in (cpu_features() if mcpu is None else features_of(mcpu)):
         return ()
     whose = "this machine's CPU" if mcpu is None else f"--mcpu {mcpu}"
     note = (

@@ -69,18 +69,6 @@ def features_of(mcpu: str) -> tuple[str, ...]:
     return _llvm_features(mcpu)
 
 
-def has_bfloat16_amx(mcpu: str) -> bool:
-    """Whether a CPU multiplies matrices of bfloat16 with AMX, which libraries use where it is there.
-
-    Raises
-    ------
-    UsageError
-        The name is not known.
-    """
-    check_cpu_names([mcpu])
-    return "amx-bf16" in _named_by_llvm(mcpu)
-
-
 def _llvm_features(mcpu: str) -> tuple[str, ...]:
     return tuple(sorted(_FEATURES[name] for name in _named_by_llvm(mcpu) if name in _FEATURES))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import tvm_ffi
@@ -13,17 +12,15 @@ ON_EVERY_THREAD = "paddle_tvm.on_every_thread"
 _LAUNCH = "pragma_parallel_launch_point"
 
 
-def on_every_thread(body: Callable[[Any], tirx.Stmt]) -> tirx.Stmt:
-    """What every thread runs, with buffers of its own; ``body`` gets a number that it has no use for.
+def on_every_thread(body: tirx.Stmt) -> tirx.Stmt:
+    """What every thread runs, with buffers of its own.
 
     It stands there as a parallel loop until buffers have their places: StorageRewrite of TVM 0.27 would move
     them out of what TVM has for it, so that threads shared them.
     """
     variable = tirx.Var("thread", "int64")
     annotations = {ON_EVERY_THREAD: 1}
-    return tirx.For(
-        variable, _integer(0), _integer(2), tirx.ForKind.PARALLEL, body(variable), None, annotations
-    )
+    return tirx.For(variable, _integer(0), _integer(2), tirx.ForKind.PARALLEL, body, None, annotations)
 
 
 def launch_threads(function: tirx.PrimFunc) -> tirx.PrimFunc:

@@ -161,7 +161,7 @@ def test_a_sliding_window_says_how_it_is_tiled(run: Run, tmp_path: Path) -> None
     assert "kernel=3x3 stride=2x2" in " ".join(shown.split())
 
 
-class Convolutions(nn.Layer):  # type: ignore[misc]
+class Convolutions(nn.Layer):  # type: ignore[misc]  # Paddle has no types.
     """One by Winograd's algorithm, and one that AMX is faster with."""
 
     def __init__(self) -> None:

@@ -50,9 +50,9 @@ def schedule_amx(schedule: s_tir.Schedule, main: Any) -> None:
     if units == 0:
         if isinstance(pairs, int):
             every = Share(0, pairs, pairs, pairs)
-            fused.replace(schedule, on_every_thread(lambda _: Unit(product, every, PARALLEL).statement()))
+            fused.replace(schedule, on_every_thread(Unit(product, every, PARALLEL).statement()))
         else:
-            tiled = on_every_thread(lambda _: _of_unknown_rows(product, pairs))
+            tiled = on_every_thread(_of_unknown_rows(product, pairs))
             few = tirx.LE(product.rows, int64(_ROWS_IN_VECTORS))
             fused.replace(schedule, tirx.IfThenElse(few, _in_vectors(product), tiled))
         return
@@ -128,7 +128,7 @@ class Unit:
 
             return sequence(
                 [
-                    over_pairs(lambda pair: sequence(self._rows.split(pair, depth))),
+                    over_pairs(lambda pair: self._rows.split(pair, depth)),
                     loop("group", 0, self._groups, tiles, self._kind),
                 ]
             )

@@ -52,7 +52,7 @@ class SplitRows:
         parts = tirx.decl_buffer((pairs, steps, PARTS, 2, SIDE, DEPTH), "uint16", "parts")
         return SplitRows(product, first, parts, tirx.decl_buffer((pairs, SIDE), "float32", "checks"))
 
-    def split(self, pair: Any, depth: Depth) -> list[tirx.Stmt]:
+    def split(self, pair: Any, depth: Depth) -> tirx.Stmt:
         """Write a run of the parts of a pair, counted from the first."""
 
         def step(number: Any, *, is_whole: bool = True) -> tirx.Stmt:
@@ -64,7 +64,7 @@ class SplitRows:
             start = tirx.IfThenElse(tirx.EQ(depth.run, int64(0)), start, None)
         whole = depth.steps if self.product.depth % DEPTH == 0 else depth.steps - 1
         statements = [start, loop("step", 0, whole, step)] if whole else [start]
-        return [*statements, step(whole, is_whole=False)] if whole < depth.steps else statements
+        return sequence([*statements, *([step(whole, is_whole=False)] if whole < depth.steps else [])])
 
     def _split_row(self, depth: Depth, pair: Any, step: Any, row: Any, is_whole: bool) -> tirx.Stmt:
         """The parts of the values of a row that are multiplied in one step.

@@ -19,13 +19,13 @@ from paddle_tvm.targets.x86.schedules.loop_nest import (
     PARALLEL,
     SERIAL,
     UNROLLED,
-    VECTORIZED,
     int64,
     loop,
     opaque_block,
     replace_loads,
     sequence,
     substitute,
+    vectors,
 )
 
 _LANES = (4, 8, 16)
@@ -123,7 +123,7 @@ def _reduce(
     sums = tirx.decl_buffer((count, lanes), str(fused.result.ty.dtype), "sums")
 
     def vector(body: Any) -> tirx.Stmt:
-        return loop("lane", 0, lanes, body, VECTORIZED)
+        return vectors(body, lanes)
 
     def update(place: list[Any], t: Any) -> tirx.Stmt:
         def combine(lane: Any) -> tirx.Stmt:

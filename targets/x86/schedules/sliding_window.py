@@ -18,13 +18,13 @@ from paddle_tvm.targets.x86.schedules.fused_stage import FusedStage, take_stage
 from paddle_tvm.targets.x86.schedules.loop_nest import (
     PARALLEL,
     UNROLLED,
-    VECTORIZED,
     int64,
     loop,
     opaque_block,
     replace_loads,
     sequence,
     substitute,
+    vectors,
     without_conditions,
 )
 from paddle_tvm.targets.x86.schedules.row_tiles import (
@@ -264,7 +264,7 @@ class SlidingKernel:
             "t",
             first,
             count,
-            lambda t: loop("lane", 0, self.lanes, lambda lane: body(t, lane), VECTORIZED),
+            lambda t: vectors(lambda lane: body(t, lane), self.lanes),
             UNROLLED,
         )
 
