@@ -51,6 +51,9 @@ class Kernel(Protocol):
     @property
     def workload(self) -> Workload: ...
 
+    @property
+    def sizes(self) -> Mapping[str, int]: ...
+
     def primfunc(self, config: Config, target: Target) -> Any: ...
 
     def inputs(self, config: Config, seed: int) -> list[npt.NDArray[Any]]: ...
@@ -126,8 +129,9 @@ class Candidate:
             for number in range(len(inputs))
         ]
         turns.append([as_tensor(self._output)])
+        sizes = kernel.sizes.values()
         self._arguments = cycle(
-            [[one[turn % len(one)] for one in turns] for turn in range(max(map(len, turns)))]
+            [[*(one[turn % len(one)] for one in turns), *sizes] for turn in range(max(map(len, turns)))]
         )
         made = [array for number, array in enumerate(inputs) if number not in copies]
         self._made = [launcher.rows(array) for array in made if array.nbytes >= _SMALL_BYTES]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, TypeVar
@@ -60,7 +60,9 @@ class TunableKernel:
     model_bytes: int
 
     def primfunc(self, config: Config, target: Target) -> tirx.PrimFunc:
-        """The kernel in a form, scheduled for a target; its arguments are the inputs and the output.
+        """The kernel in a form, scheduled for a target.
+
+        Its arguments are the inputs, the output, and the values of ``sizes``.
 
         Raises
         ------
@@ -69,7 +71,7 @@ class TunableKernel:
         """
         fused = relax.transform.FuseTIR()(reform(self.parsed, self.workload, config))["main"]
         scheduled = target.schedule(tvm.IRModule({"main": fused.without_attr("global_symbol")}))["main"]
-        return scheduled.with_attr("global_symbol", "main")
+        return _sizes_last(scheduled, list(self.sizes)).with_attr("global_symbol", "main")
 
     def inputs(self, config: Config, seed: int) -> list[npt.NDArray[Any]]:
         """Random inputs, the same for every form but for the order of the weight."""
@@ -136,7 +138,9 @@ class TunableKernel:
         packed = None
         workload = self.workload
         weight = _weight_parameter(self.parsed, workload) if isinstance(workload, PackedWorkload) else None
-        for number, parameter in enumerate(self.parsed["main"].params):
+        # Sizes that no tensor has as a dimension are one more parameter, the last.
+        tensors = [parameter for parameter in self.parsed["main"].params if _is_tensor(parameter)]
+        for number, parameter in enumerate(tensors):
             generator = np.random.default_rng((seed, number))
             if isinstance(workload, PackedWorkload) and parameter.same_as(weight):
                 shape = workload.weight_shape
@@ -317,7 +321,8 @@ def reform(module: tvm.IRModule, workload: Workload, config: Config) -> tvm.IRMo
 
     def remap(expr: relax.Expr) -> relax.Expr:
         if isinstance(expr, relax.Var):
-            return known[expr]
+            # A size is a variable too, which stays what it is.
+            return known[expr] if _is_tensor(expr) else expr
         if isinstance(expr, relax.Tuple):
             return relax.Tuple([remap(field) for field in expr.fields])
         if isinstance(expr, relax.TupleGetItem):
@@ -338,7 +343,9 @@ def reform(module: tvm.IRModule, workload: Workload, config: Config) -> tvm.IRMo
             for binding in function.body.blocks[0].bindings:
                 value = binding.value
                 if value.same_as(replaced) and form is not None:
-                    operands = [remap(operand) for operand in value.args[1].fields]
+                    # The form takes the sizes that it needs from its tensors' shapes.
+                    fields = value.args[1].fields
+                    operands = [remap(field) for field in fields if _is_tensor(field)]
                     value = builder.call_te(form, *operands, primfunc_name_hint="kernel")
                 else:
                     value = remap(value)
@@ -352,6 +359,23 @@ def reform(module: tvm.IRModule, workload: Workload, config: Config) -> tvm.IRMo
             result = builder.emit_output(relax.Call(group, arguments))
         builder.emit_func_output(result)
     return builder.finalize()
+
+
+def _sizes_last(function: tirx.PrimFunc, names: Sequence[str]) -> tirx.PrimFunc:
+    """The function with all sizes as its last parameters, also those that it finds in shapes of tensors.
+
+    Which ones it does not find there depends on the form, and their order on addresses.
+    """
+    tensors = [param for param in function.params if isinstance(param.ty, tirx.BufferType)]
+    given = {param.name: param for param in function.params if not isinstance(param.ty, tirx.BufferType)}
+    sizes = [given.pop(name) if name in given else tirx.Var(name, "int64") for name in names]
+    if given:
+        raise ValueError(f"sizes without a value: {', '.join(sorted(given))}")
+    return tirx.PrimFunc([*tensors, *sizes], function.body, function.ret_type, function.attrs)
+
+
+def _is_tensor(expr: relax.Expr) -> bool:
+    return isinstance(expr.ty, relax.TensorType)
 
 
 def _annotated(function: tirx.PrimFunc, notes: Mapping[str, Any]) -> tirx.PrimFunc:

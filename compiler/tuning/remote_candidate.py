@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,7 +53,7 @@ class RemoteCandidate:
         Of the library, among those of the session.
     library
         From ``link_form``.
-    inputs, output
+    inputs, output, sizes
         The operands.
     memory_bytes
         How much memory it may take there.
@@ -66,6 +66,7 @@ class RemoteCandidate:
         library: bytearray,
         inputs: list[npt.NDArray[Any]],
         output: npt.NDArray[Any],
+        sizes: Sequence[int],
         memory_bytes: int,
     ) -> None:
         session.upload(library, f"{name}.so")
@@ -75,7 +76,7 @@ class RemoteCandidate:
         self._set_threads = self._library["paddle_tvm_threads"]
         self._device = session.cpu()
         tensors = [tvm.runtime.tensor(array, self._device) for array in [*inputs, output]]
-        self._arguments, self._output = tensors, tensors[-1]
+        self._arguments, self._output = [*tensors, *sizes], tensors[-1]
         self._calls = 0
 
     def output(self, threads: int) -> npt.NDArray[Any]:

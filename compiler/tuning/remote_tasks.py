@@ -90,6 +90,8 @@ def _build(setup: Setup, known: KnownKernel, config: Config) -> Callable[..., Re
 
     def load(session: Any, name: str) -> RemoteCandidate:
         output = unwritten(known.kernel)
-        return RemoteCandidate(session, name, library, inputs, output, setup.memory_limit_bytes)
+        return RemoteCandidate(
+            session, name, library, inputs, output, list(known.kernel.sizes.values()), setup.memory_limit_bytes
+        )
 
     return load

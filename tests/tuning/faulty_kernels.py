@@ -74,6 +74,7 @@ class DoublingKernel:
     workload: Doubling = field(default_factory=Doubling)
     name: str = "doubling"
     fifo: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def primfunc(self, config: Config, target: Target) -> tirx.PrimFunc:
         fault = FAULTS[config["fault"]] if "fault" in config else None

@@ -38,13 +38,17 @@ LAYERS: dict[str, Callable[[], nn.Layer]] = {
     "pointwise": lambda: nn.Conv2D(16, 32, 1, bias_attr=False),
     "depthwise": lambda: nn.Conv2D(16, 16, 3, padding=1, groups=16, bias_attr=False),
     "residual": Add,
+    # Sizes of the second and third are no dimension of their tensors.
+    "strides": lambda: nn.Sequential(
+        nn.Conv2D(16, 32, 3, 2, 1), nn.ReLU(), nn.Conv2D(32, 16, 1), nn.Conv2D(16, 16, 3, 2, 1, groups=16)
+    ),
 }
 
 
 def run(kernel: TunableKernel, config: dict[str, int]) -> np.ndarray:
     output = tvm.runtime.tensor(unwritten(kernel))
     arguments = [tvm.runtime.tensor(array) for array in kernel.inputs(config, 0)]
-    build(kernel, config, TARGET)["main"](*arguments, output)
+    build(kernel, config, TARGET)["main"](*arguments, output, *kernel.sizes.values())
     return output.numpy()
 
 
@@ -54,7 +58,7 @@ def test_forms_of_a_kernel_agree(name: str, shape: list[int | None], tmp_path: P
     paddle.seed(0)
     paddle.jit.save(LAYERS[name](), str(tmp_path / "model"), [InputSpec(shape, "float32", "x")])
     kernels = kernels_of_model(tmp_path / "model", CompileOptions(), TARGET, SIZES)
-    assert len(kernels) == (2 if name == "residual" else 1)
+    assert len(kernels) == {"residual": 2, "strides": 3}.get(name, 1)
     for kernel in kernels.values():
         default = kernel.workload.default()
         expected = run(kernel, dict(default))
