@@ -53,7 +53,7 @@ class LoweredStages:
 def lower_in_stages(module: tvm.IRModule, target: Target) -> LoweredStages:
     """Legalize operators for the target, fuse them, and schedule every kernel; keeps what is between."""
     accelerator = target.accelerator
-    offloaded = None if accelerator is None else offload(module, accelerator, target.choices)
+    offloaded = None if accelerator is None else offload(module, accelerator, target.choices, target.features)
     with target.tvm_target:
         arranged = target.arrange(without_meanings(module if offloaded is None else offloaded.module))
         operators = tvm.transform.Sequential(

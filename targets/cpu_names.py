@@ -30,6 +30,9 @@ CPUS = (
 TARGET_CLASSES = {16: "x86-avx512", 8: "x86-avx2", 4: "x86-sse"}
 """The machines among which tuning records hold, by the float32 values in their vectors."""
 
+AMX_FEATURES = frozenset({"amx_bf16", "amx_tile"})
+"""What multiplies matrices of bfloat16. Virtual machines often hide it."""
+
 
 def check_cpu_names(mcpus: Sequence[str]) -> None:
     """Refuse names that ``--mcpu`` does not take.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -16,6 +16,7 @@ import tvm
 from tvm import ir, relax, tirx
 from tvm.relax.dpl import DFPattern
 
+from paddle_tvm.targets.cpu_names import AMX_FEATURES
 from paddle_tvm.targets.workload import Config, GraphWorkload
 
 _CALL_TIR = ir.Op.get("relax.call_tir")
@@ -316,9 +317,12 @@ class Accelerator(Protocol):
         """Why an operator stays behind that no pattern matched; None: because none does."""
 
 
-def measured_name(accelerator: Accelerator) -> str:
+def measured_name(accelerator: Accelerator, features: Collection[str] = ()) -> str:
     """What measurements of an accelerator are kept under: its ``measured_as``, if it has one, else its name.
 
-    One that is faster or slower by how it was made, such as in another precision, has several.
+    One that is faster or slower by how it was made, such as in another precision, has several. What is
+    measured is whether our own kernels are faster, which are others where the ``features``
+    of the target's CPU have AMX.
     """
-    return str(getattr(accelerator, "measured_as", accelerator.name))
+    name = str(getattr(accelerator, "measured_as", accelerator.name))
+    return f"{name} beside kernels on AMX" if AMX_FEATURES.issubset(features) else name

@@ -88,9 +88,9 @@ def stock_rate(threads: int) -> float:
 @click.argument("model", type=click.Path(path_type=Path, exists=False))
 @shape_option("Shape of an input.")
 @click.option("--threads", type=click.IntRange(1), default=default_threads(), show_default=True)
-@click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True)
-def main(model: Path, shapes: tuple[str, ...], threads: int, seconds: float) -> None:
-    """Try forms of MODEL's kernels for a while, then let MetaSchedule try some of a convolution."""
+@click.option("--seconds", type=click.FloatRange(1), help="By default until nothing promises a gain.")
+def main(model: Path, shapes: tuple[str, ...], threads: int, seconds: float | None) -> None:
+    """Search the forms of MODEL's kernels, then let MetaSchedule try some of a convolution."""
     clock = _Clock()
     asked = parse_one_shape_set(shapes)
     options = TuneOptions(threads=threads, seconds=seconds, compile=CompileOptions(shapes=asked or None))

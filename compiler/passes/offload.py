@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -53,13 +53,17 @@ class Offloaded:
     computed: Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
-def offload(module: tvm.IRModule, accelerator: Accelerator, choices: Choices) -> Offloaded:
+def offload(
+    module: tvm.IRModule, accelerator: Accelerator, choices: Choices, features: Collection[str] = ()
+) -> Offloaded:
     """Have an accelerator take what it can, apart from what the choices leave to our own kernels.
+
+    ``features`` are those of the CPU that runs these; see ``measured_name``.
 
     Requires: operators are not lowered yet, weights are constants. Ensures: every operator is in a subgraph,
     or has a reason.
     """
-    offloading = _Offloading(module, accelerator, choices)
+    offloading = _Offloading(module, accelerator, choices, features)
     rewritten = dict(module.functions.items())
     reasons, computed = {}, {}
     for variable in sorted(rewritten, key=lambda variable: variable.name_hint):
@@ -72,10 +76,13 @@ def offload(module: tvm.IRModule, accelerator: Accelerator, choices: Choices) ->
 class _Offloading:
     """Takes subgraphs out of one function after the other."""
 
-    def __init__(self, module: tvm.IRModule, accelerator: Accelerator, choices: Choices) -> None:
+    def __init__(
+        self, module: tvm.IRModule, accelerator: Accelerator, choices: Choices, features: Collection[str]
+    ) -> None:
         self.code: dict[str, Generated] = {}
         self._accelerator = accelerator
         self._choices = choices
+        self._measured_name = measured_name(accelerator, features)
         self._module = module
         self._graph = module_fingerprint(module)
 
@@ -148,8 +155,7 @@ class _Offloading:
         ):
             return reason
         operators = sum(len(bindings_of(step.function)) for step in subgraph.steps)
-        name = measured_name(self._accelerator)
-        workload = Offloading(self._graph, name, fingerprint([function]), operators)
+        workload = Offloading(self._graph, self._measured_name, fingerprint([function]), operators)
         if self._choices.of(workload).config["taken"]:
             return None
         return "the model was measured to be faster with our own kernels in its place"

@@ -175,7 +175,9 @@ def program_of(module: tvm.IRModule, size: Callable[[Any], int]) -> Program:
         return known[value]
 
     for parameter in entry.params:
-        known[parameter] = place([parameter.ty])
+        # Another one has sizes that no tensor has as a dimension.
+        if isinstance(parameter.ty, relax.TensorType):
+            known[parameter] = place([parameter.ty])
     inputs = len(tensors)
     for variable, value in bindings_of(entry).items():
         if not isinstance(value, relax.Call):

@@ -90,8 +90,7 @@ def _build(setup: Setup, known: KnownKernel, config: Config) -> Callable[..., Re
 
     def load(session: Any, name: str) -> RemoteCandidate:
         output = unwritten(known.kernel)
-        return RemoteCandidate(
-            session, name, library, inputs, output, list(known.kernel.sizes.values()), setup.memory_limit_bytes
-        )
+        sizes = list(known.kernel.sizes.values())
+        return RemoteCandidate(session, name, library, inputs, output, sizes, setup.memory_limit_bytes)
 
     return load

@@ -8,7 +8,7 @@ import tvm
 from tvm.target import codegen
 
 from paddle_tvm.runtime.cpu import cpu_features
-from paddle_tvm.targets.cpu_names import CPUS, check_cpu_names
+from paddle_tvm.targets.cpu_names import AMX_FEATURES, CPUS, check_cpu_names
 
 # What a machine is called that can run several: those alone whose code is faster than that for the next one.
 # Names of both vendors would tie an artifact to one, and LLVM gives the same speed for either.
@@ -49,9 +49,6 @@ _FEATURES = {
     "avx512vnni": "avx512_vnni",
     "avx512vpopcntdq": "avx512_vpopcntdq",
 }
-
-AMX_FEATURES = frozenset({"amx_bf16", "amx_tile"})
-"""What multiplies matrices of bfloat16. Virtual machines often hide it."""
 
 
 @lru_cache

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import tvm
 
-from paddle_tvm.targets.cpu_names import CPUS, TARGET_CLASSES, check_cpu_names
+from paddle_tvm.targets.cpu_names import AMX_FEATURES, CPUS, TARGET_CLASSES, check_cpu_names
 from paddle_tvm.targets.offload import Accelerator
 from paddle_tvm.targets.workload import Choices, Defaults
 from paddle_tvm.targets.x86.attention import fuse_attention
-from paddle_tvm.targets.x86.cpus import AMX_FEATURES, detect, features_of, microarchitecture_here
+from paddle_tvm.targets.x86.cpus import detect, features_of, microarchitecture_here
 from paddle_tvm.targets.x86.layout.carry import block_channels
 from paddle_tvm.targets.x86.legalize import legalizations
 from paddle_tvm.targets.x86.pipeline import register_pipeline

@@ -14,13 +14,13 @@ from tvm import relax, tirx
 
 from paddle_tvm.compiler.lowering import build, lower
 from paddle_tvm.runtime.cpu import cpu_features
+from paddle_tvm.targets.cpu_names import AMX_FEATURES
 from paddle_tvm.targets.workload import Choice, Config, Defaults, Workload
 from paddle_tvm.targets.x86 import amx_workloads, x86_target
 from paddle_tvm.targets.x86.amx import pack_tiles, packed_shape
 from paddle_tvm.targets.x86.amx_plan import Sizes, best_division, cost, divisions, is_about_best, is_faster
 from paddle_tvm.targets.x86.amx_workloads import AmxConv2d, AmxMatMul
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
-from paddle_tvm.targets.x86.cpus import AMX_FEATURES
 
 CPU, WITHOUT = "sapphirerapids", "icelake-server"
 

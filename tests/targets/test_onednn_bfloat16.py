@@ -249,3 +249,8 @@ def test_other_precisions_are_refused(tmp_path: Path) -> None:
 def test_measurements_in_float32_say_nothing_of_bfloat16() -> None:
     assert measured_name(OneDnn()) == "onednn"
     assert measured_name(OneDnn("bfloat16")) == "onednn in bfloat16"
+
+
+def test_measurements_beside_kernels_on_amx_say_nothing_of_cpus_without() -> None:
+    names = [measured_name(OneDnn(), features_of(mcpu)) for mcpu in ("icelake-server", "sapphirerapids")]
+    assert names == ["onednn", "onednn beside kernels on AMX"]

@@ -9,9 +9,9 @@ from paddle_tvm.runtime import cpu
 from paddle_tvm.runtime.cpu import cpu_features
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.core_families import CORE_FAMILIES, same_family
-from paddle_tvm.targets.cpu_names import CPUS
+from paddle_tvm.targets.cpu_names import AMX_FEATURES, CPUS
 from paddle_tvm.targets.x86 import cpus, x86_target, x86_targets
-from paddle_tvm.targets.x86.cpus import AMX_FEATURES, codegen, detect, features_of, microarchitecture_here
+from paddle_tvm.targets.x86.cpus import codegen, detect, features_of, microarchitecture_here
 
 
 def test_no_cpu_stands_before_one_that_has_more() -> None:

@@ -105,6 +105,32 @@ def test_it_computes_what_numpy_does(
     assert candidate.round(1) > 0
 
 
+def test_sizes_may_be_no_dimension_of_a_tensor(device: Device, tmp_path: Path) -> None:
+    layer = nn.Sequential(nn.Conv2D(4, 8, 3, 2, 1), nn.ReLU(), nn.Conv2D(8, 16, 3, padding=1))
+    prefix = tmp_path / "strides"
+    paddle.jit.save(layer, str(prefix), input_spec=[InputSpec([1, 4, None, None], "float32", "x")])
+    target = cuda_target(["sm_90"])
+    kernels = kernels_of_model(prefix, OPTIONS, target, {"x_2": 13, "x_3": 10})
+    assert {kernel.output()[0] for kernel in kernels.values()} == {(1, 7, 5, 8), (1, 7, 5, 16)}
+    stream = Stream(device)
+    for kernel in kernels.values():
+        assert isinstance(kernel, GpuTunableKernel)
+        outputs = []
+        forms = kernel.workload.candidates()
+        for number, config in enumerate((forms[0], forms[-1])):
+            library = tmp_path / f"{kernel.name}{number}.so"
+            program = build_program(kernel, config, target, library)
+            inputs = kernel.inputs(config, 0)
+            candidate = GpuCandidate(
+                stream, GpuClock(stream), str(library), program, inputs, kernel.weights, 0
+            )
+            outputs.append(candidate.output(1).copy())
+        one, two = outputs
+        assert np.isfinite(one).all()
+        assert one.std() > 0
+        assert np.abs(one - two).max() <= 1e-5 * np.abs(one).max()
+
+
 def test_calls_have_copies_of_weights_in_turns(
     device: Device, model: Path, artifact: Path, emulator: Emulator, tmp_path: Path
 ) -> None:
