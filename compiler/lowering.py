@@ -15,6 +15,7 @@ from paddle_tvm.compiler.passes.merge_functions import merge_functions, order_si
 from paddle_tvm.compiler.passes.offload import Offloaded, offload
 from paddle_tvm.compiler.passes.order_shape_functions import order_shape_functions
 from paddle_tvm.compiler.passes.record_graphs import record_graphs
+from paddle_tvm.compiler.passes.release_memory import release_memory
 from paddle_tvm.compiler.passes.shape_checks import explain_shape_checks, hold_checked, lower_shape_checks
 from paddle_tvm.compiler.passes.trust_weights import trust_weights
 from paddle_tvm.targets.base import Target
@@ -98,8 +99,7 @@ def build(module: tvm.IRModule, target: Target) -> relax.VMExecutable:
             hold_checked,
             relax.transform.StaticPlanBlockMemory(),
             *graphs,
-            relax.transform.LowerAllocTensor(),
-            relax.transform.KillAfterLastUse(),
+            release_memory,
             relax.transform.LowerRuntimeBuiltin(),
             relax.transform.ComputePrimValue(),
             lower_shape_checks,

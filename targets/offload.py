@@ -20,6 +20,7 @@ from paddle_tvm.targets.cpu_names import AMX_FEATURES
 from paddle_tvm.targets.workload import Config, GraphWorkload
 
 _CALL_TIR = ir.Op.get("relax.call_tir")
+_BESIDE_AMX = " beside kernels on AMX"
 
 RESAMPLING = "paddle_tvm.resampling"
 """Attribute of TIR functions that resize images: ``nearest`` or ``linear``, pixels being where their middles
@@ -325,4 +326,9 @@ def measured_name(accelerator: Accelerator, features: Collection[str] = ()) -> s
     of the target's CPU have AMX.
     """
     name = str(getattr(accelerator, "measured_as", accelerator.name))
-    return f"{name} beside kernels on AMX" if AMX_FEATURES.issubset(features) else name
+    return name + _BESIDE_AMX if AMX_FEATURES.issubset(features) else name
+
+
+def shown_name(measured: str) -> str:
+    """A name that measurements are kept under, as people know it."""
+    return measured.removesuffix(_BESIDE_AMX)

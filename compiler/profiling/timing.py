@@ -20,7 +20,8 @@ from paddle_tvm.runtime.loader import LoadedModel
 from paddle_tvm.runtime.shapes import select_function
 
 BUILTIN = "vm.builtin."
-# A builtin that does nothing: what the instrument measures of it is the instrument itself.
+# A builtin that does nothing: what the instrument measures of it is the instrument itself. Forms of known
+# sizes have none of it; for them it is what the quickest builtin takes.
 _EMPTY = "vm.builtin.null_value"
 
 WARM_UP = 3

@@ -17,7 +17,9 @@ from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.profiling.profile import Profile, profile_artifact
 from paddle_tvm.compiler.sample_inputs import complete_shapes, model_inputs
+from paddle_tvm.compiler.trial_inputs import format_shapes
 from paddle_tvm.runtime.artifact import read_manifest
+from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.workload import Config, GraphWorkload
 
 _ROUNDS = 5
@@ -83,6 +85,12 @@ class ModelRun:
         _, variant = self.compile(self.default.name, None, {})
         self.compile_seconds = monotonic() - begin
         inputs = read_manifest(self.default).inputs
+        fixed = {port.name: port.shape for port in inputs}
+        if self._sizes and not any(isinstance(dim, str) for shape in fixed.values() for dim in shape):
+            raise UsageError(
+                f"--measure-shape is for dimensions that stay dynamic, and here all are fixed "
+                f"({format_shapes(fixed)}): leave it out"
+            )
         shapes = next(complete_shapes(inputs, self._sizes))
         save_arrays(self._inputs, model_inputs(inputs, find_model(self.model), shapes, self._seed))
         return variant

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
 from paddle_tvm.compiler.staging import scratch_directory
+from paddle_tvm.compiler.trial_inputs import format_shapes
 from paddle_tvm.compiler.tuning.budget import Budget
 from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.finalists import WORSE, compare_with_defaults
@@ -134,6 +135,8 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         profile = run.profile(options.threads)
         if profile.disturbed:
             listener.note(profile.disturbance_remark)
+        if profile.sizes:
+            listener.note(_measured_at(profile.shapes, bool(options.sizes)))
         listener.stage("find kernels")
         kernels = kernels_of_model(run.model, options.compile, target, profile.sizes)
         found = (gpu_tasks_of if target.devices else tasks_of)(kernels, profile)
@@ -198,6 +201,16 @@ def _measurer(target: Target, options: TuneOptions, artifact: Path, folder: Path
     from paddle_tvm.compiler.tuning.rpc import RpcMeasurer
 
     return RpcMeasurer(target, options.threads, *options.rpc, seed=options.seed)
+
+
+def _measured_at(shapes: Mapping[str, Sequence[int]], is_asked: bool) -> str:
+    measured = f"dynamic dimensions are measured at {format_shapes(shapes)}"
+    if is_asked:
+        return measured
+    return (
+        f"{measured}: other sizes may want other forms, so give those of your runs with --measure-shape, "
+        "and keep what is measured at others in another log"
+    )
 
 
 def _is_asked(task: Task, options: TuneOptions) -> bool:

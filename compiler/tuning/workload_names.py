@@ -9,7 +9,7 @@ from functools import singledispatch
 from paddle_tvm.compiler.profiling.kernel_table import show_parameter
 from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.cuda.workloads import CudaProduct
-from paddle_tvm.targets.offload import JointOffloading, Offloading
+from paddle_tvm.targets.offload import JointOffloading, Offloading, shown_name
 from paddle_tvm.targets.workload import Config, UnknownWorkloadError, Workload
 from paddle_tvm.targets.x86.amx import AMX
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
@@ -66,14 +66,16 @@ def _(workload: BlockWidth) -> str:
 
 @name_workload.register
 def _(workload: Offloading) -> str:
-    return f"subgraph of {counted(workload.operators, 'Relax operator')} in {workload.accelerator}"
+    return (
+        f"subgraph of {counted(workload.operators, 'Relax operator')} in {shown_name(workload.accelerator)}"
+    )
 
 
 @name_workload.register
 def _(workload: JointOffloading) -> str:
     subgraphs = counted(len(workload.subgraphs), "remaining subgraph")
     operators = sum(operators for _, operators in workload.subgraphs)
-    return f"{subgraphs} of {counted(operators, 'Relax operator')} in {workload.accelerator}"
+    return f"{subgraphs} of {counted(operators, 'Relax operator')} in {shown_name(workload.accelerator)}"
 
 
 @name_workload.register

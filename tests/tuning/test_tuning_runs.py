@@ -28,6 +28,7 @@ from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Trial, Winner
 from paddle_tvm.compiler.tuning.tune import tune_model
 from paddle_tvm.runtime.artifact import read_manifest
+from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.workload import Config
 
 COMMAND = [sys.executable, "-c", "from paddle_tvm.compiler.cli.main import main; main()"]
@@ -166,3 +167,28 @@ def test_kernels_for_which_there_is_no_time_are_told(model: Path, tmp_path: Path
     count = len(result.tasks)
     assert count > 1
     assert f"the budget leaves no time for {count} of {count} kernels" in "\n".join(history.notes)
+
+
+def test_a_dynamic_model_is_tuned_at_the_sizes_that_are_told(tmp_path: Path) -> None:
+    # Sizes after the first stride are no dimension of a tensor.
+    layer = nn.Sequential(
+        nn.Conv2D(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2D(16, 32, 1), nn.Conv2D(32, 32, 3, 2, 1)
+    )
+    paddle.jit.save(layer, str(tmp_path / "model"), [InputSpec([None, 3, None, None], "float32", "x")])
+    for sizes in ({}, {"x": (2, 3, 37, 50)}):
+        history = History()
+        log = tmp_path / f"{len(sizes)}.jsonl"
+        result = tune_model(
+            tmp_path / "model", log, TuneOptions(threads=1, trials=9, min_share=0.0, sizes=sizes), history
+        )
+        assert result.trials == 9
+        assert not result.failures
+        (measured,) = (note for note in history.notes if "dynamic dimensions are measured at" in note)
+        assert ("x=2,3,37,50" in measured) == bool(sizes)
+        assert ("--measure-shape" in measured) != bool(sizes)
+
+
+def test_sizes_to_measure_with_are_refused_where_none_is_open(model: Path, tmp_path: Path) -> None:
+    options = TuneOptions(threads=1, trials=0, sizes={"x": (1, 3, 28, 28)})
+    with pytest.raises(UsageError, match=r"here all are fixed .*28,28.*leave it out"):
+        tune_model(model, tmp_path / "log.jsonl", options, History())
