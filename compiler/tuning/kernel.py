@@ -259,18 +259,20 @@ def _cut_out(module: tvm.IRModule, name: str) -> tvm.IRModule:
     if isinstance(function, tirx.PrimFunc):
         # Nothing is fused with it: a group of its own.
         *inputs, output = function.params
-        # A size is an argument as it is: the shapes of tensors define it.
+        # A size is an argument as it is.
         arguments = [
             relax.Var(f"input{number}", relax.TensorType(list(buffer.shape), str(buffer.dtype)))
             if isinstance(buffer.ty, tirx.BufferType)
             else buffer
             for number, buffer in enumerate(inputs)
         ]
-        parameters = [argument for argument in arguments if isinstance(argument.ty, relax.TensorType)]
+        parameters = [argument for argument in arguments if _is_tensor(argument)]
+        result = relax.TensorType(list(output.shape), str(output.dtype))
+        sizes = [argument for argument in arguments if not _is_tensor(argument)]
+        parameters += _undefined_sizes(parameters, [*sizes, *relax.analysis.tir_vars_in_type(result)])
         with builder.function("main", parameters, attrs={"Primitive": True}):
             with builder.dataflow():
                 callee = builder.add_func(function, "kernel")
-                result = relax.TensorType(list(output.shape), str(output.dtype))
                 made = builder.emit_output(relax.call_tir(callee, arguments, result))
             builder.emit_func_output(made)
         return builder.finalize()
@@ -284,6 +286,20 @@ def _cut_out(module: tvm.IRModule, name: str) -> tvm.IRModule:
             if isinstance(callee, tvm.ir.GlobalVar):
                 functions[callee] = module[callee]
     return tvm.IRModule(functions)
+
+
+def _undefined_sizes(inputs: Sequence[relax.Var], used: Sequence[tirx.Var]) -> list[relax.Var]:
+    """What TVM's fusion adds to the parameters: one of the sizes that no input has as a dimension.
+
+    ``used`` are those of the function beside those in the shapes of its inputs. Nothing where all are known.
+    """
+    types = tvm.ir.TupleType([parameter.ty for parameter in inputs])
+    known = list(relax.analysis.definable_tir_vars_in_type(types))
+    missing: list[tirx.Var] = []
+    for size in [*relax.analysis.tir_vars_in_type(types), *used]:
+        if not any(size.same_as(other) for other in [*known, *missing]):
+            missing.append(size)
+    return [relax.Var("sizes", relax.ShapeType(missing))] if missing else []
 
 
 def main_call(module: tvm.IRModule, workload: Workload) -> relax.Call:

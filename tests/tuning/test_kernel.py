@@ -32,6 +32,18 @@ class Add(nn.Layer):
         return nn.functional.relu(self.conv(x) + self.skip(x))
 
 
+class Similarities(nn.Layer):
+    """Products of what is no weight, over as many positions as a stride leaves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(16, 32, 3, 2, 1, bias_attr=False)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        positions = self.conv(x).flatten(2)
+        return positions.matmul(positions.transpose([0, 2, 1]).matmul(positions), transpose_y=True)
+
+
 LAYERS: dict[str, Callable[[], nn.Layer]] = {
     # Nothing is fused with these.
     "convolution": lambda: nn.Conv2D(16, 32, 3, padding=1, bias_attr=False),
@@ -42,6 +54,11 @@ LAYERS: dict[str, Callable[[], nn.Layer]] = {
     "strides": lambda: nn.Sequential(
         nn.Conv2D(16, 32, 3, 2, 1), nn.ReLU(), nn.Conv2D(32, 16, 1), nn.Conv2D(16, 16, 3, 2, 1, groups=16)
     ),
+    # The same where nothing is fused with the second.
+    "bare strides": lambda: nn.Sequential(
+        nn.Conv2D(16, 32, 3, 2, 1, bias_attr=False), nn.Conv2D(32, 16, 1, bias_attr=False)
+    ),
+    "similarities": Similarities,
 }
 
 
@@ -58,7 +75,8 @@ def test_forms_of_a_kernel_agree(name: str, shape: list[int | None], tmp_path: P
     paddle.seed(0)
     paddle.jit.save(LAYERS[name](), str(tmp_path / "model"), [InputSpec(shape, "float32", "x")])
     kernels = kernels_of_model(tmp_path / "model", CompileOptions(), TARGET, SIZES)
-    assert len(kernels) == {"residual": 2, "strides": 3}.get(name, 1)
+    counts = {"residual": 2, "strides": 3, "bare strides": 2, "similarities": 3}
+    assert len(kernels) == counts.get(name, 1)
     for kernel in kernels.values():
         default = kernel.workload.default()
         expected = run(kernel, dict(default))
