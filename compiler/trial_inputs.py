@@ -151,7 +151,7 @@ class TrialInputs:
         return random_inputs(self._ports, shapes, self._rng, self._reference.index_bounds, scale)
 
 
-def format_shapes(shapes: Shapes) -> str:
+def format_shapes(shapes: Mapping[str, Sequence[int | str]]) -> str:
     """Shapes as ``--shape`` takes them."""
     return " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in shapes.items())
 
