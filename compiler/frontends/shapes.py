@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.shapes import show
@@ -13,11 +13,12 @@ def check_shapes(
     name: str,
     declared: Sequence[int],
     asked: Sequence[int | str] | None,
+    stem: str,
     symbols: Sequence[str | None] | None = None,
 ) -> tuple[int | str, ...]:
     """Join the declared shape of an input (-1 for unknown) with the asked one.
 
-    Unknown dimensions get the symbol that ``symbols`` names, else ``<name>_<axis>``; a string in
+    Unknown dimensions get the symbol that ``symbols`` names, else ``<stem>_<axis>``; a string in
     ``asked`` names the symbol.
 
     Raises
@@ -26,7 +27,7 @@ def check_shapes(
         ``asked`` has another rank, another value where the model fixes one, or one that is no size.
     """
     given = symbols or [None] * len(declared)
-    named = [symbol or f"{symbol_stem(name)}_{axis}" for axis, symbol in enumerate(given)]
+    named = [symbol or f"{stem}_{axis}" for axis, symbol in enumerate(given)]
     model_shape = show(["?" if dim == -1 else dim for dim in declared])
     if asked is None:
         asked = [-1] * len(declared)
@@ -52,6 +53,17 @@ def check_shapes(
         else:
             shape.append(named[axis] if want == -1 else want)
     return tuple(shape)
+
+
+def symbol_stems(names: Iterable[str]) -> dict[str, str]:
+    """Names as identifiers, of which no two are the same."""
+    stems: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        stem = symbol_stem(name)
+        while stem in stems.values():
+            stem += "_"
+        stems[name] = stem
+    return stems
 
 
 def symbol_stem(name: str) -> str:

@@ -6,6 +6,7 @@ import threading
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import paddle
 import pytest
 from paddle import nn
@@ -14,6 +15,7 @@ from paddle.static import InputSpec
 from paddle_tvm import compiler
 from paddle_tvm.compiler.frontends.paddle.program import Program, load_program
 from paddle_tvm.compiler.frontends.source import find_model
+from paddle_tvm.runtime import Config, create_predictor
 from paddle_tvm.runtime.errors import PaddleTvmError, UnsupportedModelError, UsageError
 
 
@@ -89,3 +91,22 @@ def test_shapes_as_the_command_line_writes_them_are_refused(tmp_path: Path) -> N
     for shapes in ("x=1,3", ["x=1,3"]):
         with pytest.raises(UsageError, match=r"shapes: expected sizes by input name"):
             compiler.compile(tmp_path / "model", tmp_path / "a.pdtvm", shapes=shapes)
+
+
+class Lengths(nn.Layer):
+    def forward(self, one: paddle.Tensor, other: paddle.Tensor):
+        return one * 2, other.sum(axis=1)
+
+
+def test_inputs_whose_names_differ_in_a_sign_have_sizes_of_their_own(tmp_path: Path) -> None:
+    specs = [InputSpec([None, 4], "float32", name) for name in ("x.y", "x_y")]
+    paddle.jit.save(Lengths(), str(tmp_path / "model"), input_spec=specs)
+    compiler.compile(tmp_path / "model", tmp_path / "out.pdtvm")
+    predictor = create_predictor(Config(str(tmp_path / "out.pdtvm")))
+    one, other = np.arange(8, dtype="float32").reshape(2, 4), np.ones((3, 4), "float32")
+    for name, value in (("x.y", one), ("x_y", other)):
+        predictor.get_input_handle(name).copy_from_cpu(value)
+    predictor.run()
+    outputs = [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
+    np.testing.assert_array_equal(outputs[0], one * 2)
+    np.testing.assert_array_equal(outputs[1], [4, 4, 4])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from paddle_tvm.compiler.frontends.onnx.model import GraphInput, OnnxModel
-from paddle_tvm.compiler.frontends.shapes import check_shapes, symbol_stem
+from paddle_tvm.compiler.frontends.shapes import check_shapes, symbol_stems
 from paddle_tvm.runtime.errors import UnsupportedModelError, UsageError
 
 
@@ -31,26 +31,21 @@ def input_shapes(
             + ", ".join(port.name for port in model.inputs)
         )
     symbols = _symbols(model)
-    shapes = {port.name: _joined(port, asked.get(port.name), symbols) for port in model.inputs}
+    stems = symbol_stems(port.name for port in model.inputs)
+    shapes = {
+        port.name: _joined(port, asked.get(port.name), stems[port.name], symbols) for port in model.inputs
+    }
     given = _given_values(model, shapes, symbols)
     return {name: tuple(given.get(dim, dim) for dim in shape) for name, shape in shapes.items()}
 
 
 def _symbols(model: OnnxModel) -> dict[str, str]:
     """An identifier for every name of a dimension."""
-    symbols: dict[str, str] = {}
-    for port in model.inputs:
-        for dim in port.shape or ():
-            if isinstance(dim, str) and dim not in symbols:
-                symbol = symbol_stem(dim)
-                while symbol in symbols.values():
-                    symbol += "_"
-                symbols[dim] = symbol
-    return symbols
+    return symbol_stems(dim for port in model.inputs for dim in port.shape or () if isinstance(dim, str))
 
 
 def _joined(
-    port: GraphInput, asked: Sequence[int | str] | None, symbols: Mapping[str, str]
+    port: GraphInput, asked: Sequence[int | str] | None, stem: str, symbols: Mapping[str, str]
 ) -> tuple[int | str, ...]:
     if port.shape is None:
         if asked is None:
@@ -58,10 +53,10 @@ def _joined(
                 f"the model does not say how many dimensions input '{port.name}' has: "
                 f"give its shape with --shape {port.name}=..."
             )
-        return check_shapes(port.name, [-1] * len(asked), asked)
+        return check_shapes(port.name, [-1] * len(asked), asked, stem)
     declared = [dim if isinstance(dim, int) else -1 for dim in port.shape]
     names = [symbols[dim] if isinstance(dim, str) else None for dim in port.shape]
-    return check_shapes(port.name, declared, asked, names)
+    return check_shapes(port.name, declared, asked, stem, names)
 
 
 def _given_values(

@@ -26,7 +26,7 @@ from paddle_tvm.compiler.frontends.paddle.registry import (
     fold_reads_values,
     is_constant,
 )
-from paddle_tvm.compiler.frontends.shapes import check_shapes
+from paddle_tvm.compiler.frontends.shapes import check_shapes, symbol_stems
 from paddle_tvm.compiler.frontends.symbols import SymbolTable, import_with_equal_symbols, tensor_port
 from paddle_tvm.compiler.imported import ImportedModel
 from paddle_tvm.compiler.source_names import NamingBuilder, source_name
@@ -80,11 +80,13 @@ def import_program(
             f"{counted(len(missing), 'operator')} of the model {are} not supported: {listed}. "
             f"Try --frontend onnx, or add {them} (docs/adding-an-operator.md)"
         )
+    stems = symbol_stems(port.name for port in program.inputs)
+    asked = shapes or {}
     declared = {
-        port.name: check_shapes(port.name, port.value.shape or (), (shapes or {}).get(port.name))
+        port.name: check_shapes(port.name, port.value.shape or (), asked.get(port.name), stems[port.name])
         for port in program.inputs
     }
-    unknown = set(shapes or {}) - set(declared)
+    unknown = set(asked) - set(declared)
     if unknown:
         raise UsageError(
             f"the model has no input {', '.join(sorted(unknown))}; its inputs are {', '.join(declared)}"
