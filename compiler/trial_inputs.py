@@ -144,7 +144,7 @@ class TrialInputs:
         raise UsageError(
             f"the artifact or {self._reference.name} refuses every shape that was tried: "
             f"{'; '.join(too_small + refusals)}. "
-            "Choose one with --shape, or give inputs with --inputs"
+            "Choose one that they take with --shape, or give inputs with --inputs"
         )
 
     def _random(self, shapes: Shapes, scale: float) -> Arrays:
