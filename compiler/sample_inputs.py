@@ -17,16 +17,20 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 Shapes = dict[str, tuple[int, ...]]
 
 # Image sizes are multiples of 32, which is what backbones divide by; height and width differ, so that a
-# model which mixes them up is found out. Later entries are for models that refuse the first.
+# model which mixes them up is found out. The first are quick; later ones are for models that refuse those.
 _IMAGE_SIZES = ((64, 96), (224, 256), (640, 320), (32, 32))
-_LENGTHS = (16, 32, 128, 1)
+_LENGTHS = (16, 128, 32, 1)
+TYPICAL = 1
+"""The sizes among these that models are used at."""
 
 # An integer input that nothing uses as an index is most often a mask or a flag.
 _DEFAULT_INDEX_BOUND = 2
 
 
-def default_shape_sets(ports: Sequence[TensorSpec], number: int) -> Iterator[Shapes]:
+def default_shape_sets(ports: Sequence[TensorSpec], number: int, first: int = 0) -> Iterator[Shapes]:
     """Shapes for the ``number``-th try of a model: the best guess first, then others.
+
+    ``first`` is the place of the sizes to begin with, such as ``TYPICAL``.
 
     Equal symbols get equal sizes; what is fixed stays. Tries 0 and 1 differ in most symbols, and every
     second one in all of them.
@@ -34,7 +38,7 @@ def default_shape_sets(ports: Sequence[TensorSpec], number: int) -> Iterator[Sha
     # With token numbers among the inputs, the last axes of a rank-4 input are an attention mask's.
     texts = any(len(port.shape) == 2 and np.dtype(port.dtype).kind in "iu" for port in ports)
     seen: list[Shapes] = []
-    for level in range(len(_LENGTHS)):
+    for level in sorted(range(len(_LENGTHS)), key=lambda level: level != first):
         for batch in (1 + number, 1):
             sizes: dict[str, int] = {}
             shapes = {
@@ -67,8 +71,12 @@ def _guess(port: TensorSpec, axis: int, number: int, level: int, batch: int, tex
     return length if axis == 1 else 16 * (1 + further)
 
 
-def complete_shapes(ports: Sequence[TensorSpec], asked: Mapping[str, Sequence[int]]) -> Iterator[Shapes]:
+def complete_shapes(
+    ports: Sequence[TensorSpec], asked: Mapping[str, Sequence[int]], first: int = 0
+) -> Iterator[Shapes]:
     """Candidates that agree with the shapes of ``asked``, which may leave inputs out.
+
+    ``first`` is as in `default_shape_sets`.
 
     Raises
     ------
@@ -109,7 +117,7 @@ def complete_shapes(ports: Sequence[TensorSpec], asked: Mapping[str, Sequence[in
         )
         for port in ports
     ]
-    return default_shape_sets(bound, 0)
+    return default_shape_sets(bound, 0, first)
 
 
 def _paired(port: TensorSpec, shape: Sequence[int]) -> list[tuple[int | str, int]]:

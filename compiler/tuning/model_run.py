@@ -16,7 +16,7 @@ from paddle_tvm.compiler.driver import CompiledVariant, compile_model
 from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.profiling.profile import Profile, profile_artifact
-from paddle_tvm.compiler.sample_inputs import complete_shapes, model_inputs
+from paddle_tvm.compiler.sample_inputs import TYPICAL, complete_shapes, model_inputs
 from paddle_tvm.compiler.trial_inputs import format_shapes
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UsageError
@@ -91,7 +91,7 @@ class ModelRun:
                 f"--measure-shape is for dimensions that stay dynamic, and here all are fixed "
                 f"({format_shapes(fixed)}): leave it out"
             )
-        shapes = next(complete_shapes(inputs, self._sizes))
+        shapes = next(complete_shapes(inputs, self._sizes, TYPICAL))
         save_arrays(self._inputs, model_inputs(inputs, find_model(self.model), shapes, self._seed))
         return variant
 

@@ -208,8 +208,8 @@ def _measured_at(shapes: Mapping[str, Sequence[int]], is_asked: bool) -> str:
     if is_asked:
         return measured
     return (
-        f"{measured}: other sizes may want other forms, so give those of your runs with --measure-shape, "
-        "and keep what is measured at others in another log"
+        f"{measured}; other sizes may want other forms: --measure-shape takes those that your runs have "
+        "(then begin another log)"
     )
 
 
