@@ -53,7 +53,8 @@ _NOT_FOR_GPUS = ("threads", "rpc", "key")
     "measure_shapes",
     metavar="NAME=DIM,DIM,...",
     multiple=True,
-    help="Shape of an input to measure with where dimensions stay dynamic; by default pictures of 224x256, texts of 128 words.",
+    help="Shape of an input to measure with where dimensions stay dynamic; by default pictures of 224x256, "
+    "texts of 128 words.",
 )
 @click.option("--target", default="x86", show_default=True, help="See `paddle-tvm targets`.")
 @click.option("--mcpu", metavar="NAME", help="CPU to tune for; by default this machine's.")
