@@ -1,4 +1,4 @@
-"""Sizes that are numbers or TIR expressions, and constants of a graph."""
+"""Sizes that are numbers or TIR expressions, and calls and constants of a graph."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def simplify(dim: Any) -> Any:
 def extent(value: Any) -> Any:
     """An int where a dimension is constant."""
     return int(value.value) if isinstance(value, tirx.IntImm) else value
+
+
+def is_call(value: Any, *names: str) -> bool:
+    """Whether a Relax expression is a call of one of some operators."""
+    return isinstance(value, relax.Call) and isinstance(value.op, ir.Op) and value.op.name in names
 
 
 def constant_array(expr: relax.Expr) -> npt.NDArray[Any] | None:

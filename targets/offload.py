@@ -322,8 +322,7 @@ def measured_name(accelerator: Accelerator, features: Collection[str] = ()) -> s
     """What measurements of an accelerator are kept under: its ``measured_as``, if it has one, else its name.
 
     One that is faster or slower by how it was made, such as in another precision, has several. What is
-    measured is whether our own kernels are faster, which are others where the ``features``
-    of the target's CPU have AMX.
+    measured is whether our own kernels are faster, which are others where the CPU's ``features`` have AMX.
     """
     name = str(getattr(accelerator, "measured_as", accelerator.name))
     return name + _BESIDE_AMX if AMX_FEATURES.issubset(features) else name

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import tvm
 from tvm import ir, relax
 
+from paddle_tvm.targets.expressions import is_call
+
 _CONVOLUTIONS = ("relax.nn.conv1d", "relax.nn.conv2d", "relax.nn.conv3d")
 
 
@@ -22,7 +24,7 @@ class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types
 
     def visit_call_(self, call: relax.Call) -> relax.Expr:
         call = self.visit_expr_post_order(call)
-        if not _is_call(call, "relax.multiply"):
+        if not is_call(call, "relax.multiply"):
             return call
         for value, scale in ((call.args[0], call.args[1]), (call.args[1], call.args[0])):
             if isinstance(scale, ir.Constant):
@@ -34,7 +36,7 @@ class _FoldScale(relax.PyExprMutator):  # type: ignore[misc]  # TVM has no types
     def _scaled(self, value: relax.Expr, scale: npt.NDArray[Any]) -> relax.Expr | None:
         """The expression times the scale, None where the scale does not go into weights."""
         bound = self._binding(value)
-        if _is_call(bound, "relax.add"):
+        if is_call(bound, "relax.add"):
             for inner, bias in ((bound.args[0], bound.args[1]), (bound.args[1], bound.args[0])):
                 if isinstance(bias, ir.Constant):
                     product = _finite_product(bias.value.numpy(), scale)
@@ -76,10 +78,6 @@ def _finite_product(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArr
     with np.errstate(over="ignore", invalid="ignore"):
         product = one * other
     return product if np.isfinite(product).all() else None
-
-
-def _is_call(expr: relax.Expr | None, name: str) -> bool:
-    return isinstance(expr, relax.Call) and isinstance(expr.op, ir.Op) and expr.op.name == name
 
 
 def _channel_scale(scale: npt.NDArray[Any], rank: int, attrs: Any) -> npt.NDArray[Any] | None:

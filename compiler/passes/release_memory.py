@@ -8,6 +8,10 @@ from typing import Any
 import tvm
 from tvm import ir, relax, tirx
 
+from paddle_tvm.compiler.passes.rewrite_bindings import rewrite_bindings
+from paddle_tvm.compiler.profiling.fusion_trace import bindings_of
+from paddle_tvm.targets.expressions import is_call
+
 _STORAGE, _IN_STORAGE = "relax.memory.alloc_storage", "relax.memory.alloc_tensor"
 # What needs no memory of its own: a tensor in that of the plan, and another shape for one.
 _PLANNED = (_IN_STORAGE, "relax.reshape")
@@ -40,21 +44,16 @@ def release_memory(module: tvm.IRModule, context: tvm.transform.PassContext) -> 
 def _make_once(function: relax.Function) -> relax.Function:
     """The function with tensors that are the same in memory as other names for one."""
     made: dict[Any, relax.Var] = {}
-    blocks = []
-    for block in function.body.blocks:
-        bindings = []
-        for binding in block.bindings:
-            value = binding.value
-            if _is_call(value, _IN_STORAGE):
-                # Storage, offset, shape, type.
-                key = (value.args[0], *map(str, value.args[1:]))
-                first = made.setdefault(key, binding.var)
-                value = value if first.same_as(binding.var) else first
-            bindings.append(relax.VarBinding(binding.var, value))
-        blocks.append(relax.BindingBlock(bindings))
-    body = relax.SeqExpr(blocks, function.body.body)
-    same = relax.Function(function.params, body, function.ret_ty, function.is_pure)
-    return same.with_attrs(function.attrs)
+
+    def named(binding: relax.Binding) -> relax.Binding:
+        value = binding.value
+        if not is_call(value, _IN_STORAGE):
+            return binding
+        # Storage, offset, shape, type.
+        first = made.setdefault((value.args[0], *map(str, value.args[1:])), binding.var)
+        return binding if first.same_as(binding.var) else relax.VarBinding(binding.var, first)
+
+    return rewrite_bindings(function, lambda bindings: [named(binding) for binding in bindings])
 
 
 def _is_planned(function: relax.Function) -> bool:
@@ -62,27 +61,22 @@ def _is_planned(function: relax.Function) -> bool:
 
     Memory of unknown size is not shared by tensors of other sizes, so that the end of the run would be late.
     """
-    body = function.body
-    values = {binding.var: binding.value for block in body.blocks for binding in block.bindings}
-    returned = set(_returned(body.body, values))
+    values = bindings_of(function)
+    returned = set(_returned(function.body.body, values))
     return all(
-        _makes_nothing(value) or (_is_call(value, _ALLOCATES) and variable in returned)
+        _makes_nothing(value) or (is_call(value, _ALLOCATES) and variable in returned)
         for variable, value in values.items()
     )
 
 
 def _makes_nothing(value: relax.Expr) -> bool:
     """Whether a value has no memory beside that of the plan; calls of kernels have no result."""
-    if _is_call(value, _STORAGE):
+    if is_call(value, _STORAGE):
         return all(isinstance(size, tirx.IntImm) for size in value.args[0].values)
     if isinstance(value, relax.Call):
         has_result = not isinstance(value.ty, ir.TupleType) or len(value.ty.fields) > 0
-        return not has_result or any(_is_call(value, name) for name in _PLANNED)
+        return not has_result or is_call(value, *_PLANNED)
     return isinstance(value, relax.Var | relax.Tuple | relax.TupleGetItem)
-
-
-def _is_call(value: relax.Expr, name: str) -> bool:
-    return isinstance(value, relax.Call) and isinstance(value.op, ir.Op) and value.op.name == name
 
 
 def _returned(value: relax.Expr, values: Mapping[relax.Var, relax.Expr]) -> Iterator[relax.Var]:
@@ -90,7 +84,7 @@ def _returned(value: relax.Expr, values: Mapping[relax.Var, relax.Expr]) -> Iter
     if isinstance(value, relax.Tuple):
         for field in value.fields:
             yield from _returned(field, values)
-    elif _is_call(value, "relax.reshape"):
+    elif is_call(value, "relax.reshape"):
         yield from _returned(value.args[0], values)
     elif isinstance(value, relax.Var):
         yield value

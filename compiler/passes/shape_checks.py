@@ -8,12 +8,11 @@ is full. So a check is a call that means nothing to them, and becomes a match_ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import tvm
 from tvm import relax
 
 from paddle_tvm.compiler.imported import format_dim
+from paddle_tvm.compiler.passes.rewrite_bindings import rewrite_bindings
 from paddle_tvm.runtime.failures import size_check
 from paddle_tvm.targets.base import CHECK_SHAPE
 
@@ -43,7 +42,7 @@ def hold_checked(module: tvm.IRModule, context: tvm.transform.PassContext) -> tv
     Requires: as ``lower_shape_checks``, which has to follow the planning.
     """
     functions = {
-        name: _rewrite(function, _hold) if isinstance(function, relax.Function) else function
+        name: rewrite_bindings(function, _hold) if isinstance(function, relax.Function) else function
         for name, function in module.functions.items()
     }
     return tvm.IRModule(functions, attrs=module.attrs)
@@ -100,7 +99,7 @@ def lower_shape_checks(module: tvm.IRModule, context: tvm.transform.PassContext)
     follow that rewrites bindings, and after it ``explain_shape_checks`` has to.
     """
     functions = {
-        name: _rewrite(function, _lower) if isinstance(function, relax.Function) else function
+        name: rewrite_bindings(function, _lower) if isinstance(function, relax.Function) else function
         for name, function in module.functions.items()
     }
     return tvm.IRModule(functions, attrs=module.attrs)
@@ -137,7 +136,7 @@ def explain_shape_checks(module: tvm.IRModule, context: tvm.transform.PassContex
     Requires: VMShapeLower has run after ``lower_shape_checks``. Ensures: the same checks.
     """
     functions = {
-        name: _rewrite(function, _explain) if isinstance(function, relax.Function) else function
+        name: rewrite_bindings(function, _explain) if isinstance(function, relax.Function) else function
         for name, function in module.functions.items()
     }
     return tvm.IRModule(functions, attrs=module.attrs)
@@ -159,22 +158,6 @@ def _explain(bindings: list[relax.Binding]) -> list[relax.Binding]:
             )
         explained.append(binding)
     return explained
-
-
-def _rewrite(
-    function: relax.Function, rewrite: Callable[[list[relax.Binding]], list[relax.Binding]]
-) -> relax.Function:
-    body = function.body
-    blocks = [
-        relax.BindingBlock(rewrite(list(block.bindings)))
-        for block in (body.blocks if isinstance(body, relax.SeqExpr) else [])
-    ]
-    if not blocks:
-        return function
-    rewritten = relax.Function(
-        function.params, relax.SeqExpr(blocks, body.body), function.ret_ty, function.is_pure
-    )
-    return rewritten.with_attrs(function.attrs) if function.attrs else rewritten
 
 
 def _is_call(binding: relax.Binding, name: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
+from paddle_tvm.compiler.passes.rewrite_bindings import rewrite_bindings
+
 INPUTS = "num_input"
 """Attribute of a function: so many of its parameters are inputs, and those after them weights."""
 
@@ -35,15 +37,11 @@ def _trust(function: relax.Function) -> relax.Function:
     if function.attrs is None or INPUTS not in function.attrs:
         return function
     weights = set(function.params[int(function.attrs[INPUTS]) :])
-    body = function.body
-    blocks = [
-        relax.BindingBlock([binding for binding in block.bindings if not _checks(binding, weights)])
-        for block in body.blocks
-    ]
-    trusting = relax.Function(
-        function.params, relax.SeqExpr(blocks, body.body), function.ret_ty, function.is_pure
-    )
-    return trusting.with_attrs(function.attrs)
+
+    def trusting(bindings: list[relax.Binding]) -> list[relax.Binding]:
+        return [binding for binding in bindings if not _checks(binding, weights)]
+
+    return rewrite_bindings(function, trusting)
 
 
 def _checks(binding: relax.Binding, weights: set[relax.Var]) -> bool:

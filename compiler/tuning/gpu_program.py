@@ -18,7 +18,8 @@ from paddle_tvm.compiler.linking import find_linker
 from paddle_tvm.compiler.passes.loose_scalars import isolate_loose_scalars
 from paddle_tvm.compiler.passes.merge_functions import order_sizes
 from paddle_tvm.compiler.profiling.fusion_trace import bindings_of
-from paddle_tvm.compiler.tuning.kernel import TunableKernel, main_call, reform
+from paddle_tvm.compiler.tuning.kernel import TunableKernel
+from paddle_tvm.compiler.tuning.kernel_group import is_tensor, main_call, reform
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.workload import Config, EmittedWorkload, Workload
 
@@ -176,7 +177,7 @@ def program_of(module: tvm.IRModule, size: Callable[[Any], int]) -> Program:
 
     for parameter in entry.params:
         # Another one has sizes that no tensor has as a dimension.
-        if isinstance(parameter.ty, relax.TensorType):
+        if is_tensor(parameter):
             known[parameter] = place([parameter.ty])
     inputs = len(tensors)
     for variable, value in bindings_of(entry).items():

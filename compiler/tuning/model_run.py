@@ -84,12 +84,13 @@ class ModelRun:
         begin = monotonic()
         _, variant = self.compile(self.default.name, None, {})
         self.compile_seconds = monotonic() - begin
-        inputs = read_manifest(self.default).inputs
-        fixed = {port.name: port.shape for port in inputs}
-        if self._sizes and not any(isinstance(dim, str) for shape in fixed.values() for dim in shape):
+        manifest = read_manifest(self.default)
+        inputs = manifest.inputs
+        if self._sizes and not manifest.symbols:
+            fixed = format_shapes({port.name: port.shape for port in inputs})
             raise UsageError(
-                f"--measure-shape is for dimensions that stay dynamic, and here all are fixed "
-                f"({format_shapes(fixed)}): leave it out"
+                f"--measure-shape is for dimensions that stay dynamic, and here all are fixed ({fixed}): "
+                "leave it out"
             )
         shapes = next(complete_shapes(inputs, self._sizes, TYPICAL))
         save_arrays(self._inputs, model_inputs(inputs, find_model(self.model), shapes, self._seed))

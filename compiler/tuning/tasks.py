@@ -12,9 +12,10 @@ from paddle_tvm.compiler.lowering import lower_in_stages, optimise
 from paddle_tvm.compiler.options import CompileOptions
 from paddle_tvm.compiler.passes.merge_forms import merge_forms
 from paddle_tvm.compiler.profiling.profile import Profile
+from paddle_tvm.compiler.tuning.find_kernels import find_kernels
 from paddle_tvm.compiler.tuning.gpu_program import GpuTunableKernel
 from paddle_tvm.compiler.tuning.gpu_tasks import UndividedForms
-from paddle_tvm.compiler.tuning.kernel import TunableKernel, find_kernels
+from paddle_tvm.compiler.tuning.kernel import TunableKernel
 from paddle_tvm.compiler.tuning.task import Task
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.workload import Workload

@@ -14,7 +14,7 @@ import tvm
 from tvm import relax, tirx
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from paddle_tvm.targets.expressions import constant_array
+from paddle_tvm.targets.expressions import constant_array, is_call
 from paddle_tvm.targets.x86.attention_kernel import Attention, Operand, attention_function
 from paddle_tvm.targets.x86.kernel_symbols import KernelSymbols
 from paddle_tvm.targets.x86.operand_view import View, dims, same_dims, transposition, view_of
@@ -64,7 +64,7 @@ class _Fuser(PyExprMutator):  # type: ignore[misc]  # TVM has no types.
         if name == "relax.permute_dims" and transposition(call) == _HEADS_AND_ROWS:
             # The fused operator's result is transposed to what the product gave: here it is undone.
             inner = self._binding(call.args[0])
-            if _is_op(inner, "relax.permute_dims") and transposition(inner) == _HEADS_AND_ROWS:
+            if is_call(inner, "relax.permute_dims") and transposition(inner) == _HEADS_AND_ROWS:
                 return inner.args[0]
         return call
 
@@ -107,21 +107,21 @@ class _Fuser(PyExprMutator):  # type: ignore[misc]  # TVM has no types.
     def _match(self, product: relax.Call) -> _Match | None:
         """The parts of softmax(scale * queries keysᵀ + mask) values."""
         softmax = self._binding(product.args[0])
-        if not _is_op(softmax, "relax.nn.softmax") or softmax.attrs.axis not in (-1, 3):
+        if not is_call(softmax, "relax.nn.softmax") or softmax.attrs.axis not in (-1, 3):
             return None
         if len(product.ty.shape) != 4 or str(product.ty.dtype) != "float32":
             return None
         inner, mask, scale = softmax.args[0], None, 1.0
         add = self._binding(inner)
-        if _is_op(add, "relax.add"):
+        if is_call(add, "relax.add"):
             sides = list(add.args)
-            if not _is_op(self._binding(sides[0]), "relax.matmul", "relax.multiply"):
+            if not is_call(self._binding(sides[0]), "relax.matmul", "relax.multiply"):
                 sides.reverse()
             inner, mask = sides
         inner, factor = self._unscaled(inner)
         scale *= factor
         scores = self._binding(inner)
-        if not _is_op(scores, "relax.matmul") or str(scores.ty.dtype) != "float32":
+        if not is_call(scores, "relax.matmul") or str(scores.ty.dtype) != "float32":
             return None
         queries, factor = self._unscaled(scores.args[0])
         scale *= factor
@@ -142,16 +142,12 @@ class _Fuser(PyExprMutator):  # type: ignore[misc]  # TVM has no types.
     def _unscaled(self, value: relax.Expr) -> tuple[relax.Expr, float]:
         """A tensor and the number that it is multiplied by, found before or after it was transposed."""
         call = self._binding(value)
-        if _is_op(call, "relax.multiply", "relax.divide"):
+        if is_call(call, "relax.multiply", "relax.divide"):
             factor = constant_array(call.args[1])
             if factor is not None and prod(factor.shape) == 1 and len(factor.shape) <= 4:
                 number = float(factor.reshape(()))
                 return call.args[0], number if call.op.name == "relax.multiply" else 1.0 / number
         return value, 1.0
-
-
-def _is_op(value: Any, *names: str) -> bool:
-    return isinstance(value, relax.Call) and getattr(value.op, "name", None) in names
 
 
 def _is_plain(mask: relax.Expr) -> bool:
