@@ -20,8 +20,8 @@ Shapes = dict[str, tuple[int, ...]]
 # model which mixes them up is found out. The first are quick; later ones are for models that refuse those.
 _IMAGE_SIZES = ((64, 96), (224, 256), (640, 320), (32, 32))
 _LENGTHS = (16, 128, 32, 1)
-TYPICAL = 1
-"""The sizes among these that models are used at."""
+TYPICAL, ELSEWHERE = 1, (0, 2)
+"""The sizes among these that models are used at most, and smaller and larger ones."""
 
 # An integer input that nothing uses as an index is most often a mask or a flag.
 _DEFAULT_INDEX_BOUND = 2

@@ -15,6 +15,9 @@ import numpy.typing as npt
 Config: TypeAlias = Mapping[str, int]
 """Values of the parameters of a kernel, by name. A parameter that is missing is left to the schedule."""
 
+Shapes: TypeAlias = tuple[tuple[int, ...], ...]
+"""Shapes of tensors that a workload of unknown sizes was measured with; none where all sizes are known."""
+
 Origin: TypeAlias = Literal["default", "tuned", "transferred"]
 
 WORKLOAD = "paddle_tvm.workload"

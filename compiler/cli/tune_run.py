@@ -148,6 +148,15 @@ def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
                 "config": dict(one.winner.config),
                 "default_ms": {str(threads): value * 1e3 for threads, value in one.default.items()},
                 "ms": {str(threads): value * 1e3 for threads, value in one.seconds.items()},
+                "shapes": one.task.kernel.shapes,
+                "elsewhere": [
+                    {
+                        "shapes": place.shapes,
+                        "default_ms": {str(threads): value * 1e3 for threads, value in place.default.items()},
+                        "ms": {str(threads): value * 1e3 for threads, value in place.seconds.items()},
+                    }
+                    for place in one.elsewhere
+                ],
             }
             for one in result.comparisons
         ],
@@ -188,7 +197,8 @@ def _environment(options: TuneOptions, log: Path) -> dict[str, str]:
 def _shapes(options: TuneOptions) -> str:
     (form,) = options.compile.forms().values()
     fixed = _shape_text(form or {}) or "shapes as saved"
-    return f"{fixed}, measured with {_shape_text(options.sizes)}" if options.sizes else fixed
+    measured = "; ".join(map(_shape_text, options.sizes))
+    return f"{fixed}, measured with {measured}" if measured else fixed
 
 
 def _shape_text(shapes: Mapping[str, Sequence[int | str]]) -> str:

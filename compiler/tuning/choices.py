@@ -38,7 +38,7 @@ def shipped_logs(target: Target) -> tuple[Path, ...]:
 class _Known:
     """A winner, and in which order it is asked among those of its workload."""
 
-    rank: tuple[bool, bool, bool, int, float, float, str, str]
+    rank: tuple[bool, bool, bool, int, bool, float, float, str, str]
     winner: Winner
     entry: Entry
     gain: float
@@ -59,8 +59,9 @@ class TunedChoices:
     takes it for about as good as the default; else the default. So it does where the record says that nothing
     is at least 2 % faster than the default. Of several records, those of the user's logs count before those
     shipped, then those measured on cores of the target's family (``core_families``), then those measured with
-    the most threads that are no more than asked for, then the larger gain. The order of the logs does not
-    matter.
+    the most threads that are no more than asked for, then the larger gain; where records of a workload of
+    unknown sizes were searched at several, that which saves the most seconds of a call. The order of the logs
+    does not matter.
 
     Shipped records from cores of another family are not looked at: nobody has asked for them, and what is
     fastest on one core may be slow on the other. The user's are, and ``foreign_forms`` says so.
@@ -234,9 +235,12 @@ def _winners(
         # The same however the package was installed.
         source = f"{path.name.removesuffix(PACKED)}:{entry.line}"
         beyond = threads is not None and measured > threads
+        saved = winner.default[measured] - winner.seconds[measured]
         rank = (
             *(brought, foreign, beyond, measured if beyond else -measured),
-            *(-gain, winner.seconds[measured], json.dumps(dict(winner.config), sort_keys=True), source),
+            # Records before schema 4 do not say at which sizes theirs are faster.
+            *(not winner.shapes, -(saved if winner.shapes else gain), winner.seconds[measured]),
+            *(json.dumps(dict(winner.config), sort_keys=True), source),
         )
         yield _Known(rank, winner, entry, gain, source, foreign)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import inf
+from math import inf, prod
+from typing import TypeAlias
 
 from paddle_tvm.compiler.tuning.log import LogWriter
 from paddle_tvm.compiler.tuning.measure import Measurer
 from paddle_tvm.compiler.tuning.outcome import Outcome
-from paddle_tvm.compiler.tuning.records import Winner
+from paddle_tvm.compiler.tuning.records import Elsewhere, Winner
 from paddle_tvm.compiler.tuning.task import Comparison, Task, TuningListener
 from paddle_tvm.compiler.tuning.workload_names import name_form
 from paddle_tvm.targets.workload import Config
@@ -29,6 +30,9 @@ def compare_with_defaults(
 ) -> Iterator[Comparison]:
     """Time the best forms of each task and its default in turns; write down what wins.
 
+    A kernel of unknown sizes is timed at others, too: what is slower at one of them does not win, and of what
+    is left the one with the largest gain over all.
+
     Where no form was faster the default wins, so that compiling takes no form of a neighbour instead. A task
     of which nothing but the default was timed is left out: nothing is known of it; nor is it of one whose
     default form fails now, or of which a form fails that might have won.
@@ -48,8 +52,10 @@ def compare_with_defaults(
     listener.stage("compare the best forms with the default", len(known))
     for task, others in known:
         default = task.workload.default()
-        timed = measurer.compare(task.kernel, [default, *_best_forms(task, others)], threads, _ROUNDS)
-        winner, failed = _choose_winner(timed, threads[0]), _failed(timed)
+        forms = [default, *_best_forms(task, others)]
+        # The first is where it was searched.
+        places = [measurer.compare(at, forms, threads, _ROUNDS) for at in (task.kernel, *task.elsewhere)]
+        winner, failed = _choose_winner(places, threads[0]), _failed(places)
         if winner is None or (winner == 0 and failed is not None):
             assert failed is not None
             which = "the default form" if winner is None else f"a form ({name_form(failed.config)})"
@@ -58,14 +64,15 @@ def compare_with_defaults(
                 f"{failed.detail or 'no more is known'}; nothing is written down"
             )
             continue
-        comparison = Comparison(
-            task,
-            timed[threads[0]][winner],
-            {count: timed[count][winner].median for count in threads},
-            {count: timed[count][0].median for count in threads},
+        seconds, before = _medians(places[0], winner), _medians(places[0], 0)
+        elsewhere = tuple(
+            Elsewhere(at.shapes, _medians(timed, winner), _medians(timed, 0))
+            for at, timed in zip(task.elsewhere, places[1:], strict=True)
         )
-        config = comparison.winner.config
-        writer.append([Winner(task.workload, config, comparison.seconds, default, comparison.default)])
+        config = forms[winner]
+        shapes = task.kernel.shapes
+        writer.append([Winner(task.workload, config, seconds, default, before, shapes, elsewhere)])
+        comparison = Comparison(task, places[0][threads[0]][winner], seconds, before, elsewhere)
         listener.compared(comparison)
         yield comparison
 
@@ -89,24 +96,34 @@ def _best_forms(task: Task, others: Sequence[Outcome]) -> list[Config]:
     return [outcome.config for outcome in sorted(faster, key=lambda outcome: outcome.median)[:_MOST]]
 
 
-def _failed(timed: Mapping[int, Sequence[Outcome]]) -> Outcome | None:
+# By number of threads what came of each form, the default first.
+_Timed: TypeAlias = Mapping[int, Sequence[Outcome]]
+
+
+def _medians(timed: _Timed, number: int) -> dict[int, float]:
+    """Seconds of a form, by number of threads."""
+    return {count: outcomes[number].median for count, outcomes in timed.items()}
+
+
+def _failed(places: Sequence[_Timed]) -> Outcome | None:
     """The first of the forms that has no time, the default before others."""
-    places = range(max(map(len, timed.values())))
-    outcomes = (of_count[place] for place in places for of_count in timed.values())
-    return next((outcome for outcome in outcomes if not outcome.seconds), None)
+    of_counts = [outcomes for timed in places for outcomes in timed.values()]
+    by_form = (outcome for outcomes in zip(*of_counts, strict=True) for outcome in outcomes)
+    return next((outcome for outcome in by_form if not outcome.seconds), None)
 
 
-def _choose_winner(timed: Mapping[int, Sequence[Outcome]], threads: int) -> int | None:
+def _choose_winner(places: Sequence[_Timed], threads: int) -> int | None:
     """Which of the forms, the default first, is the fastest and nowhere slower than the default.
 
     None where the default has no time.
     """
-    default = {count: outcomes[0].median for count, outcomes in timed.items()}
-    if any(seconds == inf for seconds in default.values()):
+    of_counts = [outcomes for timed in places for outcomes in timed.values()]
+    if any(outcomes[0].median == inf for outcomes in of_counts):
         return None
     fit = [
         number
-        for number in range(len(timed[threads]))
-        if all(outcomes[number].median <= WORSE * default[count] for count, outcomes in timed.items())
+        for number in range(len(of_counts[0]))
+        if all(outcomes[number].median <= WORSE * outcomes[0].median for outcomes in of_counts)
     ]
-    return min(fit, key=lambda number: timed[threads][number].median)
+    # All places have the same default, so their product is least where the mean gain is largest.
+    return min(fit, key=lambda number: prod(timed[threads][number].median for timed in places))

@@ -9,6 +9,7 @@ from time import monotonic
 
 from paddle_tvm.compiler.tuning.budget import Budget
 from paddle_tvm.compiler.tuning.finalists import WORSE
+from paddle_tvm.compiler.tuning.known_trials import Known
 from paddle_tvm.compiler.tuning.log import LogWriter
 from paddle_tvm.compiler.tuning.model_run import ModelRun
 from paddle_tvm.compiler.tuning.outcome import Outcome
@@ -17,7 +18,7 @@ from paddle_tvm.compiler.tuning.task import GraphTrial, Task, TuningListener
 from paddle_tvm.runtime.errors import PaddleTvmError
 from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.offload import Offloading
-from paddle_tvm.targets.workload import Config, GraphWorkload, Workload
+from paddle_tvm.targets.workload import Config, GraphWorkload, Shapes
 from paddle_tvm.targets.x86.graph_workloads import Epilogue
 
 # A kernel that takes less of a run does not gain by what is fused with it.
@@ -31,11 +32,12 @@ Alternative = tuple[GraphWorkload, Config]
 
 
 def alternatives(
-    workloads: Sequence[GraphWorkload], tasks: Sequence[Task], known: Mapping[Workload, Sequence[Outcome]]
+    workloads: Sequence[GraphWorkload], tasks: Sequence[Task], known: Known, shapes: Shapes
 ) -> list[Alternative]:
     """What a model could have other than the default and was not tried: epilogues of long kernels last.
 
-    First comes who computes what, on which all else depends.
+    First comes who computes what, on which all else depends. ``shapes`` are those that the model is measured
+    with, as ``ModelRun`` has them.
     """
     share = {task.workload.key: task.share for task in tasks}
 
@@ -50,7 +52,7 @@ def alternatives(
         for workload in sorted(worth, key=lambda workload: (rank(workload), workload.key))
         for config in workload.candidates()
         if config != workload.default()
-        and all(outcome.config != config for outcome in known.get(workload, ()))
+        and all(outcome.config != config for outcome in known.get((workload, shapes), ()))
     ]
 
 
@@ -116,13 +118,16 @@ def search_graph(
         except (PaddleTvmError, RuntimeError) as error:
             # What cannot be compiled or run is no choice; that it was tried is on record.
             outcome = Outcome(config, "error", detail=f"{type(error).__name__}: {error}"[:300])
-            writer.append([Trial(workload, outcome)])
+            writer.append([Trial(workload, outcome, run.shapes)])
             listener.graph_failure(f"{workload.operator} {dict(config)}: {outcome.detail}")
             continue
         trial = GraphTrial(workload, config, after, before, _rejection(before, after))
-        records: list[Record] = [Trial(workload, Outcome(config, "ok", (after[threads[0]],)))]
+        outcome = Outcome(config, "ok", (after[threads[0]],))
+        records: list[Record] = [Trial(workload, outcome, run.shapes)]
         if trial.won:
-            records += [Winner(one, form, after, one.default(), before) for one, form in chosen.items()]
+            records += [
+                Winner(one, form, after, one.default(), before, run.shapes) for one, form in chosen.items()
+            ]
         # At once: what was tried is not tried again, so a kill must not part it from what it won.
         writer.append(records)
         trials.append(trial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from tvm_ffi.serialization import from_json_graph_str
 from paddle_tvm.compiler.tuning.aligned import ALIGNMENT, AlignedCopies, aligned
 from paddle_tvm.compiler.tuning.kernel_group import is_tensor, reform, weight_parameter
 from paddle_tvm.targets.base import Target
-from paddle_tvm.targets.workload import Config, PackedWorkload, Workload
+from paddle_tvm.targets.workload import Config, PackedWorkload, Shapes, Workload
 
 # Orders of the weight that are kept: both of Winograd, and four widths of tiles.
 _MOST_PACKED = 6
@@ -53,6 +53,19 @@ class TunableKernel:
     sizes: Mapping[str, int]
     weights: tuple[int, ...]
     model_bytes: int
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """Shapes of its inputs and output that depend on ``sizes``, each once."""
+        main = self.parsed["main"]
+        types = [*(param.ty for param in main.params if is_tensor(param)), main.ret_ty]
+        unknown = [ty.shape for ty in types if any(not isinstance(dim, tirx.IntImm) for dim in ty.shape)]
+        return tuple(dict.fromkeys(tuple(self.size(dim) for dim in shape) for shape in unknown))
+
+    def at(self, sizes: Mapping[str, int]) -> TunableKernel | None:
+        """The same kernel, to be measured at other sizes; None where they leave nothing of a tensor."""
+        other = replace(self, sizes={name: sizes[name] for name in self.sizes})
+        return other if all(size > 0 for shape in other.shapes for size in shape) else None
 
     def primfunc(self, config: Config, target: Target) -> tirx.PrimFunc:
         """The kernel in a form, scheduled for a target.

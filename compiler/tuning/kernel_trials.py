@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from paddle_tvm.compiler.profiling.profile import Profile
 from paddle_tvm.compiler.tuning.budget import Budget
 from paddle_tvm.compiler.tuning.cost_model import CostModel
+from paddle_tvm.compiler.tuning.known_trials import Known
 from paddle_tvm.compiler.tuning.log import LogWriter
 from paddle_tvm.compiler.tuning.measure import Measurer
 from paddle_tvm.compiler.tuning.options import TuneOptions
@@ -17,7 +18,7 @@ from paddle_tvm.compiler.tuning.scheduler import TaskScheduler
 from paddle_tvm.compiler.tuning.search import KernelSearch
 from paddle_tvm.compiler.tuning.task import Start, Task, TuningListener
 from paddle_tvm.runtime.wording import counted
-from paddle_tvm.targets.workload import Choices, Config, GraphWorkload, Workload
+from paddle_tvm.targets.workload import Choices, Config, GraphWorkload
 
 # Forms that are proposed at once.
 _BATCH = 16
@@ -31,7 +32,7 @@ class KernelTrials:
     tasks
         The kernels to search; they get the outcomes.
     known
-        Trials of earlier runs, for the cost model, by workload.
+        Trials of earlier runs, for the cost model.
     known_forms
         What logs have for workloads: it is tried first.
     options
@@ -52,7 +53,7 @@ class KernelTrials:
     def __init__(
         self,
         tasks: Sequence[Task],
-        known: Mapping[Workload, list[Outcome]],
+        known: Known,
         known_forms: Choices,
         options: TuneOptions,
         writer: LogWriter,
@@ -65,7 +66,7 @@ class KernelTrials:
         self._trials = {
             **{
                 workload: outcomes
-                for workload, outcomes in known.items()
+                for (workload, _), outcomes in known.items()
                 if not isinstance(workload, GraphWorkload)
             },
             **{task.workload: task.outcomes for task in tasks},
@@ -127,7 +128,7 @@ class KernelTrials:
 
     def _note(self, turn: int, outcome: Outcome) -> None:
         task = self._tasks[turn]
-        self._writer.append([Trial(task.workload, outcome)])
+        self._writer.append([Trial(task.workload, outcome, task.kernel.shapes)])
         self._searches[turn].record([outcome])
         task.add(outcome)
         self._budget.made += 1

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from paddle_tvm.compiler.tuning.log import Skipped, read_log
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Header, Trial
-from paddle_tvm.targets.workload import GraphWorkload, Workload
+from paddle_tvm.targets.workload import GraphWorkload, Shapes, Workload
+
+# From it on, forms are timed as in a model.
+_TIMED_AS_NOW = 3
+
+Known: TypeAlias = dict[tuple[Workload, Shapes], list[Outcome]]
+"""Trials by what was measured: a workload, at shapes where its sizes are unknown."""
 
 
-def known_trials(log: Path, here: Header) -> tuple[dict[Workload, list[Outcome]], list[Skipped]]:
-    """Trials of a log that were measured as a run with the header ``here`` measures, by workload.
+def known_trials(log: Path, here: Header) -> tuple[Known, list[Skipped]]:
+    """Trials of a log that were measured as a run with the header ``here`` measures.
 
     Failures of a workload whose default form never ran are left out: forms are compared with that, and what
     ended it, such as a lack of memory, may be over.
@@ -27,28 +33,30 @@ def known_trials(log: Path, here: Header) -> tuple[dict[Workload, list[Outcome]]
     UsageError
         The log cannot be read.
     """
-    known: dict[Workload, list[Outcome]] = {}
+    known: Known = {}
     skipped = []
     for entry in read_log(log):
         if isinstance(entry, Skipped):
             skipped.append(entry)
         elif isinstance(entry.record, Trial) and _is_alike(entry.header, here):
-            known.setdefault(entry.record.workload, []).append(entry.record.outcome)
-    for workload, outcomes in known.items():
+            key = (entry.record.workload, entry.record.shapes)
+            known.setdefault(key, []).append(entry.record.outcome)
+    for (workload, shapes), outcomes in known.items():
         # A choice above kernels has no trial of its default, and what fails there fails again.
         is_kernel = not isinstance(workload, GraphWorkload)
         if is_kernel and not any(o.seconds and o.config == workload.default() for o in outcomes):
-            known[workload] = [outcome for outcome in outcomes if outcome.seconds]
+            known[workload, shapes] = [outcome for outcome in outcomes if outcome.seconds]
     return known, skipped
 
 
 def _is_alike(one: Header, here: Header) -> bool:
     """Whether two runs measure alike, on machines of one kind.
 
-    Virtual ones often have the same name for different CPUs. Schemas before this one timed otherwise.
+    Virtual ones often have the same name for different CPUs.
     """
 
     def kind(header: Header) -> tuple[Any, ...]:
-        return header.schema, header.target, header.cpu, header.microarchitecture, header.threads
+        timed_as_now = header.schema >= _TIMED_AS_NOW
+        return timed_as_now, header.target, header.cpu, header.microarchitecture, header.threads
 
     return kind(one) == kind(here)

@@ -20,6 +20,7 @@ from paddle_tvm.compiler.tuning.log import (
 from paddle_tvm.compiler.tuning.records import Header, Winner, encode
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.wording import counted
+from paddle_tvm.targets.workload import Shapes
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,10 @@ class Merged:
 
 
 def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, force: bool = False) -> Merged:
-    """Write the best winner for each target class, microarchitecture, thread count and workload into one log.
+    """Write into one log the best winner for each workload.
+
+    That is, for each target class, microarchitecture and number of threads, and for a workload of unknown
+    sizes for each that it was searched at.
 
     The best is that with the largest gain over its default; of equals, the fastest. The same records give
     the same bytes, in whatever order they come.
@@ -119,11 +123,12 @@ _Line = tuple[bytes, int, bytes]
 
 
 def _best(entries: Sequence[Entry]) -> dict[_Line, Winner]:
-    best: dict[tuple[str, str | None, int, str], Entry] = {}
+    best: dict[tuple[str, str | None, int, str, Shapes], Entry] = {}
     for entry in entries:
         header, winner = entry.header, entry.record
         if isinstance(winner, Winner):
-            key = (header.target, header.microarchitecture, header.threads, winner.workload.key)
+            machine = (header.target, header.microarchitecture, header.threads)
+            key = (*machine, winner.workload.key, winner.shapes)
             known = best.setdefault(key, entry)
             assert isinstance(known.record, Winner)
             if best_first(header, winner) < best_first(known.header, known.record):

@@ -15,12 +15,15 @@ from paddle_tvm.compiler.bench.warm import bench_warm
 from paddle_tvm.compiler.driver import CompiledVariant, compile_model
 from paddle_tvm.compiler.frontends.source import find_model
 from paddle_tvm.compiler.options import CompileOptions
-from paddle_tvm.compiler.profiling.profile import Profile, profile_artifact
-from paddle_tvm.compiler.sample_inputs import TYPICAL, complete_shapes, model_inputs
+from paddle_tvm.compiler.profiling.profile import Profile, bind_symbols, profile_artifact
+from paddle_tvm.compiler.sample_inputs import ELSEWHERE, TYPICAL, complete_shapes, model_inputs
+from paddle_tvm.compiler.sample_inputs import Shapes as InputShapes
 from paddle_tvm.compiler.trial_inputs import format_shapes
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UsageError
-from paddle_tvm.targets.workload import Config, GraphWorkload
+from paddle_tvm.runtime.manifest import Manifest
+from paddle_tvm.runtime.shapes import check_shape
+from paddle_tvm.targets.workload import Config, GraphWorkload, Shapes
 
 _ROUNDS = 5
 _TIME_LIMIT = 300.0
@@ -34,7 +37,8 @@ class ModelRun:
     model, options
         The saved model, and how it will be compiled, apart from tuning logs.
     sizes
-        Input shapes to measure with, where the model is compiled with dynamic ones.
+        Sets of input shapes to measure with, where the model is compiled with dynamic ones: the first for the
+        search, those after it for what wins. Where there is none, sizes that models are used at.
     seed
         Of the inputs.
     folder
@@ -44,13 +48,18 @@ class ModelRun:
     ----------
     compile_seconds
         How long it took to compile it in default forms.
+    shapes
+        Of the inputs, where they have dynamic dimensions; empty where all are fixed, and before
+        ``compile_default``.
+    elsewhere
+        Other shapes of the inputs, for what wins.
     """
 
     def __init__(
         self,
         model: Path,
         options: CompileOptions,
-        sizes: Mapping[str, Sequence[int]],
+        sizes: Sequence[Mapping[str, Sequence[int]]],
         seed: int,
         folder: Path,
     ) -> None:
@@ -58,6 +67,8 @@ class ModelRun:
         self.model = model
         self.default = folder / "default.pdtvm"
         self.compile_seconds = 0.0
+        self.shapes: Shapes = ()
+        self.elsewhere: tuple[InputShapes, ...] = ()
         self._options = replace(options, verify=False, force=True, shipped_logs=False)
         self._sizes = sizes
         self._seed = seed
@@ -92,9 +103,31 @@ class ModelRun:
                 f"--measure-shape is for dimensions that stay dynamic, and here all are fixed ({fixed}): "
                 "leave it out"
             )
-        shapes = next(complete_shapes(inputs, self._sizes, TYPICAL))
+        shapes, *others = self._input_shapes(manifest)
+        if manifest.symbols:
+            self.shapes, self.elsewhere = tuple(shapes.values()), tuple(others)
         save_arrays(self._inputs, model_inputs(inputs, find_model(self.model), shapes, self._seed))
         return variant
+
+    def sizes_elsewhere(self) -> list[dict[str, int]]:
+        """For each of ``elsewhere`` the sizes of the symbols in declared shapes."""
+        functions = read_manifest(self.default).functions
+        (function,) = functions
+        return [bind_symbols(function.input_shapes, list(shapes.values())) for shapes in self.elsewhere]
+
+    def _input_shapes(self, manifest: Manifest) -> list[InputShapes]:
+        """The shapes to measure with, those for the search first; each once."""
+        if self._sizes:
+            asked = [next(complete_shapes(manifest.inputs, sizes, TYPICAL)) for sizes in self._sizes]
+            for shapes in asked:
+                for port in manifest.inputs:
+                    check_shape(port, manifest.symbols, shapes[port.name])
+        else:
+            first, *others = (
+                next(complete_shapes(manifest.inputs, {}, level)) for level in (TYPICAL, *ELSEWHERE)
+            )
+            asked = [first, *(shapes for shapes in others if _fits(manifest, shapes))]
+        return [shapes for number, shapes in enumerate(asked) if shapes not in asked[:number]]
 
     def profile(self, threads: int) -> Profile:
         """The kernels of its default forms."""
@@ -126,3 +159,13 @@ class ModelRun:
                 raise RuntimeError(f"the compiled model does not run: {result.failure}")
             seconds[result.engine.removeprefix("ours:")] = result.median
         return seconds
+
+
+def _fits(manifest: Manifest, shapes: InputShapes) -> bool:
+    """Whether a model takes shapes."""
+    try:
+        for port in manifest.inputs:
+            check_shape(port, manifest.symbols, shapes[port.name])
+    except UsageError:
+        return False
+    return True

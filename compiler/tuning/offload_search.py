@@ -56,13 +56,14 @@ def decide_offloading(
     """
     known, _ = known_trials(log, header)
     trials: list[GraphTrial] = []
-    if alone := alternatives(offered, [], known):
+    if alone := alternatives(offered, [], known, run.shapes):
         listener.stage("try who computes each subgraph", len(alone))
         what = f"{counted(len(alone), 'subgraph')} with our kernels"
         trials += search_graph(run, log, alone, threads, writer, listener, budget, what)
         known, _ = known_trials(log, header)
-    remaining = _remaining(offered, left_to_kernels(offered, target, log, threads[0]), known)
-    if remaining and (joint := alternatives([JointOffloading.of(remaining)], [], known)):
+    tried = {workload: outcomes for (workload, shapes), outcomes in known.items() if shapes == run.shapes}
+    remaining = _remaining(offered, left_to_kernels(offered, target, log, threads[0]), tried)
+    if remaining and (joint := alternatives([JointOffloading.of(remaining)], [], known, run.shapes)):
         listener.stage("try all remaining subgraphs together", len(joint))
         what = f"1 trial of {counted(len(remaining), 'remaining subgraph')} with our kernels"
         trials += search_graph(run, log, joint, threads, writer, listener, budget, what)

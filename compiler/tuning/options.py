@@ -29,7 +29,8 @@ class TuneOptions:
     compile
         As the model will be compiled.
     sizes
-        Input shapes to measure with, where the model is compiled with dynamic ones.
+        Sets of input shapes to measure with, where the model is compiled with dynamic ones, as ``ModelRun``
+        takes them.
     rpc
         Host and port of a TVM tracker, and the key of the machines that measure; None: this machine does.
     """
@@ -41,7 +42,7 @@ class TuneOptions:
     min_share: float = 0.01
     seed: int = 0
     compile: CompileOptions = field(default_factory=CompileOptions)
-    sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    sizes: Sequence[Mapping[str, Sequence[int]]] = ()
     rpc: tuple[str, int, str] | None = None
 
     def measured_on(self, target: Target) -> TuneOptions:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from paddle_tvm.compiler.tuning.outcome import Outcome, Status
-from paddle_tvm.compiler.tuning.records import SCHEMA, Header, Record, Seconds, Trial, Winner
+from paddle_tvm.compiler.tuning.records import SCHEMA, Elsewhere, Header, Record, Seconds, Trial, Winner
 from paddle_tvm.targets.cpu_names import TARGET_CLASSES
 from paddle_tvm.targets.gpu_names import ARCHITECTURES, gpu_class
-from paddle_tvm.targets.workload import Config, UnknownWorkloadError, Workload, workload_from_json
+from paddle_tvm.targets.workload import Config, Shapes, UnknownWorkloadError, Workload, workload_from_json
 
 _THREADS = re.compile("[1-9][0-9]{0,5}")
 _MOST_SECONDS = 1e9
@@ -98,6 +98,20 @@ class _Fields:
             times[int(threads)] = _seconds(time, f"{name}.{threads}")
         return times
 
+    def shapes(self) -> Shapes:
+        """None where the record has no such field: all sizes are known, or the schema is an older one."""
+        if "shapes" not in self.values:
+            return ()
+        return tuple(_shape(shape, "shapes") for shape in self.take("shapes", list))
+
+    def elsewhere(self) -> tuple[Elsewhere, ...]:
+        if "elsewhere" not in self.values:
+            return ()
+        places = map(_Fields, self.take("elsewhere", list))
+        return tuple(
+            Elsewhere(place.shapes(), place.seconds("seconds"), place.seconds("default")) for place in places
+        )
+
     def workload(self) -> Workload:
         # Registers the workloads of the targets. Only now, because it imports TVM.
         import paddle_tvm.targets.cuda.workloads
@@ -118,6 +132,13 @@ def _of_type(value: object, kind: type, where: str) -> Any:
     if type(value) is not kind:
         raise BadRecordError(f"{where}: expected {kind.__name__}, got {value!r:.80}")
     return value
+
+
+def _shape(value: object, where: str) -> tuple[int, ...]:
+    shape = tuple(_of_type(size, int, where) for size in _of_type(value, list, where))
+    if any(size < 1 for size in shape):
+        raise BadRecordError(f"{where}: expected positive sizes, got {list(shape)!r:.80}")
+    return shape
 
 
 def _seconds(value: object, where: str) -> float:
@@ -155,7 +176,8 @@ def _trial(fields: _Fields) -> Trial:
     seconds = tuple(_seconds(value, "seconds") for value in fields.take("seconds", list))
     if bool(seconds) != (status == "ok"):
         raise BadRecordError(f"seconds: {len(seconds)} of them do not go with the status {status!r}")
-    return Trial(fields.workload(), Outcome(fields.config("config"), status, seconds, fields.text("detail")))
+    outcome = Outcome(fields.config("config"), status, seconds, fields.text("detail"))
+    return Trial(fields.workload(), outcome, fields.shapes())
 
 
 def _winner(fields: _Fields) -> Winner:
@@ -165,11 +187,14 @@ def _winner(fields: _Fields) -> Winner:
         seconds=fields.seconds("seconds"),
         default_config=fields.config("default_config"),
         default=fields.seconds("default"),
+        shapes=fields.shapes(),
+        elsewhere=fields.elsewhere(),
     )
-    if set(winner.seconds) != set(winner.default) or not winner.seconds:
-        raise BadRecordError(
-            f"default: expected times for {sorted(winner.seconds)} threads, got {sorted(winner.default)}"
-        )
+    counts = sorted(winner.seconds)
+    times = [winner.default, *(of for one in winner.elsewhere for of in (one.seconds, one.default))]
+    other = next((sorted(of) for of in times if sorted(of) != counts), None)
+    if other is not None or not counts:
+        raise BadRecordError(f"default: expected times for {counts} threads, got {other or counts}")
     return winner
 
 

@@ -1,27 +1,29 @@
 """What a tuning log is made of, and how that stands in it as JSON; docs/tuning.md describes it.
 
 History of ``SCHEMA``: 1 (November 2026) is the first; 2 (November 2026) names the microarchitecture that
-measured; 3 (November 2026) has forms timed as in a model, and not in a loop with warm caches.
+measured; 3 (November 2026) has forms timed as in a model, and not in a loop with warm caches; 4 (November
+2026) says at which shapes kernels of unknown sizes were measured.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
+from statistics import geometric_mean
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from paddle_tvm.compiler.bench.suite.machine import cpu_info
 from paddle_tvm.compiler.tuning.outcome import Outcome
-from paddle_tvm.targets.workload import Config, Workload
+from paddle_tvm.targets.workload import Config, Shapes, Workload
 
 if TYPE_CHECKING:
     # It imports TVM, which reading the logs' paths does not need.
     from paddle_tvm.targets.base import Target
 
-SCHEMA = 3
+SCHEMA = 4
 
 Seconds: TypeAlias = Mapping[int, float]
 """Seconds of a call, by the number of threads."""
@@ -101,16 +103,18 @@ def header_of(target: Target, machine: str, microarchitecture: str, threads: int
 
 @dataclass(frozen=True)
 class Trial:
-    """A form of a workload was tried."""
+    """A form of a workload was tried; ``shapes`` are those of a workload of unknown sizes, as measured."""
 
     workload: Workload
     outcome: Outcome
+    shapes: Shapes = ()
 
     def to_json(self) -> dict[str, Any]:
         outcome = self.outcome
         return {
             "record": "trial",
             "workload": _workload_to_json(self.workload),
+            **_shapes_to_json(self.shapes),
             "config": dict(outcome.config),
             "status": outcome.status,
             "seconds": list(outcome.seconds),
@@ -119,11 +123,31 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """A form of a workload of unknown sizes and the default, measured in turns at these shapes, too.
+
+    ``seconds`` are the form's; ``default`` has the same numbers of threads.
+    """
+
+    shapes: Shapes
+    seconds: Seconds
+    default: Seconds
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **_shapes_to_json(self.shapes),
+            "seconds": _seconds_to_json(self.seconds),
+            "default": _seconds_to_json(self.default),
+        }
+
+
+@dataclass(frozen=True)
 class Winner:
     """The form that a search found best, and the default, measured in turns.
 
     Where nothing is faster than the default, ``config`` is ``default_config``. ``seconds`` and ``default``
-    have the same numbers of threads.
+    have the same numbers of threads, and so has every one of ``elsewhere``. ``shapes`` are those of a
+    workload of unknown sizes, as it was searched and measured.
     """
 
     workload: Workload
@@ -131,6 +155,8 @@ class Winner:
     seconds: Seconds
     default_config: Config
     default: Seconds
+    shapes: Shapes = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
 
     @property
     def keeps_default(self) -> bool:
@@ -138,17 +164,20 @@ class Winner:
         return self.config == self.default_config
 
     def gain(self, threads: int) -> float:
-        """How many times as fast as the default it is."""
-        return self.default[threads] / self.seconds[threads]
+        """How many times as fast as the default it is: the geometric mean over all sizes that were timed."""
+        timed: Sequence[Winner | Elsewhere] = (self, *self.elsewhere)
+        return geometric_mean([one.default[threads] / one.seconds[threads] for one in timed])
 
     def to_json(self) -> dict[str, Any]:
         return {
             "record": "winner",
             "workload": _workload_to_json(self.workload),
+            **_shapes_to_json(self.shapes),
             "config": dict(self.config),
-            "seconds": {str(threads): seconds for threads, seconds in self.seconds.items()},
-            "default": {str(threads): seconds for threads, seconds in self.default.items()},
+            "seconds": _seconds_to_json(self.seconds),
+            "default": _seconds_to_json(self.default),
             "default_config": dict(self.default_config),
+            **({"elsewhere": [one.to_json() for one in self.elsewhere]} if self.elsewhere else {}),
         }
 
 
@@ -168,3 +197,11 @@ def encode(record: Header | Record) -> bytes:
 
 def _workload_to_json(workload: Workload) -> Any:
     return json.loads(workload.key)
+
+
+def _shapes_to_json(shapes: Shapes) -> dict[str, Any]:
+    return {"shapes": [list(shape) for shape in shapes]} if shapes else {}
+
+
+def _seconds_to_json(times: Seconds) -> dict[str, float]:
+    return {str(threads): seconds for threads, seconds in times.items()}

@@ -49,7 +49,7 @@ class Standing:
     def gflops(self) -> float | None:
         """What the form that it will have reaches, in thousand million operations a second."""
         call = self._won[0] if self._won else self.task.default if self.settled else self.task.best
-        flops = self.task.workload.flops()
+        flops = self.task.flops
         return None if flops is None or call is None or call == inf else flops / call / 1e9
 
 

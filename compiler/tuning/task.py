@@ -8,6 +8,7 @@ from typing import Protocol
 
 from paddle_tvm.compiler.tuning.kernel import TunableKernel
 from paddle_tvm.compiler.tuning.outcome import Outcome
+from paddle_tvm.compiler.tuning.records import Elsewhere
 from paddle_tvm.targets.workload import Config, GraphWorkload, Workload
 
 
@@ -31,6 +32,10 @@ class Task:
         The same as a share of the run.
     trials
         Of earlier runs; ``add`` takes those that follow.
+    profiled_flops
+        Operations of a call by the profile, with what is fused, for a workload whose own are not known.
+    elsewhere
+        The kernel at other sizes, where the workload's are not known: what wins must do there, too.
     outcomes, failed
         Every trial, in order, and how many failed.
     default, default_tried
@@ -48,6 +53,8 @@ class Task:
     seconds: float
     share: float
     trials: InitVar[Iterable[Outcome]] = ()
+    profiled_flops: int | None = None
+    elsewhere: tuple[TunableKernel, ...] = ()
     outcomes: list[Outcome] = field(init=False, default_factory=list)
     failed: int = field(init=False, default=0)
     default_tried: bool = field(init=False, default=False)
@@ -80,20 +87,29 @@ class Task:
         return self.seconds / (self.gain or 1.0)
 
     @property
+    def flops(self) -> int | None:
+        """Floating-point operations of a call, whatever the form; None where not known."""
+        known = self.workload.flops()
+        return self.profiled_flops if known is None else known
+
+    @property
     def gflops(self) -> float | None:
         """What the best form reaches, in thousand million operations a second."""
-        flops = self.workload.flops()
-        return None if flops is None or self.best == float("inf") else flops / self.best / 1e9
+        return None if self.flops is None or self.best == float("inf") else self.flops / self.best / 1e9
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The finalist of a task against the default, timed in turns: seconds of a call, by number of threads."""
+    """The finalist of a task against the default, timed in turns: seconds of a call, by number of threads.
+
+    ``elsewhere`` has the same for other sizes, where the workload's are not known.
+    """
 
     task: Task
     winner: Outcome
     seconds: dict[int, float]
     default: dict[int, float]
+    elsewhere: tuple[Elsewhere, ...] = ()
 
     @property
     def is_better(self) -> bool:

@@ -59,6 +59,7 @@ def tasks_of(kernels: Mapping[str, TunableKernel], profile: Profile) -> list[Tas
     for workload, names in by_workload.items():
         longest = max(names, key=lambda name: (calls[name].work.microseconds, name))
         seconds = sum(calls[name].work.microseconds for name in names) / 1e6
+        flops = calls[longest].work.flops
         tasks.append(
             Task(
                 workload=workload,
@@ -67,6 +68,7 @@ def tasks_of(kernels: Mapping[str, TunableKernel], profile: Profile) -> list[Tas
                 calls=sum(calls[name].calls for name in names),
                 seconds=seconds,
                 share=profile.share(seconds * 1e6),
+                profiled_flops=None if flops is None else flops // calls[longest].calls,
             )
         )
     return sorted(tasks, key=lambda task: (-task.seconds, task.workload.key))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
+from paddle_tvm.compiler.sample_inputs import Shapes as InputShapes
 from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.compiler.trial_inputs import format_shapes
 from paddle_tvm.compiler.tuning.budget import Budget
@@ -136,13 +137,14 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         if profile.disturbed:
             listener.note(profile.disturbance_remark)
         if profile.sizes:
-            listener.note(_measured_at(profile.shapes, bool(options.sizes)))
+            listener.note(_measured_at(profile.shapes, run.elsewhere, bool(options.sizes)))
         listener.stage("find kernels")
         kernels = kernels_of_model(run.model, options.compile, target, profile.sizes)
         found = (gpu_tasks_of if target.devices else tasks_of)(kernels, profile)
         tasks = [task for task in found if _is_asked(task, options)]
         for task in tasks:
-            for outcome in known.get(task.workload, []):
+            task.elsewhere = tuple(filter(None, map(task.kernel.at, run.sizes_elsewhere())))
+            for outcome in known.get((task.workload, task.kernel.shapes), []):
                 task.add(outcome)
         known_forms = TunedChoices(
             target,
@@ -155,7 +157,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
             for workload in graph_choices
             if _is_wanted(workload, options) and workload not in offered
         ]
-        above = alternatives(asked, found, known) if may_time_it else []
+        above = alternatives(asked, found, known, run.shapes) if may_time_it else []
         search = KernelTrials(tasks, known, known_forms, options, writer, listener, profile, budget)
         budget.reserve(len(above), first_trial_seconds(run, counts), _GRAPH_SHARE)
         with _measurer(target, options, run.default, folder) as measurer:
@@ -203,14 +205,11 @@ def _measurer(target: Target, options: TuneOptions, artifact: Path, folder: Path
     return RpcMeasurer(target, options.threads, *options.rpc, seed=options.seed)
 
 
-def _measured_at(shapes: Mapping[str, Sequence[int]], is_asked: bool) -> str:
+def _measured_at(shapes: InputShapes, elsewhere: Sequence[InputShapes], is_asked: bool) -> str:
     measured = f"dynamic dimensions are measured at {format_shapes(shapes)}"
-    if is_asked:
-        return measured
-    return (
-        f"{measured}; other sizes may want other forms: --measure-shape takes those that your runs have "
-        "(then begin another log)"
-    )
+    if elsewhere:
+        measured += f"; what wins may be no slower at {' or '.join(map(format_shapes, elsewhere))}"
+    return measured if is_asked else f"{measured}. --measure-shape takes the sizes that your runs have"
 
 
 def _is_asked(task: Task, options: TuneOptions) -> bool:

@@ -83,7 +83,8 @@ def test_options_reach_the_tuner(run: Run, tuner: Tuner, saved_model: Path, tmp_
     result = run(
         *("tune", saved_model, "-o", tmp_path / "log.jsonl", "--trials", 50, "--time-budget", "1h30m"),
         *("--ops", "conv2d, matmul", "--min-share", "2.5%", "--threads", 3, "--seed", 7),
-        *("--shape", "x=1,3,-1,-1", "--measure-shape", "x=1,3,32,32", "--mcpu", "haswell"),
+        *("--shape", "x=1,3,-1,-1", "--measure-shape", "x=1,3,32,32; x=1,3,64,64"),
+        *("--mcpu", "haswell"),
         *("--tuning-log", other, "--no-tuning-logs", "--rpc", "tracker:9190", "--key", "zen"),
     )
     assert result.code == 0, result.err
@@ -94,7 +95,7 @@ def test_options_reach_the_tuner(run: Run, tuner: Tuner, saved_model: Path, tmp_
     assert options.rpc == ("tracker", 9190, "zen")
     assert options.compile.mcpus() == ("haswell",)
     assert options.compile.shapes == {"x": (1, 3, -1, -1)}
-    assert options.sizes == {"x": (1, 3, 32, 32)}
+    assert options.sizes == [{"x": (1, 3, 32, 32)}, {"x": (1, 3, 64, 64)}]
     assert (options.compile.tuning_logs, options.compile.shipped_logs) == ((other,), False)
 
 

@@ -166,7 +166,7 @@ def test_what_was_measured_to_be_slower_stays_on_the_cpu(toy: None, model: Path,
 def test_tune_asks_who_is_to_compute_a_subgraph_first() -> None:
     asked = Offloading("a graph", "toy", "a subgraph", 3)
     width = BlockWidth("a graph", 24, 16)
-    assert alternatives([width, asked], [], {}) == [(asked, {"taken": 0}), (width, {"lanes": 8})]
+    assert alternatives([width, asked], [], {}, ()) == [(asked, {"taken": 0}), (width, {"lanes": 8})]
 
 
 class TwoSubgraphs(nn.Layer):  # type: ignore[misc]  # Paddle has no types.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tuning_records import Log, Rows, header, trial, winner
 from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
 from paddle_tvm.compiler.tuning.log import Entry, LogWriter, read_log
 from paddle_tvm.compiler.tuning.log_use import ForeignForms, UnusedLog, unused_by_all
+from paddle_tvm.compiler.tuning.records import Elsewhere
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.workload import Choice
 from paddle_tvm.targets.x86 import X86Target, target, x86_target
@@ -274,6 +275,30 @@ def test_the_order_of_the_logs_does_not_matter(
     workloads = [Rows(rows, width) for rows in (8, 16) for width in (8, 9, 10, 12)]
     one, other = TunedChoices(AVX512.target, paths), TunedChoices(AVX512.target, shuffled)
     assert [one.of(workload) for workload in workloads] == [other.of(w) for w in reversed(workloads)][::-1]
+
+
+def test_what_saves_more_at_its_sizes_counts_where_they_are_unknown(log: Log) -> None:
+    rows, other = Rows(None, 8), {"tile": 4, "wide": 1}
+    # Twice as fast where a call is short.
+    small = replace(winner(rows, FORM, gain=2.0, seconds=1e-5), shapes=((10, 8),))
+    large = replace(winner(rows, other, gain=1.2, seconds=1e-2), shapes=((10000, 8),))
+    paths = [log("small.jsonl", HERE, small), log("large.jsonl", HERE, large)]
+    assert TunedChoices(AVX512.target, paths).of(rows).config == other
+    # A record that does not say at which sizes comes last.
+    old = log("old.jsonl", header(schema=3), winner(rows, FORM, gain=3.0))
+    assert TunedChoices(AVX512.target, [old, *paths]).of(rows).config == other
+    assert TunedChoices(AVX512.target, [old]).of(rows).config == FORM
+
+
+def test_the_gain_is_the_mean_over_the_sizes(log: Log) -> None:
+    rows = Rows(None, 8)
+    won = replace(
+        winner(rows, FORM, gain=1.01),
+        shapes=((10, 8),),
+        elsewhere=(Elsewhere(((100, 8),), {2: 1e-3, 1: 2e-3}, {2: 1.5e-3, 1: 3e-3}),),
+    )
+    assert won.gain(2) == pytest.approx((1.01 * 1.5) ** 0.5)
+    assert TunedChoices(AVX512.target, [log("a.jsonl", HERE, won)]).of(rows).origin == "tuned"
 
 
 def test_a_log_without_a_record_for_what_was_asked_is_unused(log: Log) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -24,7 +25,7 @@ from paddle_tvm.compiler.tuning.report.content import Content
 from paddle_tvm.compiler.tuning.report.winners import winners_table
 from paddle_tvm.compiler.tuning.standings import Standings
 from paddle_tvm.compiler.tuning.task import Comparison, Start, Task
-from paddle_tvm.targets.workload import Config
+from paddle_tvm.targets.workload import Config, Shapes
 from paddle_tvm.targets.x86 import x86_target
 
 THREADS = (2, 1)
@@ -144,3 +145,49 @@ def test_a_default_that_won_is_shown_as_such(tmp_path: Path) -> None:
     table = winners_table(Content("model", "", 2, history, None, {}))
     assert "won in <b>0</b> of 1 task." in table
     assert "the default, " in table
+
+
+class Places(Machine):
+    """A machine on which forms are as fast as said of each place, with any number of threads."""
+
+    def __init__(self, default: Config, gains: dict[Shapes, list[float]]) -> None:
+        super().__init__(default, {})
+        self._gains = gains
+
+    def compare(
+        self, kernel: TunableKernel, configs: Sequence[Config], threads: Sequence[int], rounds: int
+    ) -> dict[int, list[Outcome]]:
+        gains = [1.0, *self._gains[kernel.shapes]]
+        timed = [Outcome(config, "ok", (1e-3 / gain,)) for config, gain in zip(configs, gains, strict=True)]
+        return {count: timed for count in threads}
+
+
+@pytest.mark.parametrize(
+    ("gains", "won"),
+    [
+        # Slower at one of the sizes, slower by no more than noise, and faster everywhere.
+        (([1.5, 1.2], [0.9, 1.1]), 1),
+        (([1.5, 1.2], [0.99, 1.0]), 0),
+        (([1.5, 1.4], [1.1, 1.5]), 1),
+        (([1.5, 1.4], [0.9, 0.9]), None),
+    ],
+)
+def test_what_is_slower_at_other_sizes_does_not_win(
+    tmp_path: Path, gains: tuple[list[float], list[float]], won: int | None
+) -> None:
+    task = searched(1.5, 1.2)
+    here, there = ((10, 8),), ((100, 8),)
+    task.kernel, other = (cast(TunableKernel, SimpleNamespace(shapes=shapes)) for shapes in (here, there))
+    task.elsewhere = (other,)
+    machine = Places(task.workload.default(), dict(zip((here, there), gains, strict=True)))
+    (comparison,), (winner,) = compared(task, machine, tmp_path / "log.jsonl")
+    forms = [task.outcomes[1].config, task.outcomes[2].config]
+    assert winner.config == (task.workload.default() if won is None else forms[won])
+    assert winner.shapes == here
+    (place,) = winner.elsewhere
+    assert comparison.elsewhere == winner.elsewhere
+    assert place.shapes == there
+    assert place.default == {2: 1e-3, 1: 1e-3}
+    assert place.seconds == pytest.approx(
+        {2: 1e-3, 1: 1e-3} if won is None else {n: 1e-3 / gains[1][won] for n in (2, 1)}
+    )

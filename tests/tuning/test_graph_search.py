@@ -26,7 +26,7 @@ from paddle_tvm.compiler.tuning.records import Winner
 from paddle_tvm.compiler.tuning.task import Task
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UnsupportedModelError
-from paddle_tvm.targets.workload import Choice, Config, GraphWorkload
+from paddle_tvm.targets.workload import Choice, Config, GraphWorkload, Shapes
 from paddle_tvm.targets.x86.conv2d_workload import Conv2d
 from paddle_tvm.targets.x86.graph_workloads import BlockWidth, Epilogue
 
@@ -125,10 +125,13 @@ def test_what_takes_little_and_what_was_tried_is_left_out() -> None:
         return Task(KERNEL, cast(Any, None), ("kernel",), 1, share, share)
 
     workloads = [ALONE[0], NARROW[0], BlockWidth("a graph", 32, 16)]
-    assert alternatives(workloads, [task(0.1)], {}) == [NARROW, ALONE]
-    assert alternatives(workloads, [task(0.01)], {}) == [NARROW]
-    tried = {NARROW[0]: [Outcome(NARROW[1], "ok", (1.0,))]}
-    assert alternatives(workloads, [task(0.1)], tried) == [ALONE]
+    assert alternatives(workloads, [task(0.1)], {}, ()) == [NARROW, ALONE]
+    assert alternatives(workloads, [task(0.01)], {}, ()) == [NARROW]
+    tried = [Outcome(NARROW[1], "ok", (1.0,))]
+    assert alternatives(workloads, [task(0.1)], {(NARROW[0], ()): tried}, ()) == [ALONE]
+    # At other sizes it is another question.
+    small, large = ((1, 3, 32, 32),), ((1, 3, 640, 640),)
+    assert alternatives(workloads, [task(0.1)], {(NARROW[0], small): tried}, large) == [NARROW, ALONE]
 
 
 class Run:
@@ -136,6 +139,7 @@ class Run:
 
     def __init__(self, folder: Path, seconds: Mapping[frozenset[str], Mapping[int, float]]) -> None:
         self.compile_seconds = 0.0
+        self.shapes: Shapes = ()
         self._folder = folder
         self._seconds = seconds
         self._of: dict[Path, frozenset[str]] = {}

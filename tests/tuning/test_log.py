@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from paddle_tvm.compiler.tuning.log import (
 )
 from paddle_tvm.compiler.tuning.merge import merge_logs
 from paddle_tvm.compiler.tuning.outcome import Outcome
-from paddle_tvm.compiler.tuning.records import Record, Trial, encode
+from paddle_tvm.compiler.tuning.records import Record, Trial, Winner, encode
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.x86.graph_workloads import BlockWidth
 from paddle_tvm.targets.x86.workloads import Conv2d
@@ -178,7 +179,7 @@ def test_records_without_a_header_are_skipped(tmp_path: Path) -> None:
 
 def test_records_of_a_newer_schema_are_stale(log: Log) -> None:
     path = log("a.jsonl", HERE, *RECORDS)
-    path.write_bytes(path.read_bytes().replace(b'"schema":3', b'"schema":7') + b"\n\n")
+    path.write_bytes(path.read_bytes().replace(b'"schema":4', b'"schema":7') + b"\n\n")
     assert [line.stale for line in skipped(path)] == [True] * 6
     assert not usable(path)
 
@@ -190,10 +191,11 @@ def test_trials_of_the_same_kind_of_machine_count_as_known(log: Log) -> None:
     log("a.jsonl", header(cpu="Another CPU"), RECORDS[1])
     log("a.jsonl", header(microarchitecture="znver4"), RECORDS[2])
     log("a.jsonl", header(threads=4), RECORDS[3])
-    log("a.jsonl", header(schema=2), RECORDS[4])
+    log("a.jsonl", header(schema=2), RECORDS[3])
+    log("a.jsonl", header(schema=3), RECORDS[4])
     path.write_bytes(path.read_bytes() + b"?\n")
     known, skipped = known_trials(path, HERE)
-    assert known == {RECORDS[0].workload: [RECORDS[0].outcome]}
+    assert known == {(one.workload, ()): [one.outcome] for one in (RECORDS[0], RECORDS[4])}
     assert len(skipped) == 1
 
 
@@ -204,16 +206,29 @@ def test_failures_are_forgotten_where_the_default_never_ran(log: Log) -> None:
     ]
     other = Trial(rows, Outcome(rows.candidates()[2], "ok", (1e-3,)))
     path = log("a.jsonl", HERE, *failed, other)
-    assert known_trials(path, HERE)[0] == {rows: [other.outcome]}
+    assert known_trials(path, HERE)[0] == {(rows, ()): [other.outcome]}
     log("a.jsonl", HERE, Trial(rows, Outcome(rows.default(), "ok", (1e-3,))))
-    assert len(known_trials(path, HERE)[0][rows]) == 4
+    assert len(known_trials(path, HERE)[0][rows, ()]) == 4
+
+
+def test_what_was_tried_at_other_sizes_is_another_question(log: Log) -> None:
+    rows = Rows(None, 8)
+    small, large = (
+        Trial(rows, Outcome(rows.default(), "ok", (seconds,)), ((size, 8),))
+        for seconds, size in ((1e-3, 10), (1e-2, 100))
+    )
+    # Before schema 4 it was not known at which.
+    old = Trial(rows, small.outcome)
+    path = log("a.jsonl", HERE, small, large)
+    log("a.jsonl", header(schema=3), old)
+    assert known_trials(path, HERE)[0] == {(rows, one.shapes): [one.outcome] for one in (small, large, old)}
 
 
 def test_failures_above_kernels_are_remembered(log: Log) -> None:
     # Their default has no trial.
     width = BlockWidth("a graph", 24, 16)
     failed = Trial(width, Outcome(width.candidates()[1], "error", detail="UnsupportedModelError"))
-    assert known_trials(log("a.jsonl", HERE, failed), HERE)[0] == {width: [failed.outcome]}
+    assert known_trials(log("a.jsonl", HERE, failed), HERE)[0] == {(width, ()): [failed.outcome]}
 
 
 def test_a_file_without_its_last_line_break_is_whole(log: Log) -> None:
@@ -355,6 +370,17 @@ def test_a_merge_keeps_the_best_winner_of_each_workload_class_and_thread_count(
     merge_logs([tmp_path / "ab.jsonl"], tmp_path / "again.jsonl")
     contents = {(tmp_path / name).read_bytes() for name in ("ab.jsonl", "ba.jsonl", "again.jsonl")}
     assert len(contents) == 1
+
+
+def test_a_merge_keeps_what_was_searched_at_other_sizes(log: Log, tmp_path: Path) -> None:
+    rows = Rows(None, 8)
+    small, large = (replace(winner(rows, {"tile": 2}), shapes=((size, 8),)) for size in (10, 100))
+    better = replace(winner(rows, {"tile": 4}, gain=2.0), shapes=small.shapes)
+    paths = [log(f"{number}.jsonl", HERE, one) for number, one in enumerate((small, large, better))]
+    merged = tmp_path / "all.jsonl"
+    assert merge_logs(paths, merged).winners == 2
+    kept = {one.record.shapes: one.record for one in entries(merged) if isinstance(one.record, Winner)}
+    assert kept == {better.shapes: better, large.shapes: large}
 
 
 def test_a_merge_keeps_what_was_measured_on_other_cores(log: Log, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tuning_records import Rows, header, trial, winner
 
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.record_reader import BadRecordError, StaleRecordError, decode
-from paddle_tvm.compiler.tuning.records import SCHEMA, Trial, Winner, encode, header_here
+from paddle_tvm.compiler.tuning.records import SCHEMA, Elsewhere, Trial, Winner, encode, header_here
 from paddle_tvm.targets.workload import workload_from_json
 from paddle_tvm.targets.x86 import x86_target
 from paddle_tvm.targets.x86.cpus import microarchitecture_here
@@ -40,8 +40,10 @@ outcomes = st.builds(Outcome, configs, st.just("ok"), st.lists(times, min_size=1
     st.text(max_size=50),
 )
 seconds = st.tuples(times, times).map(lambda pair: {2: pair[0], 1: pair[1]})
-records = st.builds(Trial, workloads, outcomes) | st.builds(
-    Winner, workloads, configs, seconds, configs, seconds
+shapes = st.lists(st.lists(st.integers(1, 2**40), max_size=5).map(tuple), max_size=3).map(tuple)
+elsewhere = st.lists(st.builds(Elsewhere, shapes, seconds, seconds), max_size=2).map(tuple)
+records = st.builds(Trial, workloads, outcomes, shapes) | st.builds(
+    Winner, workloads, configs, seconds, configs, seconds, shapes, elsewhere
 )
 
 
@@ -107,6 +109,14 @@ DAMAGED = {
     "no time": (_changed(seconds={}, default={}), "expected times"),
     "threads": (_changed(seconds={"two": 1.0}), "number of threads"),
     "other threads": (_changed(default={"4": 1.0}), "expected times for [1, 2] threads, got [4]"),
+    "other threads elsewhere": (
+        _changed(elsewhere=[{"shapes": [[8, 8]], "seconds": {"2": 1.0}, "default": {"2": 1.0}}]),
+        "expected times for [1, 2] threads, got [2]",
+    ),
+    "no time elsewhere": (_changed(elsewhere=[{"shapes": [[8, 8]]}]), "seconds: missing"),
+    "elsewhere": (_changed(elsewhere=[3]), "expected an object, got 3"),
+    "shapes": (_changed(shapes=[8, 8]), "shapes: expected list, got 8"),
+    "empty shape": (_changed(shapes=[[8, 0]]), "shapes: expected positive sizes, got [8, 0]"),
     "knob": (_changed(config={"tile": 2.5}), "config.tile: expected int, got 2.5"),
     "flag as knob": (_changed(config={"tile": True}), "config.tile: expected int, got True"),
     "config": (_changed(config=[1]), "config: expected dict"),
@@ -142,7 +152,7 @@ def test_damaged_lines_say_what_is_wrong(name: str) -> None:
 
 STALE = {
     "kind": (b'{"record":"model","seconds":1}', "kind of record 'model'"),
-    "schema": (encode(header()).replace(b'"schema":3', b'"schema":4'), "schema 4 is newer"),
+    "schema": (encode(header()).replace(b'"schema":4', b'"schema":5'), "schema 5 is newer"),
     "target": (encode(header()).replace(b"x86-avx512", b"arm64-sve"), "target class 'arm64-sve'"),
     "operator": (_changed(workload={"operator": "convolve"}), "operator 'convolve' is not known"),
     "no operator": (_changed(workload={}), "operator None is not known"),

@@ -29,7 +29,7 @@ from paddle_tvm.compiler.tuning.records import Trial, Winner
 from paddle_tvm.compiler.tuning.tune import tune_model
 from paddle_tvm.runtime.artifact import read_manifest
 from paddle_tvm.runtime.errors import UsageError
-from paddle_tvm.targets.workload import Config
+from paddle_tvm.targets.workload import Config, Shapes
 
 COMMAND = [sys.executable, "-c", "from paddle_tvm.compiler.cli.main import main; main()"]
 
@@ -175,20 +175,33 @@ def test_a_dynamic_model_is_tuned_at_the_sizes_that_are_told(tmp_path: Path) -> 
         nn.Conv2D(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2D(16, 32, 1), nn.Conv2D(32, 32, 3, 2, 1)
     )
     paddle.jit.save(layer, str(tmp_path / "model"), [InputSpec([None, 3, None, None], "float32", "x")])
-    for sizes in ({}, {"x": (2, 3, 37, 50)}):
+    log = tmp_path / "log.jsonl"
+    known: set[tuple[str, Shapes]] = set()
+    for sizes in ([], [{"x": (2, 3, 37, 50)}], [{"x": (2, 3, 37, 51)}, {"x": (1, 3, 64, 64)}]):
         history = History()
-        log = tmp_path / f"{len(sizes)}.jsonl"
-        result = tune_model(
-            tmp_path / "model", log, TuneOptions(threads=1, trials=9, min_share=0.0, sizes=sizes), history
-        )
+        options = TuneOptions(threads=1, trials=9, min_share=0.0, sizes=sizes)
+        result = tune_model(tmp_path / "model", log, options, history)
         assert result.trials == 9
         assert not result.failures
         (measured,) = (note for note in history.notes if "dynamic dimensions are measured at" in note)
-        assert ("x=2,3,37,50" if sizes else "x=1,3,224,256") in measured
+        assert ("x=2,3,37,5" if sizes else "x=1,3,224,256") in measured
         assert ("--measure-shape" in measured) != bool(sizes)
+        assert ("x=1,3,64,64" in measured) == (len(sizes) > 1)
+        # What was tried at other sizes is no trial of this run.
+        tried = {(task.workload.key, task.kernel.shapes) for task in result.tasks}
+        assert not tried & known
+        known |= tried
+        assert result.comparisons
+        for comparison in result.comparisons:
+            assert comparison.task.flops
+            assert comparison.task.kernel.shapes
+            assert len(comparison.elsewhere) == (2, 0, 1)[len(sizes)]
+            assert comparison.task.kernel.shapes not in [place.shapes for place in comparison.elsewhere]
+    winners = [entry.record for entry in read_log(log) if isinstance(entry, Entry)]
+    assert {(one.workload.key, one.shapes) for one in winners} == known
 
 
 def test_sizes_to_measure_with_are_refused_where_none_is_open(model: Path, tmp_path: Path) -> None:
-    options = TuneOptions(threads=1, trials=0, sizes={"x": (1, 3, 28, 28)})
+    options = TuneOptions(threads=1, trials=0, sizes=[{"x": (1, 3, 28, 28)}])
     with pytest.raises(UsageError, match=r"here all are fixed .*28,28.*leave it out"):
         tune_model(model, tmp_path / "log.jsonl", options, History())
