@@ -22,10 +22,13 @@ def count_origins(choices: Iterable[Choice]) -> dict[str, int]:
 
 
 def describe_origins(choices: Mapping[str, Choice]) -> str:
-    """The same as text, without those that there are none of."""
+    """The same as text, without those that there are none of, and whose records gave them."""
     counts = count_origins(choices.values())
     described = ", ".join(f"{count} {origin}" for origin, count in counts.items() if count)
-    return described or "none has several"
+    # A source is a log and a line of it.
+    logs = sorted({choice.source.rpartition(":")[0] for choice in choices.values() if choice.source})
+    by = f", by {', '.join(logs)}" if logs else ""
+    return f"{described or 'none has several'}{by}"
 
 
 def warn_of_skipped(skipped: Sequence[Skipped]) -> None:
