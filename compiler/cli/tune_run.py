@@ -129,6 +129,7 @@ def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
         "default_ms": {str(threads): value * 1e3 for threads, value in result.default_seconds.items()},
         "tuned_ms": {str(threads): value * 1e3 for threads, value in result.tuned_seconds.items()},
         "slower_with": list(result.slower_with),
+        "taken_back": result.taken_back,
         "tasks": [
             {
                 "workload": json.loads(task.workload.key),

@@ -23,7 +23,7 @@ from paddle_tvm.compiler.tuning.standings_view import (
     show_trials,
 )
 from paddle_tvm.compiler.tuning.task import Comparison
-from paddle_tvm.compiler.tuning.tune import AGAIN_OR_WITHOUT, TuneResult
+from paddle_tvm.compiler.tuning.tune import TuneResult
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.registry import CPU, GPU
@@ -81,7 +81,13 @@ def print_summary(result: TuneResult, model: Path, options: TuneOptions, console
     if result.slower_with or (gains and max(gains) <= 1):
         timed = ", ".join(show_timed_on(count, on_gpu(options)) for count in result.slower_with)
         what = f"is slower with the log ({timed})" if timed else "did not become faster with the log"
-        console.print(f"the model as a whole {what}. {AGAIN_OR_WITHOUT}", soft_wrap=True)
+        again = "Tune again while this machine does nothing else"
+        then = (
+            f"What has won is taken back, and the log keeps the defaults. {again}"
+            if result.taken_back
+            else f"{again}, or compile without the log"
+        )
+        console.print(f"the model as a whole {what}. {then}", soft_wrap=True)
         return
     console.print(
         Text(f"next: {_compile_command(model, result.log, options.compile)}"), soft_wrap=True, no_wrap=True

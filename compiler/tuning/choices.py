@@ -10,7 +10,7 @@ from importlib.resources import files
 from math import inf, log2
 from pathlib import Path
 
-from paddle_tvm.compiler.tuning.log import PACKED, Entry, Skipped, problem_of, read_log
+from paddle_tvm.compiler.tuning.log import PACKED, Entry, Skipped, in_force, problem_of, read_log
 from paddle_tvm.compiler.tuning.log_use import ForeignForms, UnusedLog
 from paddle_tvm.compiler.tuning.records import Winner
 from paddle_tvm.targets.base import Target
@@ -218,10 +218,9 @@ def _winners(
     classes: set[str],
 ) -> Iterator[_Known]:
     """The winners of a log for a target; ``classes`` gets the target classes of all."""
-    for entry in read_log(path):
-        if isinstance(entry, Skipped):
-            skipped.append(entry)
-            continue
+    found = list(read_log(path))
+    skipped += [line for line in found if isinstance(line, Skipped)]
+    for entry in in_force(line for line in found if isinstance(line, Entry)):
         winner, measured = entry.record, entry.header.threads
         if not isinstance(winner, Winner):
             continue

@@ -7,7 +7,7 @@ import fcntl
 import gzip
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +119,20 @@ def read_log(path: Path) -> Iterator[Entry | Skipped]:
             yield from _entries(file, path)
 
     return entries()
+
+
+def in_force(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries of a log without the winners that a later comparison of the same has replaced."""
+    kept: dict[object, Entry] = {}
+    for number, entry in enumerate(entries):
+        record, header = entry.record, entry.header
+        machine = (header.target, header.cpu, header.microarchitecture, header.threads)
+        is_winner = isinstance(record, Winner)
+        key = (*machine, record.workload, record.shapes) if is_winner else number
+        # Where the last one stood: what is replaced must not come before what replaces it.
+        kept.pop(key, None)
+        kept[key] = entry
+    return list(kept.values())
 
 
 def check_log(path: Path) -> Iterator[Checked | Skipped]:

@@ -14,6 +14,7 @@ from paddle_tvm.compiler.tuning.log import (
     Skipped,
     check_is_log,
     check_replaceable,
+    in_force,
     lock_log,
     read_log,
 )
@@ -42,8 +43,9 @@ def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, forc
     That is, for each target class, microarchitecture and number of threads, and for a workload of unknown
     sizes for each that it was searched at.
 
-    The best is that with the largest gain over its default; of equals, the fastest. The same records give
-    the same bytes, in whatever order they come.
+    The best is that with the largest gain over its default; of equals, the fastest. Of an input that has
+    compared the same several times the last comparison counts. The same logs give the same bytes, in whatever
+    order they come.
 
     Parameters
     ----------
@@ -74,13 +76,13 @@ def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, forc
         skipped: list[Skipped] = []
         dropped = 0
         for log in logs:
-            for found in read_log(log):
-                if isinstance(found, Skipped):
-                    skipped.append(found)
-                elif trials or isinstance(found.record, Winner):
-                    entries.append(found)
+            lines = list(read_log(log))
+            skipped += [line for line in lines if isinstance(line, Skipped)]
+            for entry in in_force(line for line in lines if isinstance(line, Entry)):
+                if trials or isinstance(entry.record, Winner):
+                    entries.append(entry)
                 else:
-                    dropped += in_place and _is_one_of(output, [found.path])
+                    dropped += in_place and _is_one_of(output, [entry.path])
         lost = [line for line in skipped if _is_one_of(output, [line.path])]
         if lost and not force:
             raise UsageError(
@@ -98,10 +100,10 @@ def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, forc
                 "the model compares what a search has found"
             )
         best = _best(entries)
-        lines = sorted(best.keys() | _trials(entries))
+        written = sorted(best.keys() | _trials(entries))
         with replacing(output) as file:
             under = None
-            for header, _, line in lines:
+            for header, _, line in written:
                 if header != under:
                     file.write(header)
                     under = header
@@ -110,7 +112,7 @@ def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, forc
             with suppress(OSError):
                 os.fsync(file.fileno())
     defaults = sum(winner.keeps_default for winner in best.values())
-    return Merged(len(best) - defaults, defaults, len(lines) - len(best), tuple(skipped))
+    return Merged(len(best) - defaults, defaults, len(written) - len(best), tuple(skipped))
 
 
 def best_first(header: Header, winner: Winner) -> tuple[float, float, bytes]:

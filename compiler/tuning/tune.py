@@ -12,7 +12,7 @@ from paddle_tvm.compiler.staging import scratch_directory
 from paddle_tvm.compiler.trial_inputs import format_shapes
 from paddle_tvm.compiler.tuning.budget import Budget
 from paddle_tvm.compiler.tuning.choices import TunedChoices, shipped_logs
-from paddle_tvm.compiler.tuning.finalists import WORSE, compare_with_defaults
+from paddle_tvm.compiler.tuning.finalists import compare_with_defaults
 from paddle_tvm.compiler.tuning.gpu_here import NUMBER
 from paddle_tvm.compiler.tuning.gpu_tasks import gpu_tasks_of
 from paddle_tvm.compiler.tuning.graph_search import alternatives, first_trial_seconds, search_graph
@@ -28,13 +28,11 @@ from paddle_tvm.compiler.tuning.options import TuneOptions
 from paddle_tvm.compiler.tuning.outcome import Status
 from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, Task, TuningListener
 from paddle_tvm.compiler.tuning.tasks import kernels_of_model, tasks_of
+from paddle_tvm.compiler.tuning.whole_model import WholeModel, slower_threads, time_whole_model
 from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.offload import Offloading
 from paddle_tvm.targets.workload import Workload
-
-AGAIN_OR_WITHOUT = "Tune again while this machine does nothing else, or compile without the log"
-"""What to do where a log makes the model slower on this machine."""
 
 # The most of the time left by the kernels' turn that trials of choices above them get.
 _GRAPH_SHARE = 0.3
@@ -47,8 +45,9 @@ class TuneResult:
     """What a run found.
 
     ``default_seconds`` and ``tuned_seconds`` are latencies of the model, by number of threads, timed in
-    turns; empty where the search found nothing, or where other machines measured. ``trials`` and
-    ``failures`` are of this run alone.
+    turns; empty where the search found nothing, or where other machines measured. Where the model was slower
+    with what has won, ``taken_back`` winners are in force no more. ``trials`` and ``failures`` are of this
+    run alone.
     """
 
     log: Path
@@ -61,6 +60,7 @@ class TuneResult:
     failures: Mapping[Status, int]
     elapsed: float
     skipped: tuple[Skipped, ...]
+    taken_back: int = 0
 
     @property
     def slower_with(self) -> tuple[int, ...]:
@@ -170,20 +170,33 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         what = f"{counted(len(above), 'choice')} above kernels"
         graph = [*decided, *search_graph(run, log, above, counts, writer, listener, budget, what)]
         better = any(comparison.is_better for comparison in comparisons) or any(trial.won for trial in graph)
-        before, tuned = (
-            _latencies(run, default, log, options, listener) if better and options.rpc is None else ({}, {})
+        whole = (
+            time_whole_model(
+                run,
+                default,
+                log,
+                counts,
+                lambda count: _on(count, options),
+                comparisons,
+                graph,
+                writer,
+                listener,
+            )
+            if better and options.rpc is None
+            else WholeModel({}, {})
         )
     return TuneResult(
         log=log,
         tasks=tuple(tasks),
         comparisons=comparisons,
         graph=tuple(graph),
-        default_seconds=before,
-        tuned_seconds=tuned,
+        default_seconds=whole.default,
+        tuned_seconds=whole.tuned,
         trials=budget.made,
         failures=search.failures,
         elapsed=monotonic() - begin,
         skipped=tuple(skipped),
+        taken_back=whole.taken_back,
     )
 
 
@@ -220,31 +233,8 @@ def _is_wanted(workload: Workload, options: TuneOptions) -> bool:
     return not options.ops or workload.is_of(options.ops)
 
 
-def _latencies(
-    run: ModelRun, default: Path, log: Path, options: TuneOptions, listener: TuningListener
-) -> tuple[Mapping[int, float], Mapping[int, float]]:
-    """Seconds of a run in default forms and with the log, by threads, timed in turns."""
-    listener.stage("compile with the log")
-    tuned, _ = run.compile("tuned.pdtvm", log, {})
-    listener.stage("time the model")
-    seconds = {
-        count: run.time({"default": default, "tuned": tuned}, count)
-        for count in thread_counts(options.threads)
-    }
-    before = {count: times["default"] for count, times in seconds.items()}
-    after = {count: times["tuned"] for count, times in seconds.items()}
-    for count in slower_threads(before, after):
-        where = "on the GPU" if options.compile.architectures else f"with {counted(count, 'thread')}"
-        listener.note(
-            f"{where} the model as a whole is slower with the log: what was faster alone is not so among the "
-            f"others, or something disturbed this machine. {AGAIN_OR_WITHOUT}"
-        )
-    return before, after
-
-
-def slower_threads(before: Mapping[int, float], after: Mapping[int, float]) -> tuple[int, ...]:
-    """The numbers of threads with which a model has become slower, by more than what does not count."""
-    return tuple(count for count, seconds in after.items() if seconds > WORSE * before[count])
+def _on(threads: int, options: TuneOptions) -> str:
+    return "on the GPU" if options.compile.architectures else f"with {counted(threads, 'thread')}"
 
 
 def thread_counts(threads: int) -> tuple[int, ...]:

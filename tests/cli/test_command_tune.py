@@ -44,6 +44,7 @@ class Tuner:
         self.play: Callable[[Script], object] = Script.whole
         self.graph: tuple[GraphTrial, ...] = ()
         self.tuned_seconds = {2: 0.016, 1: 0.032}
+        self.taken_back = 0
 
     def __call__(self, model: Path, log: Path, options: TuneOptions, listener: TuningListener) -> TuneResult:
         self.model, self.log, self.options = model, log, options
@@ -62,6 +63,7 @@ class Tuner:
             failures={"crash": 1, "wrong": 1},
             elapsed=65.0,
             skipped=(Skipped(log, 7, "not JSON: no end", False),),
+            taken_back=self.taken_back,
         )
 
 
@@ -178,6 +180,9 @@ def test_a_log_that_makes_the_model_slower_is_not_recommended(
     assert ("slower with the log (1 thread)" in lines[-1]) == bool(slower)
     assert ("one run, 1 thread: 40.00 -> 44.00 ms, 0.91x: slower with the log" in lines) == bool(slower)
     assert json.loads(run(*tune, "--json").out)["slower_with"] == slower
+    tuner.taken_back = 3 if slower else 0
+    assert ("taken back, and the log keeps the defaults" in run(*tune).out) == bool(slower)
+    assert json.loads(run(*tune, "--json").out)["taken_back"] == tuner.taken_back
 
 
 def test_choices_above_kernels_that_won_are_named(

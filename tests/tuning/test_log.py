@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tuning_records import Log, Rows, header, trial, winner
 
+from paddle_tvm.compiler.tuning.choices import TunedChoices
 from paddle_tvm.compiler.tuning.known_trials import known_trials
 from paddle_tvm.compiler.tuning.log import (
     Checked,
@@ -37,6 +38,7 @@ from paddle_tvm.compiler.tuning.merge import merge_logs
 from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Record, Trial, Winner, encode
 from paddle_tvm.runtime.errors import UsageError
+from paddle_tvm.targets.x86 import x86_target
 from paddle_tvm.targets.x86.graph_workloads import BlockWidth
 from paddle_tvm.targets.x86.workloads import Conv2d
 
@@ -372,6 +374,22 @@ def test_a_merge_keeps_the_best_winner_of_each_workload_class_and_thread_count(
     assert len(contents) == 1
 
 
+def test_the_last_comparison_of_a_log_counts(log: Log, tmp_path: Path) -> None:
+    rows, form = Rows(8, 8), {"tile": 4, "wide": 1}
+    won, taken_back = winner(rows, form, gain=1.5), winner(rows, rows.default(), gain=1.0)
+    path = log("a.jsonl", HERE, won, taken_back)
+    target = x86_target("icelake-server")
+    assert TunedChoices(target, [path]).of(rows).origin == "default"
+    merge_logs([path], tmp_path / "b.jsonl")
+    assert usable(tmp_path / "b.jsonl") == [taken_back]
+    # Another machine's says nothing of it.
+    log("a.jsonl", header(cpu="Another CPU"), won)
+    merge_logs([path], tmp_path / "c.jsonl")
+    assert usable(tmp_path / "c.jsonl") == [won]
+    log("a.jsonl", HERE, won)
+    assert TunedChoices(target, [path]).of(rows).config == form
+
+
 def test_a_merge_keeps_what_was_searched_at_other_sizes(log: Log, tmp_path: Path) -> None:
     rows = Rows(None, 8)
     small, large = (replace(winner(rows, {"tile": 2}), shapes=((size, 8),)) for size in (10, 100))
@@ -453,14 +471,17 @@ def test_what_is_appended_while_a_log_is_replaced_is_not_lost(log: Log) -> None:
 def test_merging_does_not_depend_on_the_order(order: Sequence[int], cut: int, tmp_path_factory: Any) -> None:
     folder = tmp_path_factory.mktemp("merge")
     pool = [winner(Rows(8, n % 2), FORM, gain=1 + n // 2 / 10, seconds=1e-3 * (n + 1)) for n in range(6)]
-    logs = []
+    logs, best = [], [-1, -1]
     for name, part in (("a", order[:cut]), ("b", order[cut:])):
         logs.append(folder / name)
         LogWriter(logs[-1], HERE).append([pool[n] for n in part])
+        # Of each log the last comparison of a workload counts, and of several logs the best.
+        for workload, number in {n % 2: n for n in part}.items():
+            best[workload] = max(best[workload], number)
     merge_logs(logs, folder / "out")
     merge_logs(logs[::-1], folder / "back")
     assert (folder / "out").read_bytes() == (folder / "back").read_bytes()
-    assert {str(record) for record in records(folder / "out")} == {str(pool[4]), str(pool[5])}
+    assert {str(record) for record in records(folder / "out")} == {str(pool[number]) for number in best}
 
 
 def test_what_is_no_log_is_not_appended_to(log: Log, tmp_path: Path) -> None:
