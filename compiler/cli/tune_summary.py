@@ -119,6 +119,8 @@ def _table(comparisons: list[Comparison], options: TuneOptions, width: int) -> T
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("operator", no_wrap=True)
     gains_with = ["gain"] if gpu else [f"gain, {count}T" for count in counts]
+    at_sizes = any(one.elsewhere for one in comparisons)
+    gains_with += ["at other sizes"] if at_sizes else []
     for heading in ("of run", "calls", f"ms, {show_timed_on(threads, gpu)}", *gains_with):
         table.add_column(heading, justify="right", no_wrap=True)
     with_form = width >= _WITH_FORM
@@ -134,6 +136,7 @@ def _table(comparisons: list[Comparison], options: TuneOptions, width: int) -> T
             str(one.task.calls),
             f"{show_ms(one.default[threads])} -> {show_ms(one.seconds[threads])}",
             *map(show_gain, gains),
+            *([" ".join(map(show_gain, one.gains_elsewhere(threads)))] if at_sizes else []),
             *([Text(name_form(one.winner.config))] if with_form else []),
         )
     return table

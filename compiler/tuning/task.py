@@ -116,6 +116,10 @@ class Comparison:
         """Whether something else than the default has won."""
         return dict(self.winner.config) != dict(self.task.workload.default())
 
+    def gains_elsewhere(self, threads: int) -> list[float]:
+        """How many times as fast as the default it is at the other sizes."""
+        return [place.default[threads] / place.seconds[threads] for place in self.elsewhere]
+
 
 @dataclass(frozen=True)
 class GraphTrial:

@@ -12,6 +12,7 @@ import pytest
 from scripted_tuning import Script, default_of, failure, outcome, task, tasks
 
 from paddle_tvm.compiler.tuning.history import History
+from paddle_tvm.compiler.tuning.records import Elsewhere
 from paddle_tvm.compiler.tuning.report import Content, write_tuning_report
 from paddle_tvm.compiler.tuning.report.plot import ticks, time_ticks
 from paddle_tvm.compiler.tuning.task import GraphTrial
@@ -97,6 +98,21 @@ def test_what_won_comes_first_with_its_gain(page: str) -> None:
     assert default != winner
     assert ["winner the default, " in row[0] for row in others] == [True] * 3
     assert "won in <b>1</b> of 4 tasks." in page
+
+
+def test_gains_at_other_sizes_have_a_column_of_their_own(page: str, tmp_path: Path) -> None:
+    assert "gain at other sizes" not in page
+    history = History()
+    Script(history, tasks()).whole()
+    elsewhere = [
+        Elsewhere(((1, 4, rows, 56, 16),), {2: 1e-3, 1: 2e-3}, {2: gain * 1e-3, 1: 2e-3})
+        for rows, gain in ((28, 1.25), (112, 1.04))
+    ]
+    history.comparisons[0] = replace(history.comparisons[0], elsewhere=tuple(elsewhere))
+    head, first, *others = (row for row in _Page(_write(history, tmp_path, None)).rows if len(row) == 9)
+    assert head[3] == "gain at other sizes"
+    assert first[1:5] == ["2.00x", "2.00x", "1.25x 1.04x", "5.000 ms"]
+    assert [row[3] for row in others] == ["-"] * 3
 
 
 def test_the_latency_of_the_model_over_time(page: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from paddle_tvm.compiler.tuning.report.content import Content
-from paddle_tvm.compiler.tuning.standings_view import show_ms, show_timed_on
+from paddle_tvm.compiler.tuning.standings_view import show_gain, show_ms, show_timed_on
 from paddle_tvm.compiler.tuning.task import Comparison
 from paddle_tvm.compiler.tuning.workload_names import name_form, name_workload
 from paddle_tvm.runtime.wording import counted
@@ -24,6 +24,8 @@ def winners_table(content: Content) -> str:
         ("operator", False),
         *((f"gain, {show_timed_on(count, content.on_gpu)}", True) for count in counts),
     ]
+    at_sizes = any(comparison.elsewhere for comparison in comparisons)
+    heads += [("gain at other sizes", True)] if at_sizes else []
     heads += [
         ("saves in a run", True),
         ("calls", True),
@@ -35,7 +37,7 @@ def winners_table(content: Content) -> str:
     )
     most = max(max(_saved(one, content.threads) for one in comparisons), 1e-12)
     rows = "".join(
-        _row(comparison, counts, most, content)
+        _row(comparison, counts, most, content, at_sizes)
         for comparison in sorted(comparisons, key=lambda one: -_saved(one, content.threads))
     )
     better = sum(comparison.is_better for comparison in comparisons)
@@ -73,11 +75,11 @@ def graph_choices(content: Content) -> str:
     )
 
 
-def _row(comparison: Comparison, counts: list[int], most: float, content: Content) -> str:
+def _row(comparison: Comparison, counts: list[int], most: float, content: Content, at_sizes: bool) -> str:
     task, better = comparison.task, comparison.is_better
     now, before = comparison.seconds[content.threads], comparison.default[content.threads]
-    flops, peak = task.workload.flops(), content.history.peak_gflops
-    gflops = 0.0 if flops is None else flops / now / 1e9
+    peak = content.history.peak_gflops
+    gflops = 0.0 if task.flops is None else task.flops / now / 1e9
     saved = _saved(comparison, content.threads)
     default, winner = (
         f"<code>{escape(name_form(config))}</code>"
@@ -95,6 +97,9 @@ def _row(comparison: Comparison, counts: list[int], most: float, content: Conten
             cells.append(_number(gain, f"{gain:.2f}x"))
         else:
             cells.append(_number(0.0, "-"))
+    if at_sizes:
+        elsewhere = comparison.gains_elsewhere(content.threads)
+        cells.append(_number(min(elsewhere, default=0.0), " ".join(map(show_gain, elsewhere)) or "-"))
     cells += [
         f'<td class="bar number" data-value="{saved:.9f}"><i style="--length:{max(saved, 0) / most:.4f}"></i>'
         f"<span>{saved * 1e3:.3f} ms</span></td>",
