@@ -121,10 +121,15 @@ class BenchResult:
 
 
 def time_ratio(one: EngineResult, other: EngineResult) -> float | None:
-    """The time of one over the other's; None where a time or a right answer lacks."""
-    if one.median is None or other.median is None or one.wrong or other.wrong:
+    """The time of one over the other's; None where a time or a right answer lacks.
+
+    It is the median over the turns of the ratio in each: a machine that is slower for some of them is so for
+    both, and says nothing of either.
+    """
+    if not one.rounds or not other.rounds or one.wrong or other.wrong:
         return None
-    return one.median / other.median
+    turns = zip(one.rounds, other.rounds, strict=False)
+    return median(median(ours) / median(theirs) for ours, theirs in turns)
 
 
 def _json_number(value: float | None) -> float | str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paddle_tvm.compiler.bench.result import EngineResult
+from paddle_tvm.compiler.bench.result import EngineResult, time_ratio
 from paddle_tvm.compiler.bench.suite.page import suite_page
 from paddle_tvm.compiler.bench.suite.plot import draw_suite
 from paddle_tvm.compiler.bench.suite.result import (
@@ -146,3 +146,12 @@ def test_the_plot_marks_what_was_disturbed(tmp_path: Path) -> None:
         assert text in svg
     # The other model was measured quietly.
     assert "0.50 ~" not in svg
+
+
+def test_ratios_are_of_the_same_rounds() -> None:
+    # In the third round the machine became half as fast, between the two.
+    ours = EngineResult("ours", ((1.0, 1.1, 0.9), (1.0,), (1.0,), (2.0,), (2.0,)))
+    paddle = EngineResult("paddle", ((2.0,), (2.0,), (4.0, 3.9, 4.1), (4.0,), (4.0,)))
+    assert time_ratio(ours, paddle) == 0.5
+    assert time_ratio(paddle, ours) == 2.0
+    assert time_ratio(ours, EngineResult("openvino", failure="no such operator")) is None

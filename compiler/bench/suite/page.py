@@ -9,10 +9,11 @@ _METHOD = """\
 Times are medians in milliseconds, from NumPy arrays in to NumPy arrays out, float32, batch 1 unless the
 model's name says otherwise. Each engine runs in its own process, and all of them take turns in every round:
 wait until no thread of any of them runs, warm up, then run for 0.6 s and at least three times. A time is the
-median over the rounds of each round's median. Ratios are our time over the other engine's: below 1 we are
-faster. The best of the other engines is in bold; ~ marks what was measured while other processes kept a tenth
-of a core busy, and what is computed from that. Every engine knows the input shapes when it loads the model;
-ONNX Runtime, and OpenVINO where it does not read the model itself, get what paddle2onnx makes of it."""
+median over the rounds of each round's median. Ratios are our time over the other engine's, the median over
+the rounds of the ratio in each: below 1 we are faster. The best of the other engines is in bold; ~ marks what
+was measured while other processes kept a tenth of a core busy, and what is computed from that. Every engine
+knows the input shapes when it loads the model; ONNX Runtime, and OpenVINO where it does not read the model
+itself, get what paddle2onnx makes of it."""
 
 
 def suite_page(result: SuiteResult, plot: str | None) -> str:
