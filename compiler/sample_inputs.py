@@ -72,11 +72,11 @@ def _guess(port: TensorSpec, axis: int, number: int, level: int, batch: int, tex
 
 
 def complete_shapes(
-    ports: Sequence[TensorSpec], asked: Mapping[str, Sequence[int]], first: int = 0
+    ports: Sequence[TensorSpec], asked: Mapping[str, Sequence[int]], first: int = 0, option: str = "--shape"
 ) -> Iterator[Shapes]:
     """Candidates that agree with the shapes of ``asked``, which may leave inputs out.
 
-    ``first`` is as in `default_shape_sets`.
+    ``first`` is as in `default_shape_sets`; ``option`` is where the shapes come from.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def complete_shapes(
                 )
             elif isinstance(dim, str) and sizes.setdefault(dim, size) != size:
                 raise UsageError(
-                    f"--shape gives dimension '{dim}' as {sizes[dim]} and, in input '{port.name}', as {size}"
+                    f"{option} gives dimension '{dim}' as {sizes[dim]} and, in input '{port.name}', as {size}"
                 )
     bound = [
         TensorSpec(

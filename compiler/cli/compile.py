@@ -14,7 +14,7 @@ from paddle_tvm.compiler.cli.shape_option import parse_shapes, shape_option
 from paddle_tvm.compiler.cli.text_table import format_bytes
 from paddle_tvm.compiler.cli.tuned_forms import (
     count_origins,
-    describe_origins,
+    described_forms,
     note_foreign_forms,
     note_unused_logs,
     warn_of_skipped,
@@ -183,13 +183,12 @@ def compile(
         soft_wrap=True,
     )
     for variant in result.variants:
-        rest = "with our kernels" if variant.devices else "on the CPU"
         for form, share in variant.offloaded.items():
-            described = share.describe(target, rest)
+            described = share.describe(target)
             console.print(f"{form} for {variant.made_for}: {described}", soft_wrap=True)
         if tuning_logs or any(choice.origin != "default" for choice in variant.choices.values()):
             console.print(
-                f"forms of kernels for {variant.made_for}: {describe_origins(variant.choices)}",
+                f"forms of kernels for {variant.made_for}: {described_forms(variant)}",
                 soft_wrap=True,
             )
     if report is not None:

@@ -70,7 +70,7 @@ _NOT_FOR_GPUS = ("threads", "rpc", "key")
     type=click.Choice(get_args(Precision)),
     default="float32",
     show_default=True,
-    help="As for `compile`; other than float32 with --target cuda alone.",
+    help="As for `compile`; other than float32 with --target cuda or onednn.",
 )
 @click.option(
     "--frontend",

@@ -128,6 +128,7 @@ def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
         "failures": dict(result.failures),
         "default_ms": {str(threads): value * 1e3 for threads, value in result.default_seconds.items()},
         "tuned_ms": {str(threads): value * 1e3 for threads, value in result.tuned_seconds.items()},
+        "measured_at": result.measured_at,
         "slower_with": list(result.slower_with),
         "taken_back": result.taken_back,
         "tasks": [
@@ -149,6 +150,7 @@ def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
                 "config": dict(one.winner.config),
                 "default_ms": {str(threads): value * 1e3 for threads, value in one.default.items()},
                 "ms": {str(threads): value * 1e3 for threads, value in one.seconds.items()},
+                "rejected": one.rejected,
                 "shapes": one.task.kernel.shapes,
                 "elsewhere": [
                     {

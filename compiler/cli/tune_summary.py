@@ -69,13 +69,26 @@ def print_summary(result: TuneResult, model: Path, options: TuneOptions, console
         default = result.default_seconds[threads]
         timed_on = show_timed_on(threads, on_gpu(options))
         remark = ": slower with the log" if threads in result.slower_with else ""
+        at = f" at {result.measured_at}" if result.measured_at else ""
         console.print(
-            f"one run, {timed_on}: {show_ms(default)} -> {show_ms(tuned)} ms, "
+            f"one run{at}, {timed_on}: {show_ms(default)} -> {show_ms(tuned)} ms, "
             f"{show_gain(default / tuned)}{remark}",
             soft_wrap=True,
         )
     console.print(Text(f"log: {result.log}"), soft_wrap=True)
     if not better and not above:
+        if result.comparisons:
+            rejected = sum(one.rejected is not None for one in result.comparisons)
+            places = (
+                "with every number of threads and at every size"
+                if result.measured_at
+                else "with every number of threads"
+            )
+            console.print(
+                "no form won over its default, so `compile` keeps the defaults with this log"
+                + (f"; of {counted(rejected, 'task')} one was faster, but not {places}" if rejected else ""),
+                soft_wrap=True,
+            )
         return
     gains = [result.default_seconds[count] / tuned for count, tuned in result.tuned_seconds.items()]
     if result.slower_with or (gains and max(gains) <= 1):
@@ -83,7 +96,7 @@ def print_summary(result: TuneResult, model: Path, options: TuneOptions, console
         what = f"is slower with the log ({timed})" if timed else "did not become faster with the log"
         again = "Tune again while this machine does nothing else"
         then = (
-            f"What has won is taken back, and the log keeps the defaults. {again}"
+            f"What has won is taken back: `compile` takes what it would without the log. {again}"
             if result.taken_back
             else f"{again}, or compile without the log"
         )
@@ -120,7 +133,7 @@ def _table(comparisons: list[Comparison], options: TuneOptions, width: int) -> T
     table.add_column("operator", no_wrap=True)
     gains_with = ["gain"] if gpu else [f"gain, {count}T" for count in counts]
     at_sizes = any(one.elsewhere for one in comparisons)
-    gains_with += ["at other sizes"] if at_sizes else []
+    gains_with += [f"at other sizes, {show_timed_on(threads, gpu)}"] if at_sizes else []
     for heading in ("of run", "calls", f"ms, {show_timed_on(threads, gpu)}", *gains_with):
         table.add_column(heading, justify="right", no_wrap=True)
     with_form = width >= _WITH_FORM

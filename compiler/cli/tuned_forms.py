@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from paddle_tvm.compiler.cli.prose import say
+from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.workload import Choice, Origin
 
 if TYPE_CHECKING:
+    from paddle_tvm.compiler.driver import CompiledVariant
     from paddle_tvm.compiler.tuning.log import Skipped
     from paddle_tvm.compiler.tuning.log_use import ForeignForms, UnusedLog
 
@@ -21,14 +23,21 @@ def count_origins(choices: Iterable[Choice]) -> dict[str, int]:
     return {origin: counts[origin] for origin in sorted(get_args(Origin), reverse=True)}
 
 
-def describe_origins(choices: Mapping[str, Choice]) -> str:
-    """The same as text, without those that there are none of, and whose records gave them."""
-    counts = count_origins(choices.values())
-    described = ", ".join(f"{count} {origin}" for origin, count in counts.items() if count)
+def described_forms(variant: CompiledVariant) -> str:
+    """How many kernels have a form of each origin, how many choices above them logs made, and which logs."""
+    # It imports TVM.
+    from paddle_tvm.compiler.tuning.workload_names import name_workload
+
+    above = {name_workload(workload) for workload in variant.graph_choices}
+    kernels = [choice for name, choice in variant.choices.items() if name not in above]
+    counts = count_origins(kernels)
+    parts = [f"{count} {origin}" for origin, count in counts.items() if count] or ["none has several"]
+    if len(kernels) < len(variant.choices):
+        parts.append(f"{counted(len(variant.choices) - len(kernels), 'choice')} above kernels")
     # A source is a log and a line of it.
-    logs = sorted({choice.source.rpartition(":")[0] for choice in choices.values() if choice.source})
+    logs = sorted({choice.source.rpartition(":")[0] for choice in variant.choices.values() if choice.source})
     by = f", by {', '.join(logs)}" if logs else ""
-    return f"{described or 'none has several'}{by}"
+    return f"{', '.join(parts)}{by}"
 
 
 def warn_of_skipped(skipped: Sequence[Skipped]) -> None:

@@ -19,6 +19,8 @@ from paddle_tvm.runtime.wording import counted
 
 # What a log may hold, as it is counted.
 _KINDS = ("winner", "kept default", "trial")
+# Shown where there are any.
+_TAKEN_BACK = "take-back"
 
 
 @dataclass
@@ -57,6 +59,7 @@ class _Report:
             "winners": self.count("winner"),
             "defaults": self.count("kept default"),
             "trials": self.count("trial"),
+            "take_backs": self.count(_TAKEN_BACK),
             "measured": [
                 {
                     **header.to_json(),
@@ -74,6 +77,8 @@ class _Report:
 def _kind(record: Record) -> str:
     if not isinstance(record, Winner):
         return "trial"
+    if record.taken_back:
+        return _TAKEN_BACK
     return "kept default" if record.keeps_default else "winner"
 
 
@@ -133,7 +138,8 @@ def merge_tuning_logs(logs: Sequence[Path], output: Path, force: bool, as_json: 
 
 
 def _print(report: _Report) -> None:
-    held = ", ".join(counted(report.count(kind), kind) for kind in _KINDS)
+    kinds = [*_KINDS, *([_TAKEN_BACK] if report.count(_TAKEN_BACK) else [])]
+    held = ", ".join(counted(report.count(kind), kind) for kind in kinds)
     click.echo(f"{report.log}: {held} that can be applied")
     for header, (counts, dates) in report.by_conditions().items():
         held = ", ".join(counted(counts[kind], kind) for kind in _KINDS)

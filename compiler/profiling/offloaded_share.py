@@ -17,7 +17,7 @@ class OffloadedShare:
     subgraphs, operators
         How many it computes.
     left
-        How many operators stay on the CPU for each reason, most first.
+        How many operators stay with our kernels for each reason, most first.
     arithmetic
         What products of subgraphs are computed in, where it is not what our kernels compute in.
     """
@@ -27,8 +27,8 @@ class OffloadedShare:
     left: Mapping[str, int]
     arithmetic: tuple[str, ...] = ()
 
-    def describe(self, accelerator: str, rest: str) -> str:
-        """The same in words; ``rest`` is where other operators stay, such as ``on the CPU``."""
+    def describe(self, accelerator: str) -> str:
+        """The same in words."""
         taken = "nothing"
         if self.subgraphs:
             taken = f"{counted(self.operators, 'operator')} in {counted(self.subgraphs, 'subgraph')}"
@@ -39,4 +39,4 @@ class OffloadedShare:
         reason, count = next(iter(self.left.items()))
         part = "" if count == left else f", {count} of them"
         stays = agreeing(left, "stays", "stay")
-        return f"{accelerator} computes {taken}; {left} {stays} {rest}{part} because: {reason}"
+        return f"{accelerator} computes {taken}; {left} {stays} with our kernels{part} because: {reason}"

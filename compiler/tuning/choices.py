@@ -12,13 +12,11 @@ from pathlib import Path
 
 from paddle_tvm.compiler.tuning.log import PACKED, Entry, Skipped, in_force, problem_of, read_log
 from paddle_tvm.compiler.tuning.log_use import ForeignForms, UnusedLog
-from paddle_tvm.compiler.tuning.records import Winner
+from paddle_tvm.compiler.tuning.records import LEAST_GAIN, Winner
 from paddle_tvm.targets.base import Target
 from paddle_tvm.targets.core_families import same_family
 from paddle_tvm.targets.workload import Choice, Config, GraphWorkload, Origin, Workload
 
-# A form that was measured to gain less than this over the default is not taken for it.
-_LEAST_GAIN = 1.02
 # How far the sizes of a neighbour may be, all of them together: by this factor.
 _FARTHEST = 2.0
 
@@ -48,7 +46,7 @@ class _Known:
     @property
     def improves(self) -> bool:
         winner = self.winner
-        return self.gain >= _LEAST_GAIN and dict(winner.config) != dict(winner.default_config)
+        return self.gain >= LEAST_GAIN and dict(winner.config) != dict(winner.default_config)
 
 
 class TunedChoices:
@@ -104,13 +102,19 @@ class TunedChoices:
         self._used: dict[str, _Known] = {}
         self._answered: set[Path] = set()
         skipped: list[Skipped] = []
+        # The user's logs that had said something of a workload, which does not hold any more.
+        self._taken_back: defaultdict[Workload, set[Path]] = defaultdict(set)
         known: defaultdict[Workload, list[_Known]] = defaultdict(list)
         self._classes: dict[Path, set[str]] = {}
         for brought, paths in ((False, logs), (True, shipped)):
             for path in paths:
                 classes: set[str] = set()
                 for winner in _winners(path, target, brought, threads, skipped, classes):
-                    known[winner.winner.workload].append(winner)
+                    workload = winner.winner.workload
+                    if winner.winner.taken_back:
+                        self._taken_back[workload].add(path)
+                    else:
+                        known[workload].append(winner)
                 if not brought:
                     self._classes[path] = classes
         self._skipped = skipped
@@ -173,6 +177,7 @@ class TunedChoices:
         if workload.key in self._fixed:
             return Choice(self._fixed[workload.key])
         fitting = None
+        self._answered |= self._taken_back.get(workload, set())
         for known in self._known.get(workload, ()):
             self._answered.add(known.entry.path)
             problem = problem_of(known.winner)
@@ -234,11 +239,9 @@ def _winners(
         # The same however the package was installed.
         source = f"{path.name.removesuffix(PACKED)}:{entry.line}"
         beyond = threads is not None and measured > threads
-        saved = winner.default[measured] - winner.seconds[measured]
         rank = (
             *(brought, foreign, beyond, measured if beyond else -measured),
-            # Records before schema 4 do not say at which sizes theirs are faster.
-            *(not winner.shapes, -(saved if winner.shapes else gain), winner.seconds[measured]),
+            *(*winner.worth(measured), winner.seconds[measured]),
             *(json.dumps(dict(winner.config), sort_keys=True), source),
         )
         yield _Known(rank, winner, entry, gain, source, foreign)

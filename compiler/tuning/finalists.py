@@ -12,6 +12,7 @@ from paddle_tvm.compiler.tuning.outcome import Outcome
 from paddle_tvm.compiler.tuning.records import Elsewhere, Winner
 from paddle_tvm.compiler.tuning.task import Comparison, Task, TuningListener
 from paddle_tvm.compiler.tuning.workload_names import name_form
+from paddle_tvm.runtime.wording import counted
 from paddle_tvm.targets.workload import Config
 
 WORSE = 1.02
@@ -72,7 +73,8 @@ def compare_with_defaults(
         config = forms[winner]
         shapes = task.kernel.shapes
         writer.append([Winner(task.workload, config, seconds, default, before, shapes, elsewhere)])
-        comparison = Comparison(task, places[0][threads[0]][winner], seconds, before, elsewhere)
+        rejected = None if winner else _rejection(places, threads)
+        comparison = Comparison(task, places[0][threads[0]][winner], seconds, before, elsewhere, rejected)
         listener.compared(comparison)
         yield comparison
 
@@ -98,6 +100,25 @@ def _best_forms(task: Task, others: Sequence[Outcome]) -> list[Config]:
 
 # By number of threads what came of each form, the default first.
 _Timed: TypeAlias = Mapping[int, Sequence[Outcome]]
+
+
+def _rejection(places: Sequence[_Timed], threads: Sequence[int]) -> str | None:
+    """Why the form that is fastest where it was searched does not win; None where the default is fastest."""
+    first = places[0][threads[0]]
+    best = min(range(len(first)), key=lambda number: first[number].median)
+    if best == 0:
+        return None
+    gain = first[0].median / first[best].median
+    worst, place, count = max(
+        (outcomes[best].median / outcomes[0].median, place, count)
+        for place, timed in enumerate(places)
+        for count, outcomes in timed.items()
+    )
+    where = f" at other size {place}" if place else ""
+    return (
+        f"{name_form(first[best].config)} is {gain:.2f}x with {counted(threads[0], 'thread')}, but "
+        f"{1 / worst:.2f}x with {counted(count, 'thread')}{where}"
+    )
 
 
 def _medians(timed: _Timed, number: int) -> dict[int, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -62,10 +62,14 @@ class TunableKernel:
         unknown = [ty.shape for ty in types if any(not isinstance(dim, tirx.IntImm) for dim in ty.shape)]
         return tuple(dict.fromkeys(tuple(self.size(dim) for dim in shape) for shape in unknown))
 
-    def at(self, sizes: Mapping[str, int]) -> TunableKernel | None:
-        """The same kernel, to be measured at other sizes; None where they leave nothing of a tensor."""
-        other = replace(self, sizes={name: sizes[name] for name in self.sizes})
-        return other if all(size > 0 for shape in other.shapes for size in shape) else None
+    def at_others(self, sets: Iterable[Mapping[str, int]]) -> tuple[TunableKernel, ...]:
+        """The same kernel, to be measured at other sizes: those that give other shapes, none of them empty."""
+        found = {self.shapes: self}
+        for sizes in sets:
+            other = replace(self, sizes={name: sizes[name] for name in self.sizes})
+            if all(size > 0 for shape in other.shapes for size in shape):
+                found.setdefault(other.shapes, other)
+        return tuple(found.values())[1:]
 
     def primfunc(self, config: Config, target: Target) -> tirx.PrimFunc:
         """The kernel in a form, scheduled for a target.

@@ -122,13 +122,16 @@ def read_log(path: Path) -> Iterator[Entry | Skipped]:
 
 
 def in_force(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries of a log without the winners that a later comparison of the same has replaced."""
+    """The entries of a log without the winners that a later comparison of the same workload has replaced.
+
+    Also one at other sizes, where those are unknown: the last one is of the sizes that are wanted now.
+    """
     kept: dict[object, Entry] = {}
     for number, entry in enumerate(entries):
         record, header = entry.record, entry.header
         machine = (header.target, header.cpu, header.microarchitecture, header.threads)
         is_winner = isinstance(record, Winner)
-        key = (*machine, record.workload, record.shapes) if is_winner else number
+        key = (*machine, record.workload) if is_winner else number
         # Where the last one stood: what is replaced must not come before what replaces it.
         kept.pop(key, None)
         kept[key] = entry
@@ -188,6 +191,13 @@ class LogWriter:
                 self._end = (status.st_ino, status.st_size + len(lines))
         except OSError as error:
             raise UsageError(_write_failure(self._path, error)) from error
+
+
+def remove_empty(path: Path) -> None:
+    """Remove a log that has headers alone, as one that a run has made and found nothing to write into."""
+    with suppress(OSError), lock_log(path):
+        if all(b'"header"' in line for line in path.read_bytes().splitlines()):
+            path.unlink()
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from paddle_tvm.compiler.tuning.log import (
 from paddle_tvm.compiler.tuning.records import Header, Winner, encode
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.runtime.wording import counted
-from paddle_tvm.targets.workload import Shapes
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,12 @@ class Merged:
 
 
 def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, force: bool = False) -> Merged:
-    """Write into one log the best winner for each workload.
+    """Write the best winner for each target class, microarchitecture, thread count and workload into one log.
 
-    That is, for each target class, microarchitecture and number of threads, and for a workload of unknown
-    sizes for each that it was searched at.
-
-    The best is that with the largest gain over its default; of equals, the fastest. Of an input that has
-    compared the same several times the last comparison counts. The same logs give the same bytes, in whatever
-    order they come.
+    The best is that with the largest gain over its default; of equals, the fastest. Of a workload of unknown
+    sizes, which logs may have measured at several, it is that which saves the most seconds. Of an input that
+    has compared the same several times the last comparison counts. The same logs give the same bytes, in
+    whatever order they come.
 
     Parameters
     ----------
@@ -79,7 +76,10 @@ def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, forc
             lines = list(read_log(log))
             skipped += [line for line in lines if isinstance(line, Skipped)]
             for entry in in_force(line for line in lines if isinstance(line, Entry)):
-                if trials or isinstance(entry.record, Winner):
+                if isinstance(entry.record, Winner):
+                    # What is taken back says nothing by itself.
+                    entries += [] if entry.record.taken_back else [entry]
+                elif trials:
                     entries.append(entry)
                 else:
                     dropped += in_place and _is_one_of(output, [entry.path])
@@ -115,9 +115,10 @@ def merge_logs(logs: Sequence[Path], output: Path, *, trials: bool = False, forc
     return Merged(len(best) - defaults, defaults, len(written) - len(best), tuple(skipped))
 
 
-def best_first(header: Header, winner: Winner) -> tuple[float, float, bytes]:
-    """The order of winners of a workload: by gain, by time, and then by what they say."""
-    return (-winner.gain(header.threads), winner.seconds[header.threads], encode(header) + encode(winner))
+def best_first(header: Header, winner: Winner) -> tuple[bool, float, float, bytes]:
+    """The order of winners of a workload: by what they gain, by time, and then by what they say."""
+    said = encode(header) + encode(winner)
+    return (*winner.worth(header.threads), winner.seconds[header.threads], said)
 
 
 # A line of the merged log: its header, whether it is a trial, and itself.
@@ -125,12 +126,11 @@ _Line = tuple[bytes, int, bytes]
 
 
 def _best(entries: Sequence[Entry]) -> dict[_Line, Winner]:
-    best: dict[tuple[str, str | None, int, str, Shapes], Entry] = {}
+    best: dict[tuple[str, str | None, int, str], Entry] = {}
     for entry in entries:
         header, winner = entry.header, entry.record
         if isinstance(winner, Winner):
-            machine = (header.target, header.microarchitecture, header.threads)
-            key = (*machine, winner.workload.key, winner.shapes)
+            key = (header.target, header.microarchitecture, header.threads, winner.workload.key)
             known = best.setdefault(key, entry)
             assert isinstance(known.record, Winner)
             if best_first(header, winner) < best_first(known.header, known.record):

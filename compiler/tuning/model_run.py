@@ -118,10 +118,7 @@ class ModelRun:
     def _input_shapes(self, manifest: Manifest) -> list[InputShapes]:
         """The shapes to measure with, those for the search first; each once."""
         if self._sizes:
-            asked = [next(complete_shapes(manifest.inputs, sizes, TYPICAL)) for sizes in self._sizes]
-            for shapes in asked:
-                for port in manifest.inputs:
-                    check_shape(port, manifest.symbols, shapes[port.name])
+            asked = [_whole(manifest, sizes) for sizes in self._sizes]
         else:
             first, *others = (
                 next(complete_shapes(manifest.inputs, {}, level)) for level in (TYPICAL, *ELSEWHERE)
@@ -159,6 +156,20 @@ class ModelRun:
                 raise RuntimeError(f"the compiled model does not run: {result.failure}")
             seconds[result.engine.removeprefix("ours:")] = result.median
         return seconds
+
+
+def _whole(manifest: Manifest, sizes: Mapping[str, Sequence[int]]) -> InputShapes:
+    """The shapes of all inputs, with what ``--measure-shape`` says of some."""
+    try:
+        shapes = next(complete_shapes(manifest.inputs, sizes, TYPICAL, "--measure-shape"))
+        for port in manifest.inputs:
+            check_shape(port, manifest.symbols, shapes[port.name])
+    except UsageError as error:
+        taken = format_shapes({port.name: port.shape for port in manifest.inputs})
+        raise UsageError(
+            f"--measure-shape {format_shapes(sizes)}: {error}. Give sizes for the open dimensions of {taken}"
+        ) from error
+    return shapes
 
 
 def _fits(manifest: Manifest, shapes: InputShapes) -> bool:

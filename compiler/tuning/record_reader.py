@@ -15,7 +15,8 @@ from paddle_tvm.targets.gpu_names import ARCHITECTURES, gpu_class
 from paddle_tvm.targets.workload import Config, Shapes, UnknownWorkloadError, Workload, workload_from_json
 
 _THREADS = re.compile("[1-9][0-9]{0,5}")
-_MOST_SECONDS = 1e9
+# What a record may say: ratios of it are numbers.
+_LEAST_SECONDS, _MOST_SECONDS = 1e-12, 1e9
 _CLASSES = {*TARGET_CLASSES.values(), *(gpu_class([architecture]) for architecture in ARCHITECTURES)}
 
 
@@ -87,6 +88,10 @@ class _Fields:
             raise BadRecordError(f"{name}: expected at least 1, got {number}")
         return number
 
+    def flag(self, name: str) -> bool:
+        """False where it is missing."""
+        return bool(self.take(name, bool)) if name in self.values else False
+
     def config(self, name: str) -> Config:
         return {knob: _of_type(value, int, f"{name}.{knob}") for knob, value in self.take(name, dict).items()}
 
@@ -102,6 +107,9 @@ class _Fields:
         """None where the record has no such field: all sizes are known, or the schema is an older one."""
         if "shapes" not in self.values:
             return ()
+        return self.whole_shapes()
+
+    def whole_shapes(self) -> Shapes:
         return tuple(_shape(shape, "shapes") for shape in self.take("shapes", list))
 
     def elsewhere(self) -> tuple[Elsewhere, ...]:
@@ -109,7 +117,8 @@ class _Fields:
             return ()
         places = map(_Fields, self.take("elsewhere", list))
         return tuple(
-            Elsewhere(place.shapes(), place.seconds("seconds"), place.seconds("default")) for place in places
+            Elsewhere(place.whole_shapes(), place.seconds("seconds"), place.seconds("default"))
+            for place in places
         )
 
     def workload(self) -> Workload:
@@ -136,14 +145,14 @@ def _of_type(value: object, kind: type, where: str) -> Any:
 
 def _shape(value: object, where: str) -> tuple[int, ...]:
     shape = tuple(_of_type(size, int, where) for size in _of_type(value, list, where))
-    if any(size < 1 for size in shape):
+    if not shape or any(size < 1 for size in shape):
         raise BadRecordError(f"{where}: expected positive sizes, got {list(shape)!r:.80}")
     return shape
 
 
 def _seconds(value: object, where: str) -> float:
     seconds = value if type(value) is int else _of_type(value, float, where)
-    if not 0 < seconds < _MOST_SECONDS:
+    if not _LEAST_SECONDS < seconds < _MOST_SECONDS:
         raise BadRecordError(f"{where}: expected a positive number of seconds, got {seconds!r:.80}")
     return float(seconds)
 
@@ -189,12 +198,16 @@ def _winner(fields: _Fields) -> Winner:
         default=fields.seconds("default"),
         shapes=fields.shapes(),
         elsewhere=fields.elsewhere(),
+        taken_back=fields.flag("taken_back"),
     )
     counts = sorted(winner.seconds)
     times = [winner.default, *(of for one in winner.elsewhere for of in (one.seconds, one.default))]
-    other = next((sorted(of) for of in times if sorted(of) != counts), None)
-    if other is not None or not counts:
-        raise BadRecordError(f"default: expected times for {counts} threads, got {other or counts}")
+    other = next((place for place, of in enumerate(times) if sorted(of) != counts), None)
+    if other is not None:
+        where = "elsewhere" if other else "default"
+        raise BadRecordError(f"{where}: expected times for {counts} threads, got {sorted(times[other])}")
+    if not counts:
+        raise BadRecordError("seconds: expected times, got none")
     return winner
 
 

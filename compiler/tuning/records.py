@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 SCHEMA = 4
 
+LEAST_GAIN = 1.02
+"""A form that was measured to gain less than this over the default is not taken for it."""
+
 Seconds: TypeAlias = Mapping[int, float]
 """Seconds of a call, by the number of threads."""
 
@@ -135,7 +138,7 @@ class Elsewhere:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            **_shapes_to_json(self.shapes),
+            "shapes": [list(shape) for shape in self.shapes],
             "seconds": _seconds_to_json(self.seconds),
             "default": _seconds_to_json(self.default),
         }
@@ -147,7 +150,8 @@ class Winner:
 
     Where nothing is faster than the default, ``config`` is ``default_config``. ``seconds`` and ``default``
     have the same numbers of threads, and so has every one of ``elsewhere``. ``shapes`` are those of a
-    workload of unknown sizes, as it was searched and measured.
+    workload of unknown sizes, as it was searched and measured. Where it is ``taken_back``, it says nothing
+    but that what the log said before does not hold: a model as a whole became slower by it.
     """
 
     workload: Workload
@@ -157,6 +161,7 @@ class Winner:
     default: Seconds
     shapes: Shapes = ()
     elsewhere: tuple[Elsewhere, ...] = ()
+    taken_back: bool = False
 
     @property
     def keeps_default(self) -> bool:
@@ -168,6 +173,18 @@ class Winner:
         timed: Sequence[Winner | Elsewhere] = (self, *self.elsewhere)
         return geometric_mean([one.default[threads] / one.seconds[threads] for one in timed])
 
+    def worth(self, threads: int) -> tuple[bool, float]:
+        """What orders the winners of a workload, the best first.
+
+        That is the gain. Where sizes are unknown it is the seconds that a call saves, as what small sizes
+        want may be slow at large ones; records before schema 4, which do not say at which, come last.
+        """
+        gain = self.gain(threads)
+        if not self.shapes:
+            return True, -gain
+        saved = self.default[threads] - self.seconds[threads]
+        return False, -(saved if gain >= LEAST_GAIN else 0.0)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "record": "winner",
@@ -178,6 +195,7 @@ class Winner:
             "default": _seconds_to_json(self.default),
             "default_config": dict(self.default_config),
             **({"elsewhere": [one.to_json() for one in self.elsewhere]} if self.elsewhere else {}),
+            **({"taken_back": True} if self.taken_back else {}),
         }
 
 

@@ -102,7 +102,8 @@ class Task:
 class Comparison:
     """The finalist of a task against the default, timed in turns: seconds of a call, by number of threads.
 
-    ``elsewhere`` has the same for other sizes, where the workload's are not known.
+    ``elsewhere`` has the same for other sizes, where the workload's are not known. ``rejected`` says of a
+    form that was faster in the first of these places why it has not won; None where none was.
     """
 
     task: Task
@@ -110,6 +111,7 @@ class Comparison:
     seconds: dict[int, float]
     default: dict[int, float]
     elsewhere: tuple[Elsewhere, ...] = ()
+    rejected: str | None = None
 
     @property
     def is_better(self) -> bool:

@@ -18,7 +18,7 @@ from paddle_tvm.compiler.tuning.gpu_tasks import gpu_tasks_of
 from paddle_tvm.compiler.tuning.graph_search import alternatives, first_trial_seconds, search_graph
 from paddle_tvm.compiler.tuning.kernel_trials import KernelTrials
 from paddle_tvm.compiler.tuning.known_trials import known_trials
-from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, check_appendable
+from paddle_tvm.compiler.tuning.log import LogWriter, Skipped, check_appendable, remove_empty
 from paddle_tvm.compiler.tuning.measure import Measurer
 from paddle_tvm.compiler.tuning.measured_target import header_for, measured_target
 from paddle_tvm.compiler.tuning.messages import Gpu
@@ -46,8 +46,8 @@ class TuneResult:
 
     ``default_seconds`` and ``tuned_seconds`` are latencies of the model, by number of threads, timed in
     turns; empty where the search found nothing, or where other machines measured. Where the model was slower
-    with what has won, ``taken_back`` winners are in force no more. ``trials`` and ``failures`` are of this
-    run alone.
+    with what has won, ``taken_back`` winners are in force no more. ``measured_at`` are the input shapes of
+    these runs, where the model leaves dimensions open. ``trials`` and ``failures`` are of this run alone.
     """
 
     log: Path
@@ -61,6 +61,7 @@ class TuneResult:
     elapsed: float
     skipped: tuple[Skipped, ...]
     taken_back: int = 0
+    measured_at: str = ""
 
     @property
     def slower_with(self) -> tuple[int, ...]:
@@ -98,6 +99,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     header = header_for(target, options.threads, options.rpc)
     if log.exists():
         check_appendable(log)
+    is_new = not log.exists()
     writer = LogWriter(log, header)
     writer.append([])
     known, skipped = known_trials(log, header)
@@ -106,12 +108,17 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     with scratch_directory("paddle-tvm-tune") as folder:
         run = ModelRun(Path(model), options.compile, options.sizes, options.seed, folder / "first")
         listener.stage("compile")
-        first = run.compile_default()
+        try:
+            first = run.compile_default()
+        except BaseException:
+            if is_new:
+                remove_empty(log)
+            raise
         graph_choices = first.graph_choices
         default = run.default
         for share in first.offloaded.values():
             if not share.subgraphs:
-                described = share.describe(options.compile.target, "on the CPU")
+                described = share.describe(options.compile.target)
                 listener.note(f"{described}. So our own kernels are all that is tuned")
         # Who computes what comes first: the kernels that there are depend on it.
         offered = [workload for workload in graph_choices if isinstance(workload, Offloading)]
@@ -143,12 +150,13 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         found = (gpu_tasks_of if target.devices else tasks_of)(kernels, profile)
         tasks = [task for task in found if _is_asked(task, options)]
         for task in tasks:
-            task.elsewhere = tuple(filter(None, map(task.kernel.at, run.sizes_elsewhere())))
+            task.elsewhere = task.kernel.at_others(run.sizes_elsewhere())
             for outcome in known.get((task.workload, task.kernel.shapes), []):
                 task.add(outcome)
+        # What has won at other sizes is tried first, too.
         known_forms = TunedChoices(
             target,
-            options.compile.logs(),
+            (*options.compile.logs(), log),
             shipped_logs(target) if options.compile.shipped_logs else (),
             options.threads,
         )
@@ -197,6 +205,7 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         elapsed=monotonic() - begin,
         skipped=tuple(skipped),
         taken_back=whole.taken_back,
+        measured_at=format_shapes(profile.shapes) if profile.sizes else "",
     )
 
 
@@ -221,7 +230,8 @@ def _measurer(target: Target, options: TuneOptions, artifact: Path, folder: Path
 def _measured_at(shapes: InputShapes, elsewhere: Sequence[InputShapes], is_asked: bool) -> str:
     measured = f"dynamic dimensions are measured at {format_shapes(shapes)}"
     if elsewhere:
-        measured += f"; what wins may be no slower at {' or '.join(map(format_shapes, elsewhere))}"
+        others = " or ".join(map(format_shapes, elsewhere))
+        measured += f"; what wins must not be slower at {others}, by more than 2 %"
     return measured if is_asked else f"{measured}. --measure-shape takes the sizes that your runs have"
 
 

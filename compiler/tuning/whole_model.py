@@ -9,7 +9,7 @@ from pathlib import Path
 from paddle_tvm.compiler.tuning.finalists import WORSE
 from paddle_tvm.compiler.tuning.log import LogWriter
 from paddle_tvm.compiler.tuning.model_run import ModelRun
-from paddle_tvm.compiler.tuning.records import Elsewhere, Winner
+from paddle_tvm.compiler.tuning.records import Winner
 from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, TuningListener
 from paddle_tvm.runtime.wording import counted
 
@@ -40,7 +40,7 @@ def time_whole_model(
     """Time a model in default forms and with a log, in turns.
 
     Forms that were faster alone may not be so among the others. Where the model is slower with the log, and
-    is so once more, the defaults become winners again.
+    is so once more, what has won is taken back.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def time_whole_model(
     listener.note(
         f"{' and '.join(map(show_threads, slower))} the model is slower with the log, timed twice: "
         "what was faster alone is not so among the others. What has won in this run is taken back "
-        f"({counted(len(records), 'winner')}), and the log keeps the defaults"
+        f"({counted(len(records), 'winner')}): `compile` takes what it would without the log"
     )
     return WholeModel(whole.default, whole.tuned, len(records))
 
@@ -94,7 +94,7 @@ def _time(run: ModelRun, default: Path, tuned: Path, threads: Sequence[int]) -> 
 def _taken_back(
     comparisons: Sequence[Comparison], graph: Sequence[GraphTrial], run: ModelRun
 ) -> list[Winner]:
-    """Records by which the defaults are the best again."""
+    """Records by which what has won does not hold."""
     records = [
         Winner(
             one.task.workload,
@@ -103,13 +103,16 @@ def _taken_back(
             one.task.workload.default(),
             one.default,
             one.task.kernel.shapes,
-            tuple(Elsewhere(place.shapes, place.default, place.default) for place in one.elsewhere),
+            taken_back=True,
         )
         for one in comparisons
         if one.is_better
     ]
     records += [
-        Winner(chosen, chosen.default(), trial.default, chosen.default(), trial.default, run.shapes)
+        Winner(
+            *(chosen, chosen.default(), trial.default, chosen.default(), trial.default, run.shapes),
+            taken_back=True,
+        )
         for trial in graph
         if trial.won
         for chosen in trial.workload.stands_for(trial.config)

@@ -87,6 +87,8 @@ def test_one_that_is_slower_with_one_thread_does_not(tmp_path: Path) -> None:
     (comparison,), (won,) = compared(task, machine, tmp_path / "log.jsonl")
     assert not comparison.is_better
     assert won.config == won.default_config
+    assert comparison.rejected is not None
+    assert comparison.rejected.endswith("is 2.00x with 2 threads, but 0.91x with 1 thread")
 
 
 def test_the_default_wins_where_a_search_found_nothing_faster(tmp_path: Path) -> None:
@@ -181,6 +183,11 @@ def test_what_is_slower_at_other_sizes_does_not_win(
     task.elsewhere = (other,)
     machine = Places(task.workload.default(), dict(zip((here, there), gains, strict=True)))
     (comparison,), (winner,) = compared(task, machine, tmp_path / "log.jsonl")
+    assert (comparison.rejected is not None) == (won is None)
+    if comparison.rejected is not None:
+        assert comparison.rejected.endswith(
+            "is 1.50x with 2 threads, but 0.90x with 2 threads at other size 1"
+        )
     forms = [task.outcomes[1].config, task.outcomes[2].config]
     assert winner.config == (task.workload.default() if won is None else forms[won])
     assert winner.shapes == here

@@ -33,10 +33,11 @@ from paddle_tvm.compiler.tuning.log import (
     check_replaceable,
     lock_log,
     read_log,
+    remove_empty,
 )
 from paddle_tvm.compiler.tuning.merge import merge_logs
 from paddle_tvm.compiler.tuning.outcome import Outcome
-from paddle_tvm.compiler.tuning.records import Record, Trial, Winner, encode
+from paddle_tvm.compiler.tuning.records import Record, Trial, encode
 from paddle_tvm.runtime.errors import UsageError
 from paddle_tvm.targets.x86 import x86_target
 from paddle_tvm.targets.x86.graph_workloads import BlockWidth
@@ -233,6 +234,16 @@ def test_failures_above_kernels_are_remembered(log: Log) -> None:
     assert known_trials(log("a.jsonl", HERE, failed), HERE)[0] == {(width, ()): [failed.outcome]}
 
 
+def test_a_log_of_headers_alone_is_removed_and_no_other(log: Log, tmp_path: Path) -> None:
+    path = log("a.jsonl", HERE)
+    remove_empty(path)
+    assert not path.exists()
+    for path in (log("b.jsonl", HERE, RECORDS[0]), tmp_path / "notes.txt"):
+        path.write_bytes(path.read_bytes() if path.exists() else b"notes\n")
+        remove_empty(path)
+        assert path.exists()
+
+
 def test_a_file_without_its_last_line_break_is_whole(log: Log) -> None:
     path = log("a.jsonl", HERE, *RECORDS)
     os.truncate(path, path.stat().st_size - 1)
@@ -376,12 +387,12 @@ def test_a_merge_keeps_the_best_winner_of_each_workload_class_and_thread_count(
 
 def test_the_last_comparison_of_a_log_counts(log: Log, tmp_path: Path) -> None:
     rows, form = Rows(8, 8), {"tile": 4, "wide": 1}
-    won, taken_back = winner(rows, form, gain=1.5), winner(rows, rows.default(), gain=1.0)
-    path = log("a.jsonl", HERE, won, taken_back)
+    won, kept = winner(rows, form, gain=1.5), winner(rows, rows.default(), gain=1.0)
+    path = log("a.jsonl", HERE, won, kept)
     target = x86_target("icelake-server")
     assert TunedChoices(target, [path]).of(rows).origin == "default"
     merge_logs([path], tmp_path / "b.jsonl")
-    assert usable(tmp_path / "b.jsonl") == [taken_back]
+    assert usable(tmp_path / "b.jsonl") == [kept]
     # Another machine's says nothing of it.
     log("a.jsonl", header(cpu="Another CPU"), won)
     merge_logs([path], tmp_path / "c.jsonl")
@@ -390,15 +401,42 @@ def test_the_last_comparison_of_a_log_counts(log: Log, tmp_path: Path) -> None:
     assert TunedChoices(target, [path]).of(rows).config == form
 
 
-def test_a_merge_keeps_what_was_searched_at_other_sizes(log: Log, tmp_path: Path) -> None:
+def test_what_is_taken_back_says_nothing(log: Log, tmp_path: Path) -> None:
+    rows, other, form = Rows(None, 8), Rows(16, 8), {"tile": 4, "wide": 1}
+    small, large = (replace(winner(rows, form), shapes=((size, 8),)) for size in (10, 100))
+    taken_back = replace(winner(rows, rows.default(), gain=1.0), shapes=large.shapes, taken_back=True)
+    # At whatever size it had won.
+    path = log("a.jsonl", HERE, small, large, taken_back, winner(other, form))
+    shipped = log("shipped.jsonl", HERE, winner(rows, {"tile": 2, "wide": 1}))
+    target = x86_target("icelake-server")
+    choices = TunedChoices(target, [path])
+    assert choices.of(rows).origin == "default"
+    assert choices.unused_logs == ()
+    # What there is without the log holds again.
+    assert TunedChoices(target, [path], [shipped]).of(rows) == TunedChoices(target, [], [shipped]).of(rows)
+    assert TunedChoices(target, [path], [shipped]).of(rows).origin == "tuned"
+    merge_logs([path], tmp_path / "b.jsonl")
+    assert usable(tmp_path / "b.jsonl") == [winner(other, form)]
+
+
+def test_of_other_sizes_a_merge_keeps_what_saves_more(log: Log, tmp_path: Path) -> None:
     rows = Rows(None, 8)
-    small, large = (replace(winner(rows, {"tile": 2}), shapes=((size, 8),)) for size in (10, 100))
-    better = replace(winner(rows, {"tile": 4}, gain=2.0), shapes=small.shapes)
-    paths = [log(f"{number}.jsonl", HERE, one) for number, one in enumerate((small, large, better))]
-    merged = tmp_path / "all.jsonl"
-    assert merge_logs(paths, merged).winners == 2
-    kept = {one.record.shapes: one.record for one in entries(merged) if isinstance(one.record, Winner)}
-    assert kept == {better.shapes: better, large.shapes: large}
+    small = replace(winner(rows, {"tile": 2}, gain=2.0, seconds=1e-5), shapes=((10, 8),))
+    large = replace(winner(rows, {"tile": 4}, gain=1.2, seconds=1e-2), shapes=((100, 8),))
+    # Where a record does not say at which sizes, it comes last.
+    old = winner(rows, {"tile": 8}, gain=9.0)
+    paths = [log(f"{number}.jsonl", HERE, one) for number, one in enumerate((small, large, old))]
+    assert merge_logs(paths, tmp_path / "all.jsonl").winners == 1
+    assert usable(tmp_path / "all.jsonl") == [large]
+    # Nor does one that gains next to nothing hide another.
+    negligible = replace(winner(rows, {"tile": 4}, gain=1.01, seconds=1.0), shapes=((1000, 8),))
+    paths = [log("5.jsonl", HERE, negligible), paths[0]]
+    merge_logs(paths, tmp_path / "two.jsonl")
+    assert usable(tmp_path / "two.jsonl") == [small]
+    # In one log the last comparison counts: its sizes are those that are wanted now.
+    one_log = log("one.jsonl", HERE, large, small)
+    merge_logs([one_log], tmp_path / "last.jsonl")
+    assert usable(tmp_path / "last.jsonl") == [small]
 
 
 def test_a_merge_keeps_what_was_measured_on_other_cores(log: Log, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from paddle_tvm.compiler.tuning.workload_names import name_workload
 from paddle_tvm.runtime.errors import UnsupportedModelError
 from paddle_tvm.targets.offload import JointOffloading, Offloading
 from paddle_tvm.targets.registry import targets_of
-from paddle_tvm.targets.workload import Config, GraphWorkload, Workload
+from paddle_tvm.targets.workload import Config, GraphWorkload, Shapes, Workload
 
 TARGET = targets_of("x86", ("icelake-server",))[0]
 ONE, TWO, THREE = (Offloading("a graph", "toy", name, 3) for name in ("one", "two", "three"))
@@ -40,6 +40,7 @@ class Run:
     """Takes a model's place: its artifacts know which subgraphs our kernels compute, by log and by hand."""
 
     def __init__(self, folder: Path, offered: list[Offloading], seconds: Seconds) -> None:
+        self.shapes: Shapes = ()
         self.compile_seconds = 0.0
         self._folder = folder
         self._offered = offered

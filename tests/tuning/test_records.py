@@ -40,10 +40,10 @@ outcomes = st.builds(Outcome, configs, st.just("ok"), st.lists(times, min_size=1
     st.text(max_size=50),
 )
 seconds = st.tuples(times, times).map(lambda pair: {2: pair[0], 1: pair[1]})
-shapes = st.lists(st.lists(st.integers(1, 2**40), max_size=5).map(tuple), max_size=3).map(tuple)
+shapes = st.lists(st.lists(st.integers(1, 2**40), min_size=1, max_size=5).map(tuple), max_size=3).map(tuple)
 elsewhere = st.lists(st.builds(Elsewhere, shapes, seconds, seconds), max_size=2).map(tuple)
 records = st.builds(Trial, workloads, outcomes, shapes) | st.builds(
-    Winner, workloads, configs, seconds, configs, seconds, shapes, elsewhere
+    Winner, workloads, configs, seconds, configs, seconds, shapes, elsewhere, st.booleans()
 )
 
 
@@ -106,14 +106,19 @@ DAMAGED = {
     "infinite": (_changed().replace(b"0.001", b"1e999"), "positive number of seconds, got inf"),
     "huge": (_changed(seconds={"2": 10**400, "1": 1.0}), "positive number of seconds"),
     "negative": (_changed(seconds={"2": -1.0, "1": 1.0}), "positive number of seconds"),
-    "no time": (_changed(seconds={}, default={}), "expected times"),
+    "no time": (_changed(seconds={}, default={}), "seconds: expected times, got none"),
+    "no times of the default": (_changed(default={}), "default: expected times for [1, 2] threads, got []"),
+    "ratios beyond all numbers": (_changed(seconds={"2": 1e8, "1": 5e-324}), "positive number of seconds"),
+    "taken back": (_changed(taken_back=1), "taken_back: expected bool, got 1"),
     "threads": (_changed(seconds={"two": 1.0}), "number of threads"),
     "other threads": (_changed(default={"4": 1.0}), "expected times for [1, 2] threads, got [4]"),
     "other threads elsewhere": (
         _changed(elsewhere=[{"shapes": [[8, 8]], "seconds": {"2": 1.0}, "default": {"2": 1.0}}]),
-        "expected times for [1, 2] threads, got [2]",
+        "elsewhere: expected times for [1, 2] threads, got [2]",
     ),
     "no time elsewhere": (_changed(elsewhere=[{"shapes": [[8, 8]]}]), "seconds: missing"),
+    "no shapes elsewhere": (_changed(elsewhere=[{"seconds": {}, "default": {}}]), "shapes: missing"),
+    "no sizes": (_changed(shapes=[[]]), "shapes: expected positive sizes, got []"),
     "elsewhere": (_changed(elsewhere=[3]), "expected an object, got 3"),
     "shapes": (_changed(shapes=[8, 8]), "shapes: expected list, got 8"),
     "empty shape": (_changed(shapes=[[8, 0]]), "shapes: expected positive sizes, got [8, 0]"),

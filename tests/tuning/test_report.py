@@ -110,7 +110,7 @@ def test_gains_at_other_sizes_have_a_column_of_their_own(page: str, tmp_path: Pa
     ]
     history.comparisons[0] = replace(history.comparisons[0], elsewhere=tuple(elsewhere))
     head, first, *others = (row for row in _Page(_write(history, tmp_path, None)).rows if len(row) == 9)
-    assert head[3] == "gain at other sizes"
+    assert head[3] == "gain at other sizes, 2 threads"
     assert first[1:5] == ["2.00x", "2.00x", "1.25x 1.04x", "5.000 ms"]
     assert [row[3] for row in others] == ["-"] * 3
 

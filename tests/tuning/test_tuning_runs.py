@@ -197,11 +197,31 @@ def test_a_dynamic_model_is_tuned_at_the_sizes_that_are_told(tmp_path: Path) -> 
             assert comparison.task.kernel.shapes
             assert len(comparison.elsewhere) == (2, 0, 1)[len(sizes)]
             assert comparison.task.kernel.shapes not in [place.shapes for place in comparison.elsewhere]
-    winners = [entry.record for entry in read_log(log) if isinstance(entry, Entry)]
-    assert {(one.workload.key, one.shapes) for one in winners} == known
+    written = [entry.record for entry in read_log(log) if isinstance(entry, Entry)]
+    assert {(one.workload.key, one.shapes) for one in written} == known
 
 
 def test_sizes_to_measure_with_are_refused_where_none_is_open(model: Path, tmp_path: Path) -> None:
     options = TuneOptions(threads=1, trials=0, sizes=[{"x": (1, 3, 28, 28)}])
     with pytest.raises(UsageError, match=r"here all are fixed .*28,28.*leave it out"):
         tune_model(model, tmp_path / "log.jsonl", options, History())
+    # Nothing was tried.
+    assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_sizes_that_the_model_cannot_take_are_named(tmp_path: Path) -> None:
+    paddle.jit.save(
+        nn.Conv2D(3, 8, 3), str(tmp_path / "model"), [InputSpec([None, 3, None, None], "float32", "x")]
+    )
+    for sizes, what in (
+        (
+            {"x": (1, 4, 8, 8)},
+            r"--measure-shape x=1,4,8,8: input 'x' is given .* open dimensions of x=x_0,3,",
+        ),
+        ({"y": (1, 3, 8, 8)}, r"--measure-shape y=1,3,8,8: the model has no input y"),
+        ({"x": (1, 3, 8, 1)}, r"--measure-shape x=1,3,8,1: input 'x': expected at least 3"),
+    ):
+        options = TuneOptions(threads=1, trials=0, sizes=[{"x": (1, 3, 8, 8)}, sizes])
+        with pytest.raises(UsageError, match=what):
+            tune_model(tmp_path / "model", tmp_path / "log.jsonl", options, History())
+        assert not (tmp_path / "log.jsonl").exists()

@@ -25,7 +25,8 @@ def winners_table(content: Content) -> str:
         *((f"gain, {show_timed_on(count, content.on_gpu)}", True) for count in counts),
     ]
     at_sizes = any(comparison.elsewhere for comparison in comparisons)
-    heads += [("gain at other sizes", True)] if at_sizes else []
+    at_other = f"gain at other sizes, {show_timed_on(content.threads, content.on_gpu)}"
+    heads += [(at_other, True)] if at_sizes else []
     heads += [
         ("saves in a run", True),
         ("calls", True),
@@ -86,6 +87,7 @@ def _row(comparison: Comparison, counts: list[int], most: float, content: Conten
         for config in (task.workload.default(), comparison.winner.config)
     )
     forms = [("default", default), ("winner", winner)] if better else [("winner", f"the default, {default}")]
+    forms += [("not kept", escape(comparison.rejected))] if comparison.rejected else []
     listed = "".join(f"<span><i>{whose} </i><em>{form}</em></span>" for whose, form in forms)
     cells = [
         f'<td class=name title="{escape(", ".join(task.names))}">'
