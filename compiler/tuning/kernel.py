@@ -63,7 +63,7 @@ class TunableKernel:
         return tuple(dict.fromkeys(tuple(self.size(dim) for dim in shape) for shape in unknown))
 
     def at_others(self, sets: Iterable[Mapping[str, int]]) -> tuple[TunableKernel, ...]:
-        """The same kernel, to be measured at other sizes: those that give other shapes, none of them empty."""
+        """The same kernel, measured at other sizes: those that give other shapes, none of them empty."""
         found = {self.shapes: self}
         for sizes in sets:
             other = replace(self, sizes={name: sizes[name] for name in self.sizes})
