@@ -227,7 +227,9 @@ def _measurer(target: Target, options: TuneOptions, artifact: Path, folder: Path
     return RpcMeasurer(target, options.threads, *options.rpc, seed=options.seed)
 
 
-def _measured_at(shapes: InputShapes, elsewhere: Sequence[InputShapes], is_asked: bool) -> str:
+def _measured_at(
+    shapes: Mapping[str, Sequence[int]], elsewhere: Sequence[InputShapes], is_asked: bool
+) -> str:
     measured = f"dynamic dimensions are measured at {format_shapes(shapes)}"
     if elsewhere:
         others = " or ".join(map(format_shapes, elsewhere))
