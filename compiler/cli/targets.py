@@ -38,8 +38,8 @@ _AMX_HERE = {
     "absent": "AMX: this machine has none, or hides it",
 }
 
-# Of those that a CPU lacks; --json has all.
-_FEATURES_NAMED = 2
+# Of those that a CPU lacks, so that lines stay short; --json has all.
+_FEATURES_NAMED = 1
 
 
 class _Usable(NamedTuple):
