@@ -30,6 +30,8 @@ from paddle_tvm.targets.registry import CPU, GPU
 
 # Columns from which on a table has room for the forms that won.
 _WITH_FORM = 110
+# More for gains at other sizes.
+_SIZES = 30
 
 
 def print_summary(result: TuneResult, model: Path, options: TuneOptions, console: Console) -> None:
@@ -133,10 +135,10 @@ def _table(comparisons: list[Comparison], options: TuneOptions, width: int) -> T
     table.add_column("operator", no_wrap=True)
     gains_with = ["gain"] if gpu else [f"gain, {count}T" for count in counts]
     at_sizes = any(one.elsewhere for one in comparisons)
-    gains_with += [f"at other sizes, {show_timed_on(threads, gpu)}"] if at_sizes else []
+    gains_with += [f"other sizes{'' if gpu else f', {threads}T'}"] if at_sizes else []
     for heading in ("of run", "calls", f"ms, {show_timed_on(threads, gpu)}", *gains_with):
         table.add_column(heading, justify="right", no_wrap=True)
-    with_form = width >= _WITH_FORM
+    with_form = width >= _WITH_FORM + (_SIZES if at_sizes else 0)
     if with_form:
         table.add_column("form", overflow="fold")
     for one in comparisons:
