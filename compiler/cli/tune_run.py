@@ -126,8 +126,8 @@ def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
         "seconds": round(result.elapsed, 3),
         "trials": result.trials,
         "failures": dict(result.failures),
-        "default_ms": {str(threads): value * 1e3 for threads, value in result.default_seconds.items()},
-        "tuned_ms": {str(threads): value * 1e3 for threads, value in result.tuned_seconds.items()},
+        "default_ms": _milliseconds(result.default_seconds),
+        "tuned_ms": _milliseconds(result.tuned_seconds),
         "measured_at": result.measured_at,
         "slower_with": list(result.slower_with),
         "taken_back": result.taken_back,
@@ -148,15 +148,15 @@ def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
                 "workload": json.loads(one.task.workload.key),
                 "default_config": dict(one.task.workload.default()),
                 "config": dict(one.winner.config),
-                "default_ms": {str(threads): value * 1e3 for threads, value in one.default.items()},
-                "ms": {str(threads): value * 1e3 for threads, value in one.seconds.items()},
+                "default_ms": _milliseconds(one.default),
+                "ms": _milliseconds(one.seconds),
                 "rejected": one.rejected,
                 "shapes": one.task.kernel.shapes,
                 "elsewhere": [
                     {
                         "shapes": place.shapes,
-                        "default_ms": {str(threads): value * 1e3 for threads, value in place.default.items()},
-                        "ms": {str(threads): value * 1e3 for threads, value in place.seconds.items()},
+                        "default_ms": _milliseconds(place.default),
+                        "ms": _milliseconds(place.seconds),
                     }
                     for place in one.elsewhere
                 ],
@@ -167,8 +167,8 @@ def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
             {
                 "workload": json.loads(one.workload.key),
                 "config": dict(one.config),
-                "default_ms": {str(threads): value * 1e3 for threads, value in one.default.items()},
-                "ms": {str(threads): value * 1e3 for threads, value in one.seconds.items()},
+                "default_ms": _milliseconds(one.default),
+                "ms": _milliseconds(one.seconds),
                 "won": one.won,
                 "rejected": one.rejected,
             }
@@ -178,6 +178,11 @@ def _as_json(result: TuneResult, options: TuneOptions) -> dict[str, object]:
             {"log": str(line.path), "line": line.line, "reason": line.reason} for line in result.skipped
         ],
     }
+
+
+def _milliseconds(times: Mapping[int, float]) -> dict[str, float]:
+    """Seconds by threads, as JSON has them."""
+    return {str(threads): seconds * 1e3 for threads, seconds in times.items()}
 
 
 def _environment(options: TuneOptions, log: Path) -> dict[str, str]:

@@ -67,11 +67,11 @@ def print_summary(result: TuneResult, model: Path, options: TuneOptions, console
         f"{show_time(result.elapsed)}",
         soft_wrap=True,
     )
+    at = f" at {result.measured_at}" if result.measured_at else ""
     for threads, tuned in sorted(result.tuned_seconds.items(), reverse=True):
         default = result.default_seconds[threads]
         timed_on = show_timed_on(threads, on_gpu(options))
         remark = ": slower with the log" if threads in result.slower_with else ""
-        at = f" at {result.measured_at}" if result.measured_at else ""
         console.print(
             f"one run{at}, {timed_on}: {show_ms(default)} -> {show_ms(tuned)} ms, "
             f"{show_gain(default / tuned)}{remark}",

@@ -111,8 +111,7 @@ class ModelRun:
 
     def sizes_elsewhere(self) -> list[dict[str, int]]:
         """For each of ``elsewhere`` the sizes of the symbols in declared shapes."""
-        functions = read_manifest(self.default).functions
-        (function,) = functions
+        (function,) = read_manifest(self.default).functions
         return [bind_symbols(function.input_shapes, list(shapes.values())) for shapes in self.elsewhere]
 
     def _input_shapes(self, manifest: Manifest) -> list[InputShapes]:
@@ -162,8 +161,7 @@ def _whole(manifest: Manifest, sizes: Mapping[str, Sequence[int]]) -> InputShape
     """The shapes of all inputs, with what ``--measure-shape`` says of some."""
     try:
         shapes = next(complete_shapes(manifest.inputs, sizes, TYPICAL, "--measure-shape"))
-        for port in manifest.inputs:
-            check_shape(port, manifest.symbols, shapes[port.name])
+        _check(manifest, shapes)
     except UsageError as error:
         taken = format_shapes({port.name: port.shape for port in manifest.inputs})
         raise UsageError(
@@ -175,8 +173,12 @@ def _whole(manifest: Manifest, sizes: Mapping[str, Sequence[int]]) -> InputShape
 def _fits(manifest: Manifest, shapes: InputShapes) -> bool:
     """Whether a model takes shapes."""
     try:
-        for port in manifest.inputs:
-            check_shape(port, manifest.symbols, shapes[port.name])
+        _check(manifest, shapes)
     except UsageError:
         return False
     return True
+
+
+def _check(manifest: Manifest, shapes: InputShapes) -> None:
+    for port in manifest.inputs:
+        check_shape(port, manifest.symbols, shapes[port.name])

@@ -97,9 +97,9 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
     target = measured_target(options.compile)
     options = options.measured_on(target)
     header = header_for(target, options.threads, options.rpc)
-    if log.exists():
-        check_appendable(log)
     is_new = not log.exists()
+    if not is_new:
+        check_appendable(log)
     writer = LogWriter(log, header)
     writer.append([])
     known, skipped = known_trials(log, header)
@@ -149,8 +149,9 @@ def tune_model(model: str | Path, log: Path, options: TuneOptions, listener: Tun
         kernels = kernels_of_model(run.model, options.compile, target, profile.sizes)
         found = (gpu_tasks_of if target.devices else tasks_of)(kernels, profile)
         tasks = [task for task in found if _is_asked(task, options)]
+        other_sizes = run.sizes_elsewhere()
         for task in tasks:
-            task.elsewhere = task.kernel.at_others(run.sizes_elsewhere())
+            task.elsewhere = task.kernel.at_others(other_sizes)
             for outcome in known.get((task.workload, task.kernel.shapes), []):
                 task.add(outcome)
         # What has won at other sizes is tried first, too.

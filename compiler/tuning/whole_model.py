@@ -9,9 +9,10 @@ from pathlib import Path
 from paddle_tvm.compiler.tuning.finalists import WORSE
 from paddle_tvm.compiler.tuning.log import LogWriter
 from paddle_tvm.compiler.tuning.model_run import ModelRun
-from paddle_tvm.compiler.tuning.records import Winner
+from paddle_tvm.compiler.tuning.records import Seconds, Winner
 from paddle_tvm.compiler.tuning.task import Comparison, GraphTrial, TuningListener
 from paddle_tvm.runtime.wording import counted
+from paddle_tvm.targets.workload import Shapes, Workload
 
 
 @dataclass(frozen=True)
@@ -95,26 +96,21 @@ def _taken_back(
     comparisons: Sequence[Comparison], graph: Sequence[GraphTrial], run: ModelRun
 ) -> list[Winner]:
     """Records by which what has won does not hold."""
-    records = [
-        Winner(
-            one.task.workload,
-            one.task.workload.default(),
-            one.default,
-            one.task.workload.default(),
-            one.default,
-            one.task.kernel.shapes,
-            taken_back=True,
-        )
-        for one in comparisons
-        if one.is_better
+
+    def record(workload: Workload, seconds: Seconds, shapes: Shapes) -> Winner:
+        default = workload.default()
+        return Winner(workload, default, seconds, default, seconds, shapes, taken_back=True)
+
+    won = [trial for trial in graph if trial.won]
+    return [
+        *(
+            record(one.task.workload, one.default, one.task.kernel.shapes)
+            for one in comparisons
+            if one.is_better
+        ),
+        *(
+            record(chosen, trial.default, run.shapes)
+            for trial in won
+            for chosen in trial.workload.stands_for(trial.config)
+        ),
     ]
-    records += [
-        Winner(
-            *(chosen, chosen.default(), trial.default, chosen.default(), trial.default, run.shapes),
-            taken_back=True,
-        )
-        for trial in graph
-        if trial.won
-        for chosen in trial.workload.stands_for(trial.config)
-    ]
-    return records
